@@ -1,0 +1,79 @@
+"""What has no answer. Expected refusals are values (see `outcomes`); these are exceptions.
+
+`detail` is a full sentence for the caller: what was wrong, where, and what would be right. It never holds a secret.
+Each class has a stable `code`; the HTTP status belongs to the faces, not to the error.
+"""
+
+from typing import ClassVar
+
+
+class SidecarError(Exception):
+    """Base of everything that we raise on purpose."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidInput(SidecarError):
+    """Input that cannot be taken: an amount, an id, a name, a field."""
+
+    code = "invalid_input"
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class NotFound(SidecarError):
+    """A customer, key or reservation that does not exist."""
+
+    code = "not_found"
+
+
+class Conflict(SidecarError):
+    """The request contradicts what is already there."""
+
+    code = "conflict"
+
+
+class IdempotencyMismatch(SidecarError):
+    """The idempotency key was used before for a different request."""
+
+    code = "idempotency_mismatch"
+
+
+class AmountOverflow(SidecarError):
+    """The result would pass 2^53 − 1 base units; nothing was changed."""
+
+    code = "amount_overflow"
+
+
+class StoreError(SidecarError):
+    """The store could not answer."""
+
+    code = "store_unavailable"
+
+
+class StoreUnavailable(StoreError):
+    """No connection; the operation had no effect."""
+
+
+class StoreTimeout(StoreError):
+    """No answer in time, or the connection broke after sending: **the effect is unknown**. Repeat by the same id."""
+
+    code = "store_timeout"
+
+
+class StoreCorrupt(StoreError):
+    """The store answered something that our scripts never answer."""
+
+    code = "store_corrupt"
+
+
+class StartupError(SidecarError):
+    """The process cannot go on; `detail` is one sentence for the person who started it."""
+
+    code = "startup"
