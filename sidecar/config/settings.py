@@ -147,7 +147,9 @@ class Settings(Section, frozen=True, kw_only=True):
     store: Store = Store()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
-    units: dict[str, UnitSection] = {CREDITS.name: UnitSection(scale=CREDITS.scale)}
+    units: dict[str, UnitSection] = msgspec.field(
+        default_factory=lambda: {CREDITS.name: UnitSection(scale=CREDITS.scale)}
+    )
     log: Log = Log()
     tenant: str = "default"
     """Whose customers these are."""

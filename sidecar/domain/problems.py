@@ -1,0 +1,96 @@
+"""Every `code` that we answer with, its HTTP status and title, and the encoder of RFC 9457 problem documents.
+
+The one table for both HTTP faces: refusals and engine errors of the proxy, errors of the control API. It knows codes
+and bytes, no HTTP library and no exception: a face looks its error's `code` up here. A code without a row is answered
+as ``internal``, and `tests/domain/test_problems.py` wants a row for each code that can reach a client.
+"""
+
+from types import MappingProxyType
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+
+_TYPE_PREFIX = "urn:problem-type:sidecar:"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What is the same for all problems of one code.
+
+    `retry_after_s` is set where nothing but waiting helps and the face knows no better instant.
+    """
+
+    code: str
+    status: int
+    title: str
+    retry_after_s: int | None = None
+
+
+INTERNAL = Kind("internal", 500, "Internal error")
+
+_ALL = (
+    # Refusals: the product working. `insufficient_credits` is never a 429: waiting does not fill a purse.
+    Kind("unidentified", 401, "Unidentified caller"),
+    Kind("customer_suspended", 403, "Customer suspended"),
+    Kind("insufficient_credits", 402, "Insufficient credits"),
+    Kind("holds_in_flight", 429, "Credits are held by requests in flight"),
+    Kind("unmatched_route", 403, "No rule for this route"),
+    Kind("unpriced", 403, "No price for this request"),
+    Kind("unreadable_request", 400, "Unreadable request"),
+    Kind("store_unavailable", 503, "Store unavailable", 1),
+    # The HTTP engine of the proxy.
+    Kind("bad_request", 400, "Bad request"),
+    Kind("request_timed_out", 408, "Request timed out"),
+    Kind("body_too_large", 413, "Body too large"),
+    Kind("uri_too_long", 414, "URI too long"),
+    Kind("expectation_failed", 417, "Expectation failed"),
+    Kind("headers_too_large", 431, "Headers too large"),
+    Kind("upgrade_unsupported", 501, "Upgrade unsupported"),
+    Kind("upstream_unreachable", 502, "Upstream unreachable"),
+    Kind("upstream_broken", 502, "Upstream broken"),
+    Kind("too_many_connections", 503, "Too many connections", 1),
+    Kind("shutting_down", 503, "Shutting down", 1),
+    Kind("upstream_timed_out", 504, "Upstream timed out"),
+    Kind("http_version_unsupported", 505, "HTTP version unsupported"),
+    # Errors of the ledger and of the control API.
+    Kind("invalid_input", 400, "Invalid input"),
+    Kind("idempotency_key_required", 400, "Idempotency-Key required"),
+    Kind("idempotency_key_invalid", 400, "Idempotency-Key invalid"),
+    Kind("not_found", 404, "Not found"),
+    Kind("method_not_allowed", 405, "Method not allowed"),
+    Kind("conflict", 409, "Conflict"),
+    Kind("amount_overflow", 409, "Amount overflow"),
+    Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),
+    INTERNAL,
+    Kind("store_corrupt", 500, "Store corrupt"),
+    Kind("store_timeout", 503, "Store timed out", 1),
+    Kind("not_ready", 503, "Not ready", 1),
+)
+
+KINDS = MappingProxyType({kind.code: kind for kind in _ALL})
+"""Code → kind, all of them."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def kind_of(code: str) -> Kind:
+    """The row of `code`; `INTERNAL` for a code that is not meant for clients."""
+    return KINDS.get(code, INTERNAL)
+
+
+def problem(code: str, detail: str, instance: str, /, **extension: object) -> bytes:
+    """One problem document as JSON; `instance` is the id of the request.
+
+    `extension` members follow the standard ones and may replace `type`, as a foreign error shape can demand
+    (the Anthropic one says ``"type": "error"``).
+    """
+    kind = kind_of(code)
+    standard = {
+        "type": _TYPE_PREFIX + kind.code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        "code": kind.code,
+    }
+    return _encode(standard | extension)
