@@ -1,18 +1,44 @@
 """Every setting, its unit and its default. They live here and nowhere else.
 
 A section is a Struct and a setting is a field: ``upstream.url`` in the file is ``SIDECAR_UPSTREAM_URL`` in the
-environment. `load` reads them; nothing outside `config` knows where a value came from.
+environment. `load` reads them; nothing outside `config` knows where a value came from. Ranges stand in the types
+below; what text must look like is checked by its kind, in `values`.
 """
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from sidecar.domain.amounts import CREDITS
 
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
+Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+Listen = Annotated[str, Meta(extra={"kind": "listen"})]
+HttpUrl = Annotated[str, Meta(extra={"kind": "http_url"})]
+StoreUrl = Annotated[str, Meta(extra={"kind": "store_url"})]
+FilePath = Annotated[str, Meta(extra={"kind": "path"})]
+AdminKey = Annotated[str, Meta(extra={"kind": "admin_key"})]
+HeaderName = Annotated[str, Meta(extra={"kind": "header_name"})]
+HeaderValue = Annotated[str, Meta(extra={"kind": "header_value"})]
+UnitName = Annotated[str, Meta(extra={"kind": "unit_name"})]
+Name = Annotated[str, Meta(extra={"kind": "name"})]
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the sections: an unknown key is an error, never ignored."""
+    """Base of the sections: an unknown key is an error, never ignored, and a secret is never shown."""
+
+    def __repr__(self) -> str:
+        section = type(self).__name__.lower()
+        shown = (
+            f"{field}={'<secret>' if value and f'{section}.{field}' in SECRETS else repr(value)}"
+            for field in self.__struct_fields__
+            for value in [getattr(self, field)]
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Forwarding(StrEnum):
@@ -25,22 +51,22 @@ class Forwarding(StrEnum):
 
 
 class Data(Section, frozen=True, kw_only=True):
-    dir: str = ""
+    dir: FilePath = ""
     """The data folder: bundled store, admin key. Empty: ``$XDG_DATA_HOME/sidecar`` or ``~/.local/share/sidecar``."""
 
 
 class RulesSection(Section, frozen=True, kw_only=True):
-    paths: list[str] = []
+    paths: list[FilePath] = []
     """Rule files, or folders whose ``*.yaml`` are read in the order of their names; the first match wins."""
 
 
 class Admin(Section, frozen=True, kw_only=True):
-    key: str = ""
+    key: AdminKey = ""
     """The first control key. Secret. Empty: `sidecar run` makes one and keeps it in the data folder, mode 0600."""
 
 
 class Proxy(Section, frozen=True, kw_only=True):
-    listen: str = "127.0.0.1:8080"
+    listen: Listen = "127.0.0.1:8080"
     """Where the proxied API is served."""
     forwarding: Forwarding = Forwarding.X_FORWARDED
     """Headers that name the client to the upstream."""
@@ -53,84 +79,84 @@ class Proxy(Section, frozen=True, kw_only=True):
 
 
 class Control(Section, frozen=True, kw_only=True):
-    listen: str = "127.0.0.1:8081"
+    listen: Listen = "127.0.0.1:8081"
     """Where the control API, the health checks and the metrics are served."""
-    url: str = ""
+    url: HttpUrl = ""
     """Where the command line finds the control API. Empty: from `control.listen`."""
 
 
 class Upstream(Section, frozen=True, kw_only=True):
-    url: str = ""
+    url: HttpUrl = ""
     """The API behind us: ``http://host:port`` or ``https://host[:port]``, with an optional path prefix."""
-    headers: dict[str, str] = {}
+    headers: dict[HeaderName, HeaderValue] = {}
     """Headers set on every request, replacing the client's; ``${NAME}`` is read from the environment. Secret."""
     preserve_host: bool = False
     """Send the client's ``Host`` instead of the upstream's own."""
-    tls_ca_file: str = ""
+    tls_ca_file: FilePath = ""
     """PEM file of the authorities to trust. Empty: the system's."""
     tls_verify: bool = True
     """Verify the upstream's certificate and name."""
-    connections_max: int = 1024
+    connections_max: Connections = 1024
     """Most connections open at once; requests beyond it wait for one."""
-    idle_connections_max: int = 128
+    idle_connections_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 128
     """Most connections kept open without a request."""
-    idle_timeout_s: float = 4.0
+    idle_timeout_s: Seconds = 4.0
     """Close a connection that was idle this long; below the upstream's own limit (5 s for uvicorn and Node)."""
 
 
 class Store(Section, frozen=True, kw_only=True):
-    url: str = ""
+    url: StoreUrl = ""
     """``redis://``, ``rediss://`` or ``unix://`` of a Redis or Valkey server. Empty: the bundled one. Secret."""
-    timeout_s: float = 1.0
+    timeout_s: Seconds = 1.0
     """Answer a request with 503 when the store did not answer within this time."""
-    connect_timeout_s: float = 5.0
+    connect_timeout_s: Seconds = 5.0
     """Give up one attempt to connect after this time; the next one follows by itself."""
 
 
 class Timeouts(Section, frozen=True, kw_only=True):
-    client_head_s: float = 30.0
+    client_head_s: Seconds = 30.0
     """From the first byte of a request's head to its last."""
-    client_idle_s: float = 75.0
+    client_idle_s: Seconds = 75.0
     """How long a connection may stay open between two requests, and a client be silent in the middle of a body."""
-    connect_s: float = 5.0
+    connect_s: Seconds = 5.0
     """Connecting to the upstream, TLS included."""
-    head_s: float = 300.0
+    head_s: Seconds = 300.0
     """From the request's last byte to the head of the upstream's answer."""
-    idle_s: float = 120.0
+    idle_s: Seconds = 120.0
     """Between two pieces of the upstream's answer."""
-    total_s: float = 600.0
+    total_s: Seconds = 600.0
     """The whole request. A hold's deadline is this plus `hold_grace_s`."""
-    hold_grace_s: float = 60.0
+    hold_grace_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     """How long after `total_s` a hold stays, so that its settlement can still arrive."""
-    shutdown_s: float = 25.0
+    shutdown_s: SecondsOrNone = 25.0
     """How long SIGTERM waits for requests to finish before it cuts them."""
 
 
 class Limits(Section, frozen=True, kw_only=True):
-    client_connections_max: int = 10_000
+    client_connections_max: Connections = 10_000
     """Most client connections at once; further ones are answered 503 and closed."""
-    request_line_max_bytes: int = 8_192
+    request_line_max_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 8_192
     """Longest request line; beyond it 414."""
-    head_max_bytes: int = 65_536
+    head_max_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576)] = 65_536
     """Longest head of a request or answer, in bytes; beyond it 431 or 502."""
-    headers_max: int = 128
+    headers_max: Annotated[int, Meta(ge=8, le=10_000)] = 128
     """Most header fields of a request or answer; beyond it 431 or 502."""
-    body_max_bytes: int = 104_857_600
+    body_max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 104_857_600
     """Largest request body; beyond it 413."""
-    body_inspect_max_bytes: int = 8_388_608
+    body_inspect_max_bytes: Annotated[int, Meta(ge=0, le=2**30)] = 8_388_608
     """Largest request body that is read into memory when a rule needs its fields."""
 
 
 class UnitSection(Section, frozen=True, kw_only=True):
-    scale: int
+    scale: Annotated[int, Meta(ge=0, le=9)]
     """Decimal places of one unit that can be told apart, 0 to 9."""
 
 
 class Log(Section, frozen=True, kw_only=True):
-    level: str = "info"
-    """debug, info, warning or error."""
-    format: str = "text"
-    """text or json."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious lines that are written."""
+    format: Literal["text", "json"] = "text"
+    """Text for people, or one JSON object for each line."""
     access: bool = False
     """One line for each request."""
 
@@ -147,14 +173,14 @@ class Settings(Section, frozen=True, kw_only=True):
     store: Store = Store()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
-    units: dict[str, UnitSection] = msgspec.field(
+    units: dict[UnitName, UnitSection] = msgspec.field(
         default_factory=lambda: {CREDITS.name: UnitSection(scale=CREDITS.scale)}
     )
     log: Log = Log()
-    tenant: str = "default"
+    tenant: Name = "default"
     """Whose customers these are."""
-    environment: str = "live"
-    """live or test; keys of one never work in the other."""
+    environment: Literal["live", "test"] = "live"
+    """Keys of one never work in the other."""
 
 
 SECRETS = frozenset({"admin.key", "store.url", "upstream.headers"})
