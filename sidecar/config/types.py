@@ -76,7 +76,8 @@ def take(value: object, annotation: Any, *, text: bool, place: Place = ()) -> tu
     try:
         taken = msgspec.convert(value, annotation, strict=not text)
     except msgspec.ValidationError:
-        return None, [Wrong(place, f"must be {expected(annotation)}")]
+        said = next(_kind_says(str(value), annotation), f"must be {expected(annotation)}")
+        return None, [Wrong(place, said)]
     return taken, [Wrong(place, said) for said in _kind_says(taken, annotation)]
 
 
@@ -111,10 +112,10 @@ def _take_struct(value: object, annotation: Any, *, text: bool, place: Place) ->
     return (None if wrongs else annotation(**{key: taken for key, (taken, _) in results.items()})), wrongs
 
 
-def _kind_says(taken: object, annotation: Any) -> Iterator[str]:
+def _kind_says(value: object, annotation: Any) -> Iterator[str]:
     info = inspect.type_info(annotation)
-    if isinstance(info, inspect.Metadata) and info.extra and isinstance(taken, str):
-        said = KINDS[info.extra["kind"]](taken)
+    if isinstance(info, inspect.Metadata) and info.extra and isinstance(value, str):
+        said = KINDS[info.extra["kind"]](value)
         if said is not None:
             yield said
 
@@ -130,7 +131,7 @@ def expected(annotation: Any) -> str:
         case inspect.DictType(value_type=inspect.StructType()):
             return "a mapping from names to their `scale`, such as {tokens: {scale: 0}}"
         case inspect.DictType():
-            return "a mapping from names to text"
+            return "header names with their values, such as `Authorization: Bearer KEY`"
         case inspect.StructType():
             return "a mapping with " + " and ".join(f"`{field.name}`" for field in info.fields) + ", nothing else"
         case inspect.IntType() | inspect.FloatType():
@@ -141,7 +142,8 @@ def expected(annotation: Any) -> str:
 
 def _range(info: inspect.IntType | inspect.FloatType) -> str:
     what = "a whole number" if isinstance(info, inspect.IntType) else "a number"
-    return f"{what} above {info.gt:g}, at most {info.le}" if info.ge is None else f"{what} from {info.ge} to {info.le}"
+    lowest = f"from {info.ge} to" if info.gt is None else f"above {info.gt} and at most"
+    return f"{what} {lowest} {info.le}"
 
 
 def _words(annotation: Any) -> str:

@@ -85,21 +85,21 @@ def admin_key(text: str) -> str | None:
 
 def header_name(text: str) -> str | None:
     if not _FIELD_NAME.match(text):
-        return f"has {text!r}, which is not a header name"
+        return "must be named as headers are: letters, digits and -, no spaces"
     if text.lower() in OURS:
-        return f"must not set {text}: the proxy itself does"
+        return "must not be set here: the proxy itself does"
     return None
 
 
 def header_value(text: str) -> str | None:
     if not _FIELD_VALUE.match(text):
-        return "must have values without control characters, and without spaces around them"
+        return "must be text without control characters, and without spaces around it"
     return None
 
 
 def unit_name(text: str) -> str | None:
     if not _UNIT_NAME.match(text):
-        return f"has the unit {text!r}; a name is a small letter and up to 31 small letters, digits and _"
+        return "must be named with a small letter and up to 31 small letters, digits and _"
     return None
 
 
