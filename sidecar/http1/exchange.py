@@ -1,0 +1,520 @@
+"""One request and its answer, between a client's connection and an upstream's.
+
+To the coroutine that handles it, an exchange is a short story: perhaps `read_body`, then either `answer`, or
+`forward`, `relay` and `finish`. Bytes never pass through that coroutine: connections call the `on_…` methods, which
+write what they are given to the other side at once, and wake the coroutine only when a phase has ended.
+
+The last piece of an answer is kept back until `finish`, so that whoever has the whole answer also sees what was
+settled for it; when the whole answer came in one piece, even its head is, so that `finish` can still add fields.
+
+Nothing here raises for what clients and upstreams do: `end` and `failure` say it, exactly once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sidecar.http1 import fields
+from sidecar.http1.bodies import encode_chunk, encode_end
+from sidecar.http1.engine import HIGH_WATER_BYTES
+from sidecar.http1.errors import End, Failure, Phase, ProtocolError
+from sidecar.http1.heads import CHUNKED, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from sidecar.http1.client import ClientConnection
+    from sidecar.http1.upstream import Pool, UpstreamConnection
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_REPLAY_MAX_BYTES = 65_536
+_NO_NAMES: frozenset[bytes] = frozenset()
+
+Through = Callable[[bytes], bytes]
+
+
+class Exchange:
+    """See the module. Lengths are bytes, instants are seconds of the loop's clock."""
+
+    __slots__ = (
+        "_body",
+        "_body_size",
+        "_body_wanted",
+        "_chunks_up",
+        "_client",
+        "_continued",
+        "_drops",
+        "_early",
+        "_early_size",
+        "_expects",
+        "_extra",
+        "_frame",
+        "_head_sent",
+        "_interims",
+        "_limits",
+        "_phase",
+        "_pool",
+        "_relaying",
+        "_replay",
+        "_rewrites",
+        "_tail",
+        "_through",
+        "_total_at_s",
+        "_trailers_down",
+        "_trailers_up",
+        "_upstream",
+        "_via",
+        "_waiter",
+        "answered",
+        "broken",
+        "deadline_s",
+        "end",
+        "failure",
+        "head",
+        "peer",
+        "request_bytes",
+        "request_done",
+        "response",
+        "response_bytes",
+        "response_done",
+        "started_s",
+    )
+
+    def __init__(self, client: "ClientConnection", head: RequestHead) -> None:
+        engine = client.engine
+        self._client = client
+        self._limits = engine.limits
+        self.head = head
+        self.peer = client.peer
+        self.started_s = engine.loop.time()
+        self._total_at_s = engine.now_s + engine.limits.total_s
+        self.deadline_s = self._total_at_s
+        self._phase = Phase.CONNECT
+        self._waiter: asyncio.Future[None] | None = None
+        self.end: End | None = None
+        self.failure: Failure | None = None
+        self.broken: ProtocolError | None = None
+        # The request's body: what has arrived and was not sent yet.
+        self.request_done = head.length == 0
+        self.request_bytes = 0
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._body_wanted = HIGH_WATER_BYTES
+        self._expects = head.expects_continue
+        self._continued = False
+        self._chunks_up = False
+        self._trailers_up: list[tuple[bytes, bytes]] = []
+        # The upstream.
+        self._pool: Pool | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._replay: bytes | None = None
+        self._interims = 0
+        self.response: ResponseHead | None = None
+        self.response_bytes = 0
+        self.response_done = False
+        # The answer: what has arrived before `relay`, then what is kept back for `finish`.
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._relaying = False
+        self._through: Through | None = None
+        self._rewrites = False
+        self._drops = _NO_NAMES
+        self._extra = b""
+        self._via = False
+        self._frame = False
+        self._head_sent = False
+        self._tail: list[bytes] = []
+        self._trailers_down: list[tuple[bytes, bytes]] = []
+        self.answered = False
+
+    # --- The handler's side -------------------------------------------------------------------------------------
+
+    async def read_body(self, max_bytes: int) -> bytes | None:
+        """The whole request body; None when it is larger than `max_bytes` or did not arrive (then `end` is set).
+
+        Whatever was read is still forwarded.
+        """
+        if self.head.length > max_bytes:
+            return None
+        if not self.request_done:
+            self._body_wanted = max(max_bytes, HIGH_WATER_BYTES)
+            self._client.resume_reading_body()
+            self.deadline_s = self._soon(self._limits.client_idle_s)
+            self._say_continue()
+            while self._body_fits(max_bytes) and self._wants_more():
+                await self._wait()
+        if not self.request_done or not self._body_fits(max_bytes):
+            return None
+        if len(self._body) > 1:
+            self._body = [b"".join(self._body)]
+        return self._body[0] if self._body else b""
+
+    async def forward(
+        self,
+        pool: "Pool",
+        policy: fields.RequestPolicy,
+        drops: frozenset[bytes],
+        *,
+        extra: fields.Pairs = (),
+        body: bytes | None = None,
+    ) -> ResponseHead | Failure:
+        """Send the request on and wait for the head of the answer.
+
+        `body` replaces a request body that has wholly arrived. A request that went out on a connection which the
+        upstream had already given up is sent once more on a new one, if it is idempotent (RFC 9110 §9.2.2).
+        """
+        if body is not None:
+            assert self.request_done
+            self._body, self._body_size = [body], len(body)
+        await self._connect(pool)
+        if self._upstream is not None:
+            self._dispatch(policy, drops, extra)
+        while self.response is None and self.end is None:
+            await self._wait()
+        if self.failure is None:
+            assert self.response is not None
+            return self.response
+        return self.failure
+
+    async def _connect(self, pool: "Pool") -> None:
+        self._pool = pool
+        if self.end is None:
+            self.deadline_s = self._soon(self._limits.connect_s)
+            self._upstream = pool.take(self)
+        while self._upstream is None and self.end is None:
+            await self._wait()
+
+    async def relay(
+        self,
+        *,
+        drops: frozenset[bytes] = _NO_NAMES,
+        extra: bytes = b"",
+        through: Through | None = None,
+        rewrites: bool = False,
+        via: bool = True,
+    ) -> End:
+        """Pass the answer on, all but its last piece; how it ended.
+
+        `drops` are lower-case names of fields to leave out, `extra` whole header lines to add. `through` is shown
+        each piece of the body once, in order, and returns what to send on; with `rewrites` it may change the length.
+        """
+        response = self.response
+        assert response is not None
+        self._drops, self._extra, self._through, self._rewrites, self._via = drops, extra, through, rewrites, via
+        has_body = response.length != 0
+        self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites)
+        self._relaying = True
+        early, self._early = b"".join(self._early), []
+        self._pass_on(early, done=self.response_done)
+        if self._upstream is not None:
+            self._upstream.resume(_EARLY)
+        while self.end is None:
+            await self._wait()
+        return self.end
+
+    def finish(self, late: bytes = b"") -> None:
+        """Send what was kept back. `late` are header lines; they are lost when the head has gone out already."""
+        assert self.end is End.COMPLETE
+        if not self.answered:
+            self.answered = True
+            if not self._head_sent:
+                self._tail.insert(0, self._answer_head(late))
+            self._client.write(b"".join(self._tail))
+            self._client.exchange_done(keep_alive=self._may_keep_alive())
+
+    def answer(self, status: int, reason: bytes, fields_: fields.Pairs, body: bytes) -> None:
+        """Answer by ourselves. Does nothing for a client that has gone; cuts an answer that had begun."""
+        if self.answered:
+            return
+        if self._head_sent:
+            self.cut()
+            return
+        self.answered = True
+        keep_alive = self._may_keep_alive()
+        head = fields.local_head(status, reason, fields_, len(body), close=not keep_alive)
+        self._client.write(head if self.head.method == b"HEAD" else head + body)
+        self._client.exchange_done(keep_alive=keep_alive)
+
+    def cut(self) -> None:
+        """End the client's connection so that it can see that the answer is not whole."""
+        if not self.answered:
+            self.answered = True
+            # Without a length the end of the connection would look like the end of the body: reset it instead.
+            delimited = self._frame or (self.response is not None and self.response.length >= 0)
+            self._client.hang_up(reset=self._head_sent and not delimited)
+
+    @property
+    def whole(self) -> bool:
+        """Nothing of the answer has gone out and all of it is here."""
+        return self.response_done and not self._head_sent
+
+    @property
+    def client_gone(self) -> bool:
+        return self._client.gone
+
+    # --- The client connection's side ---------------------------------------------------------------------------
+
+    def on_request_body(self, payload: bytes, *, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The next piece of the request's body."""
+        self.request_bytes += len(payload)
+        self.request_done = done
+        self._trailers_up = trailers
+        self._expects = False
+        if self.end is not None or self.answered:
+            return
+        if self.request_bytes > self._limits.body_max_bytes:
+            detail = f"The request body is larger than {self._limits.body_max_bytes} bytes."
+            self.on_client_broke(ProtocolError(413, "body_too_large", detail))
+            return
+        upstream = self._upstream
+        if upstream is not None and self._phase is not Phase.CONNECT:
+            upstream.write(self._framed_up(payload))
+            self.deadline_s = self._soon(self._limits.head_s if done else self._limits.client_idle_s)
+            return
+        if payload:
+            self._body.append(payload)
+            self._body_size += len(payload)
+        if self._body_size >= self._body_wanted and not done:
+            self._client.pause_reading_body()
+        if done or self._body_size >= self._body_wanted:
+            self._wake()
+        else:
+            self.deadline_s = self._soon(self._limits.client_idle_s)
+
+    def on_client_gone(self) -> None:
+        self._fail(End.CLIENT_GONE, "The client closed the connection.")
+
+    def on_client_broke(self, error: ProtocolError) -> None:
+        """The rest of the client's body cannot be read; `failure.detail` and the error say why."""
+        if self.end is None:
+            self.broken = error
+            self._fail(End.CLIENT_BROKE, error.detail)
+
+    def on_client_paused(self) -> None:
+        """The client reads slower than the upstream writes."""
+        if self._upstream is not None:
+            self._upstream.pause(_SLOW_CLIENT)
+        self.deadline_s = self._soon(self._limits.client_idle_s)
+
+    def on_client_resumed(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume(_SLOW_CLIENT)
+        self.deadline_s = self._soon(self._limits.idle_s)
+
+    def check(self, now_s: float) -> None:
+        """Called on each tick."""
+        if now_s < self.deadline_s or self.end is not None:
+            return
+        if self._phase is Phase.CONNECT and not self.request_done and self._pool is None:
+            error = ProtocolError(408, "request_timed_out", "The request body did not arrive in time.")
+            self.on_client_broke(error)
+        elif self._client.paused:
+            self._fail(End.CLIENT_GONE, "The client did not read the answer in time.")
+        else:
+            self._fail(End.TIMED_OUT, _TIMED_OUT[self._phase])
+
+    def cut_off(self) -> None:
+        """Shutdown: end now, whatever phase it is in."""
+        self._fail(End.CUT, "The proxy is shutting down.")
+
+    # --- The upstream connection's side -------------------------------------------------------------------------
+
+    def on_connected(self, connection: "UpstreamConnection") -> bool:
+        """A connection for this exchange; False when it is no longer wanted."""
+        if self.end is not None or self._upstream is not None:
+            return False
+        self._upstream = connection
+        self._wake()
+        return True
+
+    def on_connect_failed(self, detail: str, *, timed_out: bool) -> None:
+        self._fail(End.TIMED_OUT if timed_out else End.UPSTREAM_FAILED, detail)
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx answer: passed on to clients that can understand it (RFC 9110 §15.2)."""
+        self._interims += 1
+        if self._interims > 16:
+            raise ProtocolError(502, "upstream_broken", "The upstream sent more than 16 interim answers.")
+        if self.head.http_1_0 or (head.status == 100 and self._continued):
+            return
+        if head.status == 100:
+            self._expects, self._continued = False, True
+        self._client.write(
+            fields.response_head(head, _NO_NAMES, chunked=False, sized=False, close=False, via=False, extra=b"")
+        )
+
+    def on_response_head(self, head: ResponseHead) -> None:
+        self._phase = Phase.BODY
+        self._replay = None
+        self.deadline_s = self._soon(self._limits.idle_s)
+        self.response = head
+        self._wake()
+
+    def on_response_body(self, payload: bytes, *, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The next piece of the answer's body."""
+        if self.end is not None:
+            return
+        self.response_bytes += len(payload)
+        if done:
+            self.response_done = True
+            self._trailers_down = trailers
+            self._upstream = None
+        elif not self._client.paused:
+            self.deadline_s = self._soon(self._limits.idle_s)
+        if self._relaying:
+            self._pass_on(payload, done=done)
+            return
+        if payload:
+            self._early.append(payload)
+            self._early_size += len(payload)
+            if self._early_size > HIGH_WATER_BYTES and self._upstream is not None:
+                self._upstream.pause(_EARLY)
+
+    def on_upstream_lost(self, detail: str, *, reused: bool, answered: bool) -> None:
+        """The upstream's connection ended before the answer did, or its bytes make no sense."""
+        self._upstream = None
+        if reused and not answered and self._replay is not None and self.end is None and self._pool is not None:
+            data, self._replay = self._replay, None
+            self._pool.connect_again(self, data)
+            return
+        self._fail(End.UPSTREAM_FAILED, detail)
+
+    def on_replayed(self, connection: "UpstreamConnection", data: bytes) -> None:
+        if self.end is None:
+            self._upstream = connection
+            connection.send(self, data)
+
+    def on_upstream_paused(self) -> None:
+        self._client.pause_reading_body()
+
+    def on_upstream_resumed(self) -> None:
+        self._client.resume_reading_body()
+
+    # --- Inside -------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, policy: fields.RequestPolicy, drops: frozenset[bytes], extra: fields.Pairs) -> None:
+        """Write the head and what there is of the body in one send."""
+        upstream, head = self._upstream, self.head
+        assert upstream is not None
+        if not self.request_done or self._trailers_up:
+            length = head.length
+        elif head.length or b"content-length" in head.fields:
+            length = self._body_size
+        else:
+            length = fields.NO_BODY
+        self._chunks_up = length == CHUNKED
+        if self._expects:
+            extra = (*extra, (b"Expect", b"100-continue"))
+        data = [fields.request_head(head, policy, drops, length, peer=self.peer, extra=extra)]
+        body, self._body, self._body_size = self._body, [], 0
+        if self._chunks_up:
+            data.append(self._framed_up(b"".join(body)))
+        else:
+            data += body
+        self._phase = Phase.HEAD
+        message = b"".join(data)
+        if self.request_done and head.method in _IDEMPOTENT and len(message) <= _REPLAY_MAX_BYTES:
+            self._replay = message
+        self.deadline_s = self._soon(self._limits.head_s if self.request_done else self._limits.client_idle_s)
+        upstream.send(self, message)
+        self._client.resume_reading_body()
+
+    def _framed_up(self, payload: bytes) -> bytes:
+        if not self._chunks_up:
+            return payload
+        framed = encode_chunk(payload) if payload else b""
+        if self.request_done:
+            framed += encode_end(fields.trailers_to_pass(self._trailers_up, self.head, _NO_NAMES))
+        return framed
+
+    def _pass_on(self, payload: bytes, *, done: bool) -> None:
+        if payload and self._through is not None:
+            payload = self._through(payload)
+        if payload and self._frame:
+            payload = encode_chunk(payload)
+        if not done:
+            if not self._head_sent:
+                self._head_sent = True
+                payload = self._answer_head(b"") + payload
+            if payload:
+                self._client.write(payload)
+            return
+        if payload:
+            self._tail.append(payload)
+        if self._frame:
+            trailers = self._trailers_down
+            if trailers and self.response is not None:
+                trailers = fields.trailers_to_pass(trailers, self.response, self._drops)
+            self._tail.append(encode_end(trailers))
+        self._settle_end(End.COMPLETE)
+
+    def _answer_head(self, late: bytes) -> bytes:
+        assert self.response is not None
+        return fields.response_head(
+            self.response,
+            self._drops,
+            chunked=self._frame,
+            sized=not self._rewrites or self.response.length == 0,
+            close=not self._may_keep_alive(),
+            via=self._via,
+            extra=self._extra + late,
+        )
+
+    def _may_keep_alive(self) -> bool:
+        """Whether the client's connection can carry another request after this answer."""
+        if not self.head.keep_alive or self.head.http_1_0 or self._client.engine.draining or self.broken:
+            return False
+        if self.request_done:
+            return True
+        # The rest of a body that nobody wants is read and dropped if it is short, and if it will come at all.
+        return not self._expects and 0 < self.head.length - self.request_bytes <= HIGH_WATER_BYTES
+
+    def _wants_more(self) -> bool:
+        return not self.request_done and self.end is None
+
+    def _body_fits(self, max_bytes: int) -> bool:
+        return self._body_size <= max_bytes
+
+    def _say_continue(self) -> None:
+        if self._expects:
+            self._expects, self._continued = False, True
+            self._client.write(_CONTINUE)
+
+    def _soon(self, seconds: float) -> float:
+        return min(self._client.engine.now_s + seconds, self._total_at_s)
+
+    def _fail(self, end: End, detail: str) -> None:
+        if self.end is None:
+            dispatched = self._phase is not Phase.CONNECT
+            self.failure = Failure(end, self._phase, dispatched, detail)
+            upstream, self._upstream = self._upstream, None
+            if upstream is not None:
+                if dispatched:
+                    upstream.abandon()
+                else:
+                    upstream.give_back()
+            self._settle_end(end)
+
+    def _settle_end(self, end: End) -> None:
+        self.end = end
+        self.deadline_s = _NEVER
+        self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = self._client.engine.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+_EARLY, _SLOW_CLIENT = 1, 2
+_NEVER = float("inf")
+_TIMED_OUT = {
+    Phase.CONNECT: "No connection to the upstream could be had in time.",
+    Phase.HEAD: "The upstream did not begin to answer in time.",
+    Phase.BODY: "The upstream did not finish its answer in time.",
+}

@@ -1,0 +1,165 @@
+"""The header rules of an intermediary (RFC 9110 §7.6), as pure functions from one head to the bytes of the next.
+
+Hop-by-hop fields, and those that ``Connection`` names, end here, in both directions. Framing fields are always
+written by us, from how the body really travels.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from sidecar.http1.heads import CHUNKED, Head, RequestHead, ResponseHead
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+NO_BODY = -2
+"""In place of a length: a request that has no body and says nothing about it."""
+_REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
+_RESPONSE_DROPS = HOP_BY_HOP | {b"content-length"}
+_FORWARDING = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip"}
+)
+_NOT_IN_TRAILERS = (
+    HOP_BY_HOP
+    | _FORWARDING
+    | {
+        b"content-length",
+        b"host",
+        b"trailer",
+        b"authorization",
+        b"cookie",
+        b"set-cookie",
+        b"content-encoding",
+        b"content-type",
+    }
+    | {
+        b"content-range",
+        b"www-authenticate",
+        b"cache-control",
+        b"expires",
+        b"location",
+        b"retry-after",
+        b"expect",
+        b"range",
+    }
+)
+"""RFC 9110 §6.5.1: fields for framing, routing, authentication and content may not come late."""
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+
+class RequestPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What we change in requests, decided once: `set` replaces, `host` is sent unless `preserve_host`."""
+
+    host: bytes
+    preserve_host: bool = False
+    path_prefix: bytes = b""
+    set: Pairs = ()
+    x_forwarded: bool = True
+    forwarded: bool = False
+    trust_forwarded: bool = False
+    via: bool = True
+
+    def dropped(self, more: Iterable[bytes] = ()) -> frozenset[bytes]:
+        """The fields of a request that never reach the upstream; `more` are lower-case names."""
+        drops = _REQUEST_DROPS | {name.lower() for name, _ in self.set} | frozenset(more)
+        return drops if self.trust_forwarded else drops | _FORWARDING
+
+
+def request_head(
+    head: RequestHead, policy: RequestPolicy, drops: frozenset[bytes], length: int, *, peer: bytes, extra: Pairs = ()
+) -> bytes:
+    """The head for the upstream. `length` is how the body will travel: a number, `CHUNKED`, or `NO_BODY`.
+
+    `drops` comes from `RequestPolicy.dropped`; `extra` fields are added last and replace what the client sent.
+    """
+    if head.named:
+        drops = drops | head.named
+    if extra:
+        drops = drops | {name.lower() for name, _ in extra}
+    target = policy.path_prefix + head.target if policy.path_prefix and head.target != b"*" else head.target
+    lines = [
+        b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host if policy.preserve_host else policy.host)
+    ]
+    lines += [b"%b: %b\r\n" % (name, value) for key, name, value in head.items if key not in drops]
+    if length >= 0:
+        lines.append(b"Content-Length: %d\r\n" % length)
+    elif length == CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    if b"te" in head.fields and b"trailers" in head.fields[b"te"].lower():
+        lines.append(b"Connection: TE\r\nTE: trailers\r\n")
+    lines += [b"%b: %b\r\n" % field for field in policy.set]
+    lines += [b"%b: %b\r\n" % field for field in extra]
+    lines.append(_forwarding(head, policy, peer))
+    if policy.via:
+        lines.append(b"Via: 1.%d sidecar\r\n\r\n" % (not head.http_1_0))
+    else:
+        lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _forwarding(head: RequestHead, policy: RequestPolicy, peer: bytes) -> bytes:
+    """``X-Forwarded-*`` and ``Forwarded`` (RFC 7239); another line of a list field appends to it."""
+    lines = b""
+    if policy.x_forwarded:
+        lines = b"X-Forwarded-For: %b\r\n" % peer
+        if not (policy.trust_forwarded and b"x-forwarded-proto" in head.fields):
+            lines += b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: %b\r\n" % head.host
+    if policy.forwarded:
+        node = b'"[%b]"' % peer if b":" in peer else peer
+        lines += b'Forwarded: for=%b;host="%b";proto=http\r\n' % (node, head.host)
+    return lines
+
+
+def response_head(
+    head: ResponseHead, drops: frozenset[bytes], *, chunked: bool, sized: bool, close: bool, via: bool, extra: bytes
+) -> bytes:
+    """The head for the client. `drops` are further lower-case names; `extra` is whole lines that we add.
+
+    `chunked`: we frame the body in chunks. `sized`: the upstream's own Content-Length stands, if it has one.
+    """
+    drops = drops | _RESPONSE_DROPS if drops else _RESPONSE_DROPS
+    if head.named:
+        drops = drops | head.named
+    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
+    lines += [b"%b: %b\r\n" % (name, value) for key, name, value in head.items if key not in drops]
+    length = head.fields.get(b"content-length")
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    elif sized and length is not None and head.status != 204:
+        lines.append(b"Content-Length: %b\r\n" % length)
+    if via:
+        lines.append(b"Via: 1.%d sidecar\r\n" % (not head.http_1_0))
+    lines.append(extra)
+    lines.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
+    return b"".join(lines)
+
+
+def local_head(status: int, reason: bytes, fields: Pairs, length: int, *, close: bool) -> bytes:
+    """The head of an answer that we make ourselves."""
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    lines += [b"%b: %b\r\n" % field for field in fields]
+    lines.append(b"Content-Length: %d\r\n" % length)
+    lines.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
+    return b"".join(lines)
+
+
+def trailers_to_pass(
+    trailers: list[tuple[bytes, bytes]], head: Head, drops: frozenset[bytes]
+) -> list[tuple[bytes, bytes]]:
+    """The trailer fields that may go on."""
+    return [
+        (name, value)
+        for name, value in trailers
+        if (key := name.lower()) not in _NOT_IN_TRAILERS and key not in drops and key not in head.named
+    ]
