@@ -15,7 +15,7 @@ from sidecar.config.values import Endpoint
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A setting that cannot stand beside another, always one that was given; `said` follows its name in a sentence."""
+    """A setting that cannot stand beside another, always one that was given; `said` follows its name."""
 
     name: str
     said: str

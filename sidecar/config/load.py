@@ -58,14 +58,6 @@ def load(
     return merge.result()
 
 
-def data_dir(settings: Settings) -> Path:
-    """The data folder, absolute; it may not exist yet."""
-    if settings.data.dir:
-        return Path(settings.data.dir).absolute()
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "sidecar"
-
-
 class _Given(msgspec.Struct, frozen=True):
     """One value from one source. `document` is set for a file; `text`: scalars in `value` are text."""
 
