@@ -1,0 +1,83 @@
+"""The store of the metered cases: a server of its own on a Unix socket, with customers who never run out."""
+
+import asyncio
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from benchmarks import workload
+from benchmarks.servers import Server
+from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
+from sidecar.domain.once import Once
+from sidecar.store.address import parse_address
+from sidecar.store.customers import Customers
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import Ledger
+
+SCRIPT_COMMANDS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
+AMOUNT = MAX_AMOUNT // 2
+
+
+class Store:
+    """A running server with `workload.CUSTOMERS` customers; `callers` is a file with one proxy key of each."""
+
+    def __init__(self, folder: Path, *, core: int, append_only: bool) -> None:
+        self.folder = folder
+        self.callers = folder / "callers"
+        socket = folder / "store.sock"
+        self.url = f"unix://{socket}"
+        program = ""
+        persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if append_only else ["--appendonly", "no"]
+        command = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
+        self._server = Server("store", [*command, *persistence], socket, core=core, folder=folder)
+        self.description = "append-only file, fsync every second" if append_only else "in memory only"
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        self.callers.write_text("\n".join(asyncio.run(_callers(self.url))) + "\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
+    def script_calls(self) -> int:
+        """Scripts run since the start, by whatever command."""
+        with redis.Redis.from_url(self.url) as client:
+            statistics = client.info("commandstats")
+        return sum(statistics.get(name, {}).get("calls", 0) for name in SCRIPT_COMMANDS)
+
+
+async def _callers(url: str) -> list[str]:
+    """Make the customers, give each credit and a key, and return the keys."""
+    lane = Lane(parse_address(url), timeout_s=5.0, connect_timeout_s=5.0)
+    await lane.open()
+    try:
+        return await asyncio.gather(*(_caller(lane, number) for number in range(workload.CUSTOMERS)))
+    finally:
+        await lane.close()
+
+
+async def _caller(lane: Lane, number: int) -> str:
+    customers = Customers(lane, tenant="default", environment="live")
+    ledger = Ledger(lane, tenant="default", environment="live")
+    customer, _ = await customers.create(external_id=f"customer-{number}", now_ms=int(time.time() * 1000))
+    await ledger.grant(
+        customer_id=customer.customer_id,
+        unit=CREDITS.name,
+        amount=AMOUNT,
+        grant_id=f"grant-{number}",
+        source="benchmark",
+        reason="benchmark",
+        once=Once(key=f"grant-{number}", fingerprint=""),
+    )
+    _, secret = await customers.create_key(customer.customer_id, name="benchmark", now_ms=int(time.time() * 1000))
+    return secret
