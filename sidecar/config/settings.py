@@ -173,10 +173,12 @@ class Settings(Section, frozen=True, kw_only=True):
     store: Store = Store()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    log: Log = Log()
     units: dict[UnitName, UnitSection] = msgspec.field(
         default_factory=lambda: {CREDITS.name: UnitSection(scale=CREDITS.scale)}
     )
-    log: Log = Log()
+    """What customers can hold: each unit's `scale` is the number of decimal places that can be told apart, 0 to 9.
+    Never change the scale of a unit that somebody holds."""
     tenant: Name = "default"
     """Whose customers these are."""
     environment: Literal["live", "test"] = "live"

@@ -1,0 +1,47 @@
+"""The options that set settings, alike on every command that has them.
+
+An option's `dest` is the dotted name of its setting, so `loaded` finds them all without a list of its own.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from sidecar.config.load import Flag, Loaded, load
+
+_OPTIONS: Final[dict[str, tuple[str, str, str]]] = {
+    "--upstream": ("upstream.url", "URL", "the API behind the proxy, such as http://127.0.0.1:9000"),
+    "--upstream-header": (
+        "upstream.headers",
+        "'NAME: VALUE'",
+        "a header for every request to the upstream; ${NAME} is read from the environment; may be repeated",
+    ),
+    "--rules": ("rules.paths", "PATH", "a rule file, or a folder of *.yaml; may be repeated"),
+    "--data": ("data.dir", "DIR", "the data folder: bundled store, admin key (default: ~/.local/share/sidecar)"),
+    "--listen": ("proxy.listen", "HOST:PORT", "where the proxy is served (default: 127.0.0.1:8080)"),
+    "--control-listen": (
+        "control.listen",
+        "HOST:PORT",
+        "where control API, health and metrics are served (default: 127.0.0.1:8081)",
+    ),
+    "--store": ("store.url", "URL", "a Redis or Valkey server: redis://, rediss:// or unix://"),
+}
+_REPEATABLE: Final = frozenset({"--upstream-header", "--rules"})
+
+
+def add(parser: argparse.ArgumentParser, *options: str) -> None:
+    """``--config`` and `options`, or all of them when none is named."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings in YAML; variables and options win")
+    for option in options or _OPTIONS:
+        name, metavar, text = _OPTIONS[option]
+        action = "append" if option in _REPEATABLE else "store"
+        parser.add_argument(option, dest=name, metavar=metavar, action=action, help=text)
+
+
+def loaded(args: argparse.Namespace) -> Loaded:
+    """The settings for `args`; ConfigError as `load`."""
+    given = vars(args)
+    flags = {
+        name: Flag(option, given[name]) for option, (name, _, _) in _OPTIONS.items() if given.get(name) is not None
+    }
+    return load(args.config, flags=flags)
