@@ -40,8 +40,6 @@ def add(parser: argparse.ArgumentParser, *options: str) -> None:
 
 def loaded(args: argparse.Namespace) -> Loaded:
     """The settings for `args`; ConfigError as `load`."""
-    given = vars(args)
-    flags = {
-        name: Flag(option, given[name]) for option, (name, _, _) in _OPTIONS.items() if given.get(name) is not None
-    }
+    given = {option: getattr(args, name, None) for option, (name, _, _) in _OPTIONS.items()}
+    flags = {_OPTIONS[option][0]: Flag(option, value) for option, value in given.items() if value is not None}
     return load(args.config, flags=flags)

@@ -55,9 +55,8 @@ def as_yaml() -> str:
         indent = "  " if section else ""
         for leaf in leaves:
             lines += [] if section else [""]
-            lines += textwrap.wrap(
-                _comment(leaf), _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
-            )
+            meaning = textwrap.wrap(_meaning(leaf, ranges=False), _WIDTH - len(indent))
+            lines += [f"{indent}# {line}" for line in meaning]
             lines.append(f"{indent}{leaf.place[-1]}: {_yaml(leaf.default)}")
     return "\n".join(lines) + "\n"
 
@@ -69,10 +68,7 @@ def as_markdown() -> str:
         lines += [f"## {section}" if section else "## Beside the sections", ""]
         lines += ["| Setting | Default | What it does |", "|---|---|---|"]
         for leaf in leaves:
-            words = " ".join(
-                [meanings()[leaf.name], *(f"{range_[0].upper()}{range_[1:]}." for range_ in _range(leaf))]
-            )
-            lines.append(f"| `{leaf.name}` | `{_yaml(leaf.default)}` | {words} |")
+            lines.append(f"| `{leaf.name}` | `{_yaml(leaf.default)}` | {_meaning(leaf, ranges=True)} |")
         lines.append("")
     return "\n".join(lines)
 
