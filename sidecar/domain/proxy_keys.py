@@ -1,0 +1,41 @@
+"""The text of a proxy key: ``sk_live_<26 characters of the customer id>_<43 characters of a secret>``.
+
+It names its customer, so the partition is known without a look-up, and the reserve script checks its digest in the
+customer's own record: one round trip, and a revoked key is dead at once.
+"""
+
+import base64
+import hashlib
+import re
+
+from sidecar.domain.errors import InvalidInput
+
+SECRET_BYTES = 32
+
+_KEY = re.compile(
+    r"sk_(?P<environment>[a-z]+)_(?P<customer>[0-7][0-9a-hjkmnp-tv-z]{25})_[A-Za-z0-9_-]{43}\Z", re.ASCII
+)
+
+
+def mint(environment: str, customer_id: str, secret: bytes) -> str:
+    """The key of `customer_id` that carries `secret`, 32 random bytes."""
+    if len(secret) != SECRET_BYTES:
+        raise InvalidInput(f"A proxy key needs {SECRET_BYTES} random bytes; got {len(secret)}.")
+    text = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+    return f"sk_{environment}_{customer_id.removeprefix('cus_')}_{text}"
+
+
+def customer_id_of(text: str, environment: str) -> str | None:
+    """The customer that a key names, or None when it is no key of this environment."""
+    match = _KEY.match(text)
+    return f"cus_{match['customer']}" if match is not None and match["environment"] == environment else None
+
+
+def credential(text: str) -> str:
+    """What the store keeps of a key, and what `reserve` asks for."""
+    return "key:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def hint(text: str) -> str:
+    """What may be shown of a key: its recognisable start and its last 4 characters."""
+    return f"{text[:12]}…{text[-4:]}"

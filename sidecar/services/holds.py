@@ -1,0 +1,188 @@
+"""The life of a hold inside the process: taken once, settled once, whatever happens to the request.
+
+The ledger is idempotent by reservation id, so this is all there is to it: whatever is not acknowledged is repeated by
+the same id, in a task that outlives the request, until the store answers or the hold's deadline passes.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from sidecar.domain.errors import Conflict, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.outcomes import Refused, Reserved, Settled, UnknownReservation
+from sidecar.store.ledger import Ledger
+from sidecar.tasks import Tasks
+
+log = logging.getLogger("sidecar.holds")
+
+REPEAT_FIRST_S = 0.05
+REPEAT_MOST_S = 2.0
+
+_Attempt = Awaitable[Settled | UnknownReservation]
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """One amount that is held for one request. `available` is what the customer had left just after."""
+
+    reservation_id: str
+    customer_id: str
+    unit: str
+    held: int
+    available: int
+    rule: str
+    deadline: float
+    """On the loop's clock: from then on the sweep may give the hold back."""
+
+
+class Holds:
+    """Takes holds and settles each of them exactly once.
+
+    `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it.
+    """
+
+    def __init__(self, ledger: Ledger, *, ttl_s: float, timeout_s: float, tasks: Tasks) -> None:
+        self._ledger = ledger
+        self._ttl_s = ttl_s
+        self._ttl_ms = round(ttl_s * 1000)
+        self._timeout_s = timeout_s
+        self._tasks = tasks
+        self._prefix = f"rsv_{secrets.token_hex(8)}_"
+        self._numbers = itertools.count(1)
+        self._drained: asyncio.Event | None = None
+        self.pending = 0
+        """Settlements that the store has not acknowledged."""
+        self.abandoned_total = 0
+        """Settlements that were given up: unacknowledged at the hold's deadline, or refused as corrupt."""
+
+    async def take(self, *, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
+        """Hold `amount`, or say why not.
+
+        Raises StoreUnavailable (nothing is held) and StoreTimeout; after the latter, and when the caller is cancelled,
+        a hold that may have been taken is given back in the background.
+        """
+        reservation_id = f"{self._prefix}{next(self._numbers):x}"
+        deadline = asyncio.get_running_loop().time() + self._ttl_s
+        try:
+            outcome = await self._ledger.reserve(
+                customer_id=customer_id,
+                credential=credential,
+                reservation_id=reservation_id,
+                unit=unit,
+                amount=amount,
+                ttl_ms=self._ttl_ms,
+                rule=rule,
+            )
+        except (StoreTimeout, asyncio.CancelledError):
+            self._give_back(Hold(reservation_id, customer_id, unit, amount, 0, rule, deadline))
+            raise
+        match outcome:
+            case Reserved():
+                return Hold(reservation_id, customer_id, unit, amount, outcome.available, rule, deadline)
+            case Refused():
+                return outcome
+            case Settled():
+                raise Conflict(f"The reservation {reservation_id} ended before it began.")
+
+    async def commit(self, hold: Hold, charge: int, usage: str, source: str) -> Settled | None:
+        """Charge the real cost, give the rest back.
+
+        None: not acknowledged within `timeout_s`, and the work goes on; or the store knows no such hold any more.
+        Cancelling the caller does not cancel the work.
+        """
+
+        def attempt() -> _Attempt:
+            return self._ledger.commit(
+                customer_id=hold.customer_id,
+                reservation_id=hold.reservation_id,
+                unit=hold.unit,
+                charge=charge,
+                usage=usage,
+                source=source,
+            )
+
+        return await self._settle(hold, attempt)
+
+    async def release(self, hold: Hold, reason: str) -> Settled | None:
+        """Give the whole hold back; None as for `commit`."""
+        return await self._settle(hold, self._release(hold, reason))
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until the store has acknowledged every settlement; False when `timeout_s` was not enough."""
+        if self.pending == 0:
+            return True
+        self._drained = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _give_back(self, hold: Hold) -> None:
+        """Release a hold that may have been taken, though nobody knows."""
+        self.pending += 1
+        release = self._release(hold, "the reserve was not acknowledged")
+        self._tasks.start(self._repeat(hold, release), f"release {hold.reservation_id}")
+
+    def _release(self, hold: Hold, reason: str) -> Callable[[], _Attempt]:
+        return lambda: self._ledger.release(
+            customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
+        )
+
+    async def _settle(self, hold: Hold, attempt: Callable[[], _Attempt]) -> Settled | None:
+        """The first attempt runs in the caller, without a task; only what is not acknowledged gets one."""
+        give_up_at = asyncio.get_running_loop().time() + self._timeout_s
+        self.pending += 1
+        try:
+            return self._acknowledged(hold, await attempt())
+        except StoreCorrupt as error:
+            self._abandon(hold, error.detail)
+            return None
+        except StoreError:
+            repeated = self._tasks.start(self._repeat(hold, attempt), f"settle {hold.reservation_id}")
+        except asyncio.CancelledError:
+            self._tasks.start(self._repeat(hold, attempt), f"settle {hold.reservation_id}")
+            raise
+        left_s = max(0.0, give_up_at - asyncio.get_running_loop().time())
+        done, _ = await asyncio.wait({repeated}, timeout=left_s)
+        return repeated.result() if done else None
+
+    async def _repeat(self, hold: Hold, attempt: Callable[[], _Attempt]) -> Settled | None:
+        pause_s = REPEAT_FIRST_S
+        while True:
+            try:
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
+                return self._acknowledged(hold, await attempt())
+            except StoreCorrupt as error:
+                self._abandon(hold, error.detail)
+                return None
+            except StoreError as error:
+                if asyncio.get_running_loop().time() > hold.deadline:
+                    self._abandon(hold, error.detail)
+                    return None
+            except asyncio.CancelledError:
+                self._abandon(hold, "we are stopping")
+                raise
+            pause_s = min(2 * pause_s, REPEAT_MOST_S)
+
+    def _acknowledged(self, hold: Hold, outcome: Settled | UnknownReservation) -> Settled | None:
+        self._count_down()
+        if isinstance(outcome, Settled):
+            return outcome
+        log.debug("the store knows no hold %s of %s", hold.reservation_id, hold.customer_id)
+        return None
+
+    def _abandon(self, hold: Hold, why: str) -> None:
+        self._count_down()
+        self.abandoned_total += 1
+        log.error("hold %s of %s (%s) is not settled: %s", hold.reservation_id, hold.customer_id, hold.rule, why)
+
+    def _count_down(self) -> None:
+        self.pending -= 1
+        if self.pending == 0 and self._drained is not None:
+            self._drained.set()

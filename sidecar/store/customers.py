@@ -1,0 +1,181 @@
+"""Customers and their proxy keys, all in the customer's own hash, where `reserve` finds what it needs.
+
+A customer is made in two steps, because its external id lives in another partition: the external id is given to a new
+customer id, then the customer is made if it is missing. A crash between the two is mended by the next attempt.
+"""
+
+import os
+import unicodedata
+
+import msgspec
+
+from sidecar.domain import proxy_keys
+from sidecar.domain.errors import InvalidInput, NotFound, StoreCorrupt
+from sidecar.domain.ids import new_id
+from sidecar.store.commands import CREATE_CUSTOMER, CREATE_KEY
+from sidecar.store.keys import Keys
+from sidecar.store.lane import Lane
+
+NAME_MAX_CHARACTERS = 255
+
+_FIELDS = ("status", "external_id", "display_name", "created_at_ms")
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who pays. `external_id` is the operator's own name of the customer; `status` is active or suspended."""
+
+    customer_id: str
+    external_id: str
+    display_name: str
+    status: str
+    created_at_ms: int
+
+
+class ProxyKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One proxy key, without its secret. `hint` is its start and its last 4 characters."""
+
+    key_id: str
+    customer_id: str
+    name: str
+    hint: str
+    created_at_ms: int
+
+
+class _KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What the field ``proxy_key:<key id>`` holds; the field named by `credential` holds the key id."""
+
+    credential: str
+    name: str
+    hint: str
+    created_at_ms: int
+
+
+def checked_external_id(text: str) -> str:
+    """NFC of `text`: 1 to 255 characters, no control characters, no space at its ends; or `InvalidInput`."""
+    external_id = checked_name(text, "external_id")
+    if not external_id:
+        raise InvalidInput("external_id must not be empty.", "external_id")
+    return external_id
+
+
+def checked_name(text: str, what: str) -> str:
+    """The same for a name that may be empty."""
+    name = unicodedata.normalize("NFC", text)
+    if len(name) > NAME_MAX_CHARACTERS:
+        raise InvalidInput(f"{what} must have at most {NAME_MAX_CHARACTERS} characters; got {len(name)}.", what)
+    if name != name.strip():
+        raise InvalidInput(f"{what} must not start or end with a space; got {name!r}.", what)
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise InvalidInput(f"{what} must not have control characters; got {name!r}.", what)
+    return name
+
+
+class Customers:
+    """The customers of one tenant's environment. Every method raises StoreError when the store does not answer."""
+
+    def __init__(self, lane: Lane, *, tenant: str, environment: str) -> None:
+        self._lane = lane
+        self._environment = environment
+        self._keys = Keys(tenant, environment)
+
+    async def create(self, *, external_id: str, display_name: str = "", now_ms: int) -> tuple[Customer, bool]:
+        """Make a customer; False beside it when the external id had one already, which is returned unchanged."""
+        external_id = checked_external_id(external_id)
+        display_name = checked_name(display_name, "display_name")
+        index = self._keys.external(external_id)
+        fresh_id = new_id("cus", now_ms, os.urandom(10))
+        claimed = await self._lane.execute("SET", index, fresh_id, "NX")
+        customer_id = fresh_id if claimed else (await self._lane.execute("GET", index)).decode()
+        packed = CREATE_CUSTOMER.pack(
+            self._keys.of(customer_id).customer, external_id.encode(), display_name.encode(), b"%d" % now_ms
+        )
+        match (await self._lane.send(packed))[0]:
+            case b"created":
+                created = True
+            case b"exists":
+                created = False
+            case word:
+                raise StoreCorrupt(f"The script create_customer answered {word!r}.")
+        return await self.get(customer_id), created
+
+    async def get(self, customer_id: str) -> Customer:
+        """Raises NotFound."""
+        reply = await self._lane.execute("HMGET", self._keys.of(customer_id).customer, *_FIELDS)
+        if reply[0] is None:
+            raise NotFound(f"There is no customer {customer_id}.")
+        status, external_id, display_name, created_at_ms = (field.decode() for field in reply)
+        return Customer(
+            customer_id=customer_id,
+            external_id=external_id,
+            display_name=display_name,
+            status=status,
+            created_at_ms=int(created_at_ms),
+        )
+
+    async def resolve(self, external_id: str) -> str | None:
+        """The customer that an external id was given to; it never changes once it is there."""
+        reply: bytes | None = await self._lane.execute("GET", self._keys.external(checked_external_id(external_id)))
+        return None if reply is None else reply.decode()
+
+    async def create_key(self, customer_id: str, *, name: str, now_ms: int) -> tuple[ProxyKey, str]:
+        """Make a proxy key; its text is returned this once and kept nowhere. Raises NotFound."""
+        name = checked_name(name, "name")
+        text = proxy_keys.mint(self._environment, customer_id, os.urandom(proxy_keys.SECRET_BYTES))
+        key_id = new_id("key", now_ms, os.urandom(10))
+        details = _KeyDetails(
+            credential=proxy_keys.credential(text), name=name, hint=proxy_keys.hint(text), created_at_ms=now_ms
+        )
+        packed = CREATE_KEY.pack(
+            self._keys.of(customer_id).customer,
+            details.credential.encode(),
+            key_id.encode(),
+            _details_field(key_id),
+            msgspec.json.encode(details),
+        )
+        match (await self._lane.send(packed))[0]:
+            case b"created":
+                return _proxy_key(customer_id, key_id, details), text
+            case b"unknown":
+                raise NotFound(f"There is no customer {customer_id}.")
+            case word:
+                raise StoreCorrupt(f"The script create_key answered {word!r}.")
+
+    async def keys(self, customer_id: str) -> list[ProxyKey]:
+        """The customer's keys, the oldest first. Raises NotFound."""
+        reply: list[bytes] = await self._lane.execute("HGETALL", self._keys.of(customer_id).customer)
+        if not reply:
+            raise NotFound(f"There is no customer {customer_id}.")
+        found = [
+            _proxy_key(customer_id, name.removeprefix(b"proxy_key:").decode(), _decoded(value))
+            for name, value in zip(reply[0::2], reply[1::2], strict=True)
+            if name.startswith(b"proxy_key:")
+        ]
+        return sorted(found, key=lambda key: key.key_id)
+
+    async def revoke_key(self, customer_id: str, key_id: str) -> ProxyKey:
+        """Make a key useless at once, for everyone. Raises NotFound."""
+        customer, field = self._keys.of(customer_id).customer, _details_field(key_id)
+        reply: bytes | None = await self._lane.execute("HGET", customer, field)
+        if reply is None:
+            raise NotFound(f"{customer_id} has no proxy key {key_id}.")
+        details = _decoded(reply)
+        await self._lane.execute("HDEL", customer, details.credential, field)
+        return _proxy_key(customer_id, key_id, details)
+
+
+def _details_field(key_id: str) -> bytes:
+    return f"proxy_key:{key_id}".encode()
+
+
+def _decoded(details: bytes) -> _KeyDetails:
+    return msgspec.json.decode(details, type=_KeyDetails)
+
+
+def _proxy_key(customer_id: str, key_id: str, details: _KeyDetails) -> ProxyKey:
+    return ProxyKey(
+        key_id=key_id,
+        customer_id=customer_id,
+        name=details.name,
+        hint=details.hint,
+        created_at_ms=details.created_at_ms,
+    )

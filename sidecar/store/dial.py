@@ -1,0 +1,79 @@
+"""Opens one connection to the store and hands its transport over. The only caller of redis-py.
+
+redis-py connects, does TLS, AUTH, SELECT and names the connection; every retry of its own is off, because it would
+execute a write twice. From then on the transport belongs to a `Wire`.
+"""
+
+import asyncio
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+
+from sidecar.domain.errors import StoreUnavailable
+from sidecar.store.address import Address
+
+CLIENT_NAME = "entitlement-sidecar"
+
+
+async def dial(address: Address, timeout_s: float) -> asyncio.StreamWriter:
+    """A connection that is ready for commands, with nothing unread on it.
+
+    Keep the writer for as long as its transport is used: the writer closes the transport when it is collected.
+    Raises `StoreUnavailable` with one sentence that says what is wrong.
+    """
+    connection = _connection(address, timeout_s)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without types.
+        return _detached(connection, address)
+    except TimeoutError as error:
+        raise StoreUnavailable(f"The store at {address} did not answer within {timeout_s:g} s.") from error
+    except exceptions.RedisError as error:
+        raise StoreUnavailable(_sentence(error, address)) from error
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+def _connection(address: Address, timeout_s: float) -> Connection | UnixDomainSocketConnection:
+    shared: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": None,
+        "socket_connect_timeout": timeout_s,
+        "protocol": 2,
+        "client_name": CLIENT_NAME,
+        "driver_info": None,
+    }
+    if address.path:
+        return UnixDomainSocketConnection(path=address.path, **shared)
+    if address.tls:
+        return SSLConnection(host=address.host, port=address.port, ssl_ca_certs=address.ca_file or None, **shared)
+    return Connection(host=address.host, port=address.port, **shared)
+
+
+def _detached(connection: Connection | UnixDomainSocketConnection, address: Address) -> asyncio.StreamWriter:
+    """Take reader and writer away from redis-py, which then has nothing left to close."""
+    reader, writer = connection._reader, connection._writer
+    connection._reader = connection._writer = None
+    assert reader is not None
+    assert writer is not None
+    if writer.is_closing() or reader.at_eof():
+        writer.close()
+        raise StoreUnavailable(f"The store at {address} closed the connection at once.")
+    unread: bytearray = reader._buffer  # type: ignore[attr-defined]  # Nothing public says whether bytes are waiting.
+    if unread:
+        writer.close()
+        raise StoreUnavailable(f"The server at {address} does not speak like a Redis server.")
+    return writer
+
+
+def _sentence(error: exceptions.RedisError, address: Address) -> str:
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return f"The store at {address} refuses our user name or password."
+    if isinstance(error, exceptions.TimeoutError):
+        return f"The store at {address} did not answer in time."
+    cause = error.__context__ if isinstance(error.__context__, OSError) else error
+    reason = getattr(cause, "strerror", None) or str(cause)
+    return f"Cannot reach the store at {address}: {reason.rstrip('.')}."
