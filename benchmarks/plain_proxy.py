@@ -9,10 +9,12 @@ import argparse
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
-from aiohttp import web
+from aiohttp import StreamReader, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade")
+
+TAIL_BYTES = 4_096
 
 UPSTREAM = web.AppKey("UPSTREAM", str)
 SESSION = web.AppKey("SESSION", aiohttp.ClientSession)
@@ -36,21 +38,35 @@ def request_fields(request: web.Request) -> CIMultiDict[str]:
     return fields
 
 
-async def handle(request: web.Request) -> web.StreamResponse:
+async def forward(
+    request: web.Request,
+    body: bytes | StreamReader | None,
+    before_end: Callable[[bytes], Awaitable[None]] | None = None,
+) -> web.StreamResponse:
+    """Send the request on and the answer back; before its end, `before_end` is awaited with its last bytes."""
     app = request.app
     async with app[SESSION].request(
         request.method,
         app[UPSTREAM] + request.raw_path,
         headers=request_fields(request),
-        data=request.content if request.can_read_body else None,
+        data=body,
         allow_redirects=False,
     ) as answer:
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=end_to_end(answer.headers))
         await response.prepare(request)
+        tail = b""
         async for data in answer.content.iter_any():
             await response.write(data)
+            if before_end is not None:
+                tail = (tail + data)[-TAIL_BYTES:]
+        if before_end is not None:
+            await before_end(tail)
         await response.write_eof()
         return response
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    return await forward(request, request.content if request.can_read_body else None)
 
 
 async def session(app: web.Application) -> AsyncIterator[None]:

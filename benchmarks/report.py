@@ -21,7 +21,9 @@ PACKAGES = ("aiohttp", "uvloop", "httptools", "hiredis", "redis", "msgspec")
 
 def goals_table(goals: Iterable[Goal]) -> str:
     rows = [[goal.name, goal.bar, goal.measured, "yes" if goal.met else "**no**"] for goal in goals]
-    return _table(["goal", "bar", "measured", "met"], rows)
+    return (
+        _table(["goal", "bar", "measured", "met"], rows) if rows else "None of the bars can be judged by these cases."
+    )
 
 
 def requests_tables(results: Windows) -> str:

@@ -1,6 +1,7 @@
 """The store of the metered cases: a server of its own on a Unix socket, with customers who never run out."""
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ class Store:
         self.callers = folder / "callers"
         socket = folder / "store.sock"
         self.url = f"unix://{socket}"
-        program = ""
+        program = shutil.which("valkey-server") or shutil.which("redis-server") or "valkey-server"
         persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if append_only else ["--appendonly", "no"]
         command = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
         self._server = Server("store", [*command, *persistence], socket, core=core, folder=folder)
@@ -77,7 +78,7 @@ async def _caller(lane: Lane, number: int) -> str:
         grant_id=f"grant-{number}",
         source="benchmark",
         reason="benchmark",
-        once=Once(key=f"grant-{number}", fingerprint=""),
+        once=Once(key=f"grant-{number}", fingerprint="00"),
     )
     _, secret = await customers.create_key(customer.customer_id, name="benchmark", now_ms=int(time.time() * 1000))
     return secret
