@@ -12,8 +12,8 @@ from sidecar.domain.errors import SidecarError, StartupError
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.problems import INTERNAL, KINDS, kind_of, problem
 
-NEVER_ON_HTTP = {StartupError.code, "config"}
-"""They end the process before it serves."""
+NEVER_ON_HTTP = {StartupError.code, "config", "command_failed"}
+"""They end the process before it serves, or a command of its client."""
 
 ENGINE = {
     "bad_request": 400,

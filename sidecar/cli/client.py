@@ -1,0 +1,177 @@
+"""The command line's side of the control API: where it is, its key, one call, and its errors as one sentence each.
+
+No command here knows the store: what a person can do, a script can do with the same calls.
+"""
+
+import argparse
+import http.client
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from sidecar.cli import options
+from sidecar.config.data_folder import data_dir, find_admin_key
+from sidecar.config.values import http_url
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.ids import is_customer_id
+
+TIMEOUT_S = 30.0
+
+
+class ClientError(SidecarError):
+    """The command failed; `detail` is for the person who gave it."""
+
+    code = "command_failed"
+
+
+class NoAnswer(ClientError):
+    """The request was sent and not answered, so nobody here knows whether it was done."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A request that succeeded."""
+
+    status: int
+    document: Any
+    replayed: bool
+
+
+class Subparsers(Protocol):
+    """What `ArgumentParser.add_subparsers` gives; argparse names it only in private."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Calls one control API. `url` has no slash at its end; the key is never printed."""
+
+    url: str
+    key: str
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """One request. ClientError when it is refused, cannot be sent, or (NoAnswer) is not answered."""
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        payload = None if body is None else json.dumps(body).encode()
+        target = path + (f"?{urlencode(query)}" if query else "")
+        status, fields, content = self._exchange(method, target, payload, headers)
+        document = _parsed(content)
+        if status == 401:
+            raise ClientError(
+                f"The control API at {self.url} refused the key: set SIDECAR_ADMIN_KEY to its key, "
+                "or give --data the data folder of its `sidecar run`."
+            )
+        if document is None or (status >= 300 and "detail" not in document):
+            raise ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
+        if status >= 300:
+            raise ClientError(document["detail"])
+        return Answer(status, document, fields.get("Idempotent-Replayed") == "true")
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.call("GET", path, query={"limit": "250", **(query or {}), **cursor}).document
+            yield from page["data"]
+            if not page["pagination"]["has_more"]:
+                return
+            cursor = {"cursor": page["pagination"]["next_cursor"]}
+
+    def _exchange(
+        self, method: str, target: str, payload: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None, "the URL has been checked"
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
+        try:
+            try:
+                connection.connect()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise ClientError(f"No control API at {self.url} ({why}): is `sidecar run` running?") from error
+            try:
+                connection.request(method, parts.path + target, payload, dict(headers))
+                response = connection.getresponse()
+                return response.status, dict(response.headers), response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise NoAnswer(
+                    f"The control API at {self.url} did not answer, so the request may have been carried out or not."
+                ) from error
+        finally:
+            connection.close()
+
+
+def add_command(
+    subparsers: Subparsers, name: str, about: str, work: Callable[[argparse.Namespace, Client], None]
+) -> argparse.ArgumentParser:
+    """A parser for one command with the options that all of them have."""
+    parser = subparsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser.add_argument("--json", action="store_true", help="print the answers of the control API, for scripts")
+    parser.add_argument("--control-url", metavar="URL", type=_url, help="the control API (default: control.listen)")
+    options.add(parser, "--data")
+
+    def run(args: argparse.Namespace) -> int:
+        work(args, connected(args))
+        return 0
+
+    parser.set_defaults(run=run)
+    return parser
+
+
+def connected(args: argparse.Namespace) -> Client:
+    """A client for the control API that `args` and the settings name. ClientError when there is no key for it."""
+    settings = options.loaded(args).settings
+    url = args.control_url or settings.control.url or f"http://{settings.control.listen}"
+    key = find_admin_key(settings)
+    if key is None:
+        raise ClientError(
+            f"There is no control key: SIDECAR_ADMIN_KEY is not set, and {data_dir(settings)} holds none; "
+            "give --data the data folder of `sidecar run`."
+        )
+    return Client(url.rstrip("/"), key)
+
+
+def customer_path(customer: str) -> str:
+    """The path of a customer by either id. The external id is one segment, whatever characters it has."""
+    if is_customer_id(customer):
+        return f"/v1/customers/{customer}"
+    return f"/v1/customer-by-external-id/{quote(customer, safe='')}"
+
+
+def customer_argument(text: str) -> str:
+    """An argparse type: an id that can be sent."""
+    if not text or not _is_unicode(text):
+        raise argparse.ArgumentTypeError("a customer is named by its own id or by yours, in UTF-8")
+    return text
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _url(text: str) -> str:
+    if not text or (wrong := http_url(text)) is not None:
+        raise argparse.ArgumentTypeError(wrong if text else "must not be empty")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    """False for bytes of the command line that are not in the locale's encoding."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,21 @@
+"""What the client commands print: JSON for scripts, aligned text for people."""
+
+import json
+from collections.abc import Sequence
+
+
+def show_json(document: object) -> None:
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell."""
+    cells = [list(titles), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """Text that moves no cursor: names and ids are other people's."""
+    return "".join(each if each.isprintable() else "�" for each in text)

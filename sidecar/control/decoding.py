@@ -1,0 +1,109 @@
+"""From bytes to checked records; the only file of the control API that sees msgspec's errors.
+
+What cannot be decoded is `InvalidInput` with the place in the body or the query, never with its value: that could
+be a secret.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from aiohttp import web
+from multidict import MultiMapping
+
+from sidecar.control.endpoint import Repeat
+from sidecar.control.errors import IdempotencyKeyInvalid, IdempotencyKeyRequired
+from sidecar.domain.errors import InvalidInput
+
+Record = TypeVar("Record")
+
+_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?\Z", re.DOTALL)
+_MEMBER = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`\Z", re.DOTALL)
+_WHAT = {"contains unknown": "There is no such field", "missing required": "This field is required"}
+_VISIBLE = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PATH_MAX_CHARS = 80
+
+
+def body(raw: bytes, into: type[Record]) -> Record:
+    """A JSON body; an empty one is an empty object, so that a body without a required field may be left out."""
+    try:
+        record = msgspec.json.decode(raw or b"{}", type=into)
+    except msgspec.ValidationError as error:
+        raise _invalid("The body", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(
+            "The body must be one JSON object in UTF-8, and it cannot be parsed as JSON.", ""
+        ) from error
+    if raw:
+        json.loads(raw, object_pairs_hook=_refuse_duplicates)
+    return record
+
+
+def query(given: MultiMapping[str], into: type[Record]) -> Record:
+    """A query string; numbers are written as digits, and a name may be there once."""
+    values = dict(_distinct(list(given.items()), "The query"))
+    try:
+        return msgspec.convert(values, type=into, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid("The query", str(error)) from error
+
+
+def path_segment(raw: str, what: str) -> str:
+    """One segment of a path, decoded once: ``a%2Fb`` is ``a/b``, ``a%252Fb`` is ``a%2Fb``, ``a+b`` is itself."""
+    refusal = InvalidInput(f"{what} in the path must be percent-encoded UTF-8.", what)
+    if _BAD_ESCAPE.search(raw):
+        raise refusal
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise refusal from error
+
+
+def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
+    """The key of a write, or None where there is none and none is needed.
+
+    IdempotencyKeyInvalid, IdempotencyKeyRequired.
+    """
+    if repeat is Repeat.READ:
+        return None
+    given = request.headers.getall("Idempotency-Key", [])
+    if not given and repeat is Repeat.IN_LEDGER:
+        raise IdempotencyKeyRequired
+    if not given:
+        return None
+    if len(given) != 1 or _VISIBLE.match(given[0]) is None:
+        raise IdempotencyKeyInvalid
+    return given[0]
+
+
+def _invalid(what: str, message: str) -> InvalidInput:
+    """Read the place out of msgspec's sentence, and make missing and unknown fields places too."""
+    found = _ERROR.match(message)
+    assert found is not None
+    path, message = found["path"] or "", found["what"]
+    if (member := _MEMBER.match(message)) is not None:
+        path = f"{path}.{member['name']}" if path else member["name"]
+        message = _WHAT[member["what"]]
+    if len(path) > _PATH_MAX_CHARS:
+        path = path[:_PATH_MAX_CHARS] + "…"
+    place = f" at `{path}`" if path else ""
+    return InvalidInput(f"{what} is not valid{place}: {message}.", path)
+
+
+def _distinct(pairs: Sequence[tuple[str, str]], what: str) -> Sequence[tuple[str, str]]:
+    seen = set[str]()
+    for name, _ in pairs:
+        if name in seen:
+            raise InvalidInput(
+                f"{what} has the same name more than once, at `{name[:_PATH_MAX_CHARS]}`.", name[:_PATH_MAX_CHARS]
+            )
+        seen.add(name)
+    return pairs
+
+
+def _refuse_duplicates(pairs: list[tuple[str, str]]) -> None:
+    _distinct(pairs, "The body")

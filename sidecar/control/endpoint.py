@@ -1,0 +1,146 @@
+"""What an endpoint is: one record that serves its requests and writes its page of the OpenAPI document.
+
+The work of an endpoint is a function from a `Call`, already decoded and authorised, to a `Given`. It makes one call
+of the store and knows nothing of HTTP; `serving` does the beats before and after it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum, auto
+from typing import Generic, TypeVar, get_args, get_type_hints
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from sidecar.domain.amounts import Unit
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.once import Once
+from sidecar.store.customers import Customer, Customers
+from sidecar.store.ledger import Ledger
+from sidecar.store.once import OnceRecords
+
+BY_ID = "/v1/customers/{customer_id}"
+BY_EXTERNAL_ID = "/v1/customer-by-external-id/{external_customer_id}"
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+Query = TypeVar("Query", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
+
+
+class Repeat(Enum):
+    """What an Idempotency-Key means to an endpoint."""
+
+    READ = auto()
+    """Nothing: reading changes nothing."""
+    RECORDED = auto()
+    """It may be sent; the first answer is recorded and repeated."""
+    IN_LEDGER = auto()
+    """It must be sent: credit moves, and the ledger's own script checks the key."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoints work with. `ready` gives None, or why the process cannot serve."""
+
+    ledger: Ledger
+    customers: Customers
+    once_records: OnceRecords
+    units: Mapping[str, Unit]
+    ready: Callable[[], str | None]
+    registry: CollectorRegistry
+    now_ms: Callable[[], int]
+    openapi: bytes
+
+    def unit(self, name: str) -> Unit:
+        """A configured unit, or InvalidInput that names those there are."""
+        if (unit := self.units.get(name)) is None:
+            raise InvalidInput(
+                f"There is no such unit; the configured ones are {', '.join(sorted(self.units))}.", "unit"
+            )
+        return unit
+
+
+class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
+    """One request: its decoded parts, who it is about, and what makes it repeatable."""
+
+    parts: Parts
+    body: Body
+    query: Query
+    path: Mapping[str, str]
+    addressed: Customer | None
+    repeatable: Once | None
+
+    @property
+    def customer(self) -> Customer:
+        """The customer of the path; it exists."""
+        assert self.addressed is not None, "the path of this endpoint names no customer"
+        return self.addressed
+
+    @property
+    def once(self) -> Once:
+        """The key of a request that must have one."""
+        assert self.repeatable is not None, "this endpoint does not require an Idempotency-Key"
+        return self.repeatable
+
+
+class Given(msgspec.Struct, Generic[Answer], frozen=True):
+    """What an endpoint gives. `remembered` is recorded for a replay in place of `answer`, if it differs."""
+
+    answer: Answer
+    status: int = 200
+    replayed: bool = False
+    remembered: Answer | None = None
+
+
+class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_only=True):
+    """One line of the route table. The first line of `work`'s docstring is its summary."""
+
+    method: str
+    path: str
+    work: Callable[[Call[Body, Query]], Awaitable[Given[Answer]]]
+    statuses: Mapping[int, str]
+    body: type[Body]
+    query: type[Query]
+    answer: type[Answer]
+    repeat: Repeat
+    open: bool
+    """Served without a key."""
+    media_type: str
+    """Of the answer; an answer that is bytes is sent as it is."""
+
+    @property
+    def name(self) -> str:
+        return self.work.__name__
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that it is served at: what belongs to a customer is found by either of its ids."""
+        if self.path.startswith(BY_ID):
+            return self.path, BY_EXTERNAL_ID + self.path.removeprefix(BY_ID)
+        return (self.path,)
+
+
+def endpoint(
+    method: str,
+    path: str,
+    work: Callable[[Call[Body, Query]], Awaitable[Given[Answer]]],
+    statuses: Mapping[int, str],
+    repeat: Repeat = Repeat.READ,
+    *,
+    open: bool = False,  # noqa: A002  (the word for it)
+    media_type: str = "application/json",
+) -> Endpoint[Body, Query, Answer]:
+    """A line of the table; what it takes and gives is read from the annotations of `work`, the one place."""
+    hints = get_type_hints(work)
+    body, query = get_args(hints["call"])
+    (answer,) = get_args(hints["return"])
+    return Endpoint(
+        method=method,
+        path=path,
+        work=work,
+        statuses=statuses,
+        body=body,
+        query=query,
+        answer=answer,
+        repeat=repeat,
+        open=open,
+        media_type=media_type,
+    )

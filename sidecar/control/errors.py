@@ -1,0 +1,36 @@
+"""What can go wrong with a control request before it reaches the ledger; the statuses are in `domain.problems`."""
+
+from sidecar.domain.errors import SidecarError
+
+
+class Unidentified(SidecarError):
+    """The control key is missing or not ours."""
+
+    code = "unidentified"
+
+
+class IdempotencyKeyRequired(SidecarError):
+    """Credit moves, and without the key a repetition would move it twice."""
+
+    code = "idempotency_key_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request moves credit, so it needs an Idempotency-Key header: send one that is the same when you "
+            "repeat this request and new for each other one, such as `Idempotency-Key: signup-grant-alice`."
+        )
+
+
+class IdempotencyKeyInvalid(SidecarError):
+    """The key is empty, too long, repeated, or has characters that cannot be seen."""
+
+    code = "idempotency_key_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key must be sent once and have 1 to 255 visible ASCII characters, no spaces.")
+
+
+class NotReady(SidecarError):
+    """The process is up and cannot serve; the detail says why."""
+
+    code = "not_ready"

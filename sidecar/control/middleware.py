@@ -1,0 +1,125 @@
+"""What surrounds every control request: its id, who may ask, and how an error is answered.
+
+Order, outermost first: `answering_problems` gives the request its id and owns all errors, `authorised` lets in only
+who has the key. So no handler has a `try`, and what is not in the route table needs a key too.
+"""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Collection, Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from sidecar.control.errors import Unidentified
+from sidecar.domain.errors import InvalidInput, SidecarError
+from sidecar.domain.ids import new_id
+from sidecar.domain.problems import INTERNAL, MEDIA_TYPE, kind_of, problem
+
+REALM = "sidecar control"
+
+log = logging.getLogger("sidecar.control")
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def answering_problems(now_ms: Callable[[], int]) -> Middleware:
+    """Give each request an id, and answer each error as the one table says."""
+
+    @web.middleware
+    async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = new_id("req", now_ms(), secrets.token_bytes(10))
+        try:
+            response = await handler(request)
+        except SidecarError as error:
+            response = _sidecar_problem(error, request_id)
+        except web.HTTPException as error:
+            response = _http_problem(error, request, request_id)
+        except Exception:
+            log.exception("request %s failed: %s %s", request_id, request.method, _route(request))
+            response = _problem(
+                INTERNAL.code, "Something failed on our side; the log has it under this id.", request_id
+            )
+        response.headers["x-request-id"] = request_id
+        return response
+
+    return answer_problems
+
+
+def authorised(admin_key: str, open_paths: Collection[str]) -> Middleware:
+    """Let in who shows `admin_key`, and everybody at the routes in `open_paths`."""
+    digest = _digest(admin_key)
+
+    @web.middleware
+    async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if _route(request) not in open_paths:
+            _check(_shown_keys(request), digest)
+        return await handler(request)
+
+    return authorise
+
+
+def _check(shown: list[str], digest: bytes) -> None:
+    if not shown:
+        raise Unidentified(
+            "The control API needs its key: send it as `Authorization: Bearer <key>` or as `X-API-Key: <key>`."
+        )
+    # All are compared, so that the time does not tell which one is wrong.
+    if not all([hmac.compare_digest(_digest(key), digest) for key in shown]):  # noqa: C419
+        raise Unidentified("This control key is not known here.")
+
+
+def _shown_keys(request: web.Request) -> list[str]:
+    shown = request.headers.getall("X-API-Key", [])
+    for credentials in request.headers.getall("Authorization", []):
+        scheme, _, key = credentials.partition(" ")
+        if scheme.lower() == "bearer":
+            shown = [*shown, key.strip()]
+    return shown
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern, which holds nothing of the request; empty when there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
+
+
+def _sidecar_problem(error: SidecarError, request_id: str) -> web.Response:
+    if kind_of(error.code).status == INTERNAL.status:
+        log.error("request %s failed: %s", request_id, error.detail, exc_info=error)
+    headers = {}
+    if isinstance(error, Unidentified):
+        headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'
+    if isinstance(error, InvalidInput) and error.field is not None:
+        path = f"$.{error.field}" if error.field else "$"
+        errors = [{"path": path, "message": error.detail}]
+        return _problem(error.code, error.detail, request_id, headers, errors=errors)
+    return _problem(error.code, error.detail, request_id, headers)
+
+
+def _http_problem(error: web.HTTPException, request: web.Request, request_id: str) -> web.Response:
+    """What aiohttp itself refuses. Its headers stay: `Allow` names the methods of a 405."""
+    code = _HTTP_CODES.get(error.status, "bad_request")
+    detail = {
+        "not_found": "There is nothing at this path; /v1/openapi.json lists what there is.",
+        "method_not_allowed": f"{request.method} is not served here; these are: {error.headers.get('Allow', '')}.",
+        "body_too_large": f"The body is larger than {request.client_max_size} bytes.",
+    }.get(code, "The request cannot be served as it is.")
+    headers = {name: value for name, value in error.headers.items() if name.lower() == "allow"}
+    return _problem(code, detail, request_id, headers)
+
+
+def _problem(
+    code: str, detail: str, request_id: str, headers: Mapping[str, str] | None = None, **extension: object
+) -> web.Response:
+    kind = kind_of(code)
+    shown = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"} | dict(headers or {})
+    if kind.retry_after_s is not None:
+        shown["Retry-After"] = str(kind.retry_after_s)
+    return web.Response(status=kind.status, body=problem(code, detail, request_id, **extension), headers=shown)

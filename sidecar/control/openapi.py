@@ -1,0 +1,100 @@
+"""The OpenAPI 3.1 document, made from the route table and the records that serve the requests."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+import sidecar
+from sidecar.control.endpoint import Endpoint, Repeat
+from sidecar.control.schema import Nothing, Problem
+from sidecar.domain.problems import MEDIA_TYPE
+
+_REFERENCE = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"{(\w+)}")
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def document(endpoints: Sequence[Endpoint[Any, Any, Any]]) -> bytes:
+    """All of `endpoints`, each at all of its paths, as JSON."""
+    records: set[type] = {
+        Problem,
+        *(kind for each in endpoints for kind in (each.body, each.answer) if kind is not bytes),
+    }
+    ordered = sorted(records - {Nothing}, key=lambda record: record.__name__)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        for path in endpoint.paths:
+            paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Entitlement sidecar: control API",
+                "version": sidecar.__version__,
+                "description": "Amounts are integers of base units; `display` says the same as decimals.",
+            },
+            "security": [{name: []} for name in _SECURITY],
+            "paths": paths,
+            "components": {"schemas": schemas, "securitySchemes": _SECURITY},
+        }
+    )
+
+
+def _operation(endpoint: Endpoint[Any, Any, Any], path: str) -> dict[str, Any]:
+    summary, _, description = inspect.cleandoc(endpoint.work.__doc__ or "").partition("\n\n")
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name if path == endpoint.path else f"{endpoint.name}_by_external_id",
+        "summary": summary,
+        "parameters": [*_path_parameters(path), *_query_parameters(endpoint.query), *_headers(endpoint.repeat)],
+        "responses": _responses(endpoint),
+    }
+    if description:
+        operation["description"] = description
+    if endpoint.body is not Nothing:
+        required = any(field.required for field in msgspec.structs.fields(endpoint.body))
+        operation["requestBody"] = {"required": required, "content": _content("application/json", endpoint.body)}
+    if endpoint.open:
+        operation["security"] = []
+    return operation
+
+
+def _responses(endpoint: Endpoint[Any, Any, Any]) -> dict[str, Any]:
+    content = _content(endpoint.media_type, endpoint.answer)
+    given = {str(status): {"description": says, "content": content} for status, says in endpoint.statuses.items()}
+    return given | {"default": {"description": "A problem.", "content": _content(MEDIA_TYPE, Problem)}}
+
+
+def _content(media_type: str, record: type) -> dict[str, Any]:
+    if record is bytes:
+        return {media_type: {}}
+    return {media_type: {"schema": {"$ref": _REFERENCE.format(name=record.__name__)}}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = _PARAMETER.findall(path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    _, components = msgspec.json.schema_components([query])
+    schema = components[query.__name__]
+    return [
+        {"name": name, "in": "query", "required": name in schema["required"], "schema": member}
+        for name, member in schema["properties"].items()
+    ]
+
+
+def _headers(repeat: Repeat) -> list[dict[str, Any]]:
+    if repeat is Repeat.READ:
+        return []
+    schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
+    says = "The same when this request is repeated, new for each other one. Kept for 24 hours."
+    required = repeat is Repeat.IN_LEDGER
+    return [{"name": "Idempotency-Key", "in": "header", "required": required, "description": says, "schema": schema}]

@@ -1,0 +1,14 @@
+"""The route table of the control API: everything that it serves."""
+
+from typing import Any
+
+from sidecar.control import credits, customers, keys, reservations, service  # noqa: A004  (a thing of ours)
+from sidecar.control.endpoint import Endpoint
+
+ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
+    *customers.ENDPOINTS,
+    *credits.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *reservations.ENDPOINTS,
+    *service.ENDPOINTS,
+)

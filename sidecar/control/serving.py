@@ -1,0 +1,96 @@
+"""The beats around an endpoint's work: decode, (the work), record or mark a replay, encode.
+
+Authorisation comes before, and errors are answered after, in `middleware`.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sidecar.control import decoding
+from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat
+from sidecar.domain.errors import NotFound, StoreError
+from sidecar.domain.ids import is_customer_id
+from sidecar.domain.once import Once
+from sidecar.store.customers import Customer
+
+_EXTERNAL_ID_SEGMENT = BY_EXTERNAL_ID.split("/").index("{external_customer_id}")
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    """A first answer as it is kept for its repetitions."""
+
+    status: int
+    body: msgspec.Raw
+
+
+async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.Response:
+    """Answer one request, which has been authorised."""
+    key = decoding.idempotency_key(request, endpoint.repeat)
+    body = decoding.body(await request.read(), endpoint.body)
+    query = decoding.query(request.query, endpoint.query)
+    customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
+    path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
+    once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
+    call = Call(parts=parts, body=body, query=query, path=path, addressed=customer, repeatable=once)
+    if endpoint.repeat is Repeat.RECORDED and once is not None:
+        scope = customer.customer_id if customer else endpoint.path
+        return await _work_once(endpoint, call, scope, once)
+    given = await endpoint.work(call)
+    return _response(endpoint, given.status, _encode(given.answer), replayed=given.replayed)
+
+
+async def _work_once(
+    endpoint: Endpoint[Body, Query, Answer], call: Call[Body, Query], scope: str, once: Once
+) -> web.Response:
+    records = call.parts.once_records
+    if (stored := await records.begin(scope, once)) is not None:
+        recorded = msgspec.json.decode(stored, type=_Recorded)
+        return _response(endpoint, recorded.status, bytes(recorded.body), replayed=True)
+    try:
+        given = await endpoint.work(call)
+    except Exception:
+        # A failure is not an answer to repeat. If the store is away, the claim ends by itself.
+        with contextlib.suppress(StoreError):
+            await records.abandon(scope, once)
+        raise
+    remembered = given.answer if given.remembered is None else given.remembered
+    record = _Recorded(given.status, msgspec.Raw(_encode(remembered)))
+    await records.finish(scope, once, msgspec.json.encode(record))
+    return _response(endpoint, given.status, _encode(given.answer), replayed=False)
+
+
+async def _addressed(parts: Parts, request: web.Request) -> Customer:
+    """The customer of the path. NotFound: an id of one family is never looked for in the other."""
+    if (customer_id := request.match_info.get("customer_id")) is not None:
+        if not is_customer_id(customer_id):
+            raise NotFound(f"There is no customer with this id; by your own ids they are at {BY_EXTERNAL_ID}.")
+        return await parts.customers.get(customer_id)
+    # The raw path, because routers decode early: in `a%2Fb` the slash is data.
+    segment = request.rel_url.raw_path.split("/")[_EXTERNAL_ID_SEGMENT]
+    found = await parts.customers.resolve(decoding.path_segment(segment, "external_customer_id"))
+    if found is None:
+        raise NotFound("There is no customer with this external id; POST /v1/customers makes one.")
+    return await parts.customers.get(found)
+
+
+def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:
+    """Equal for equal requests: however the body was written, and by whichever id the customer was addressed."""
+    canonical = endpoint.path.format_map(path)
+    request = f"{endpoint.method} {canonical}\n".encode() + msgspec.json.encode(body, order="sorted")
+    return hashlib.sha256(request).hexdigest()
+
+
+def _encode(answer: object) -> bytes:
+    return answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+
+
+def _response(endpoint: Endpoint[Any, Any, Any], status: int, body: bytes, *, replayed: bool) -> web.Response:
+    headers = {"Content-Type": endpoint.media_type, "Cache-Control": "no-store"}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return web.Response(status=status, body=body, headers=headers)

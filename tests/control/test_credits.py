@@ -1,0 +1,199 @@
+import asyncio
+
+import pytest
+
+from sidecar.domain.once import Once
+from tests.control.conftest import Control
+
+BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
+MAX = 2**53 - 1
+
+
+@BOTH
+async def test_a_grant_can_be_spent(control: Control, family: str) -> None:
+    path = family.format(id=await control.customer())
+    given = await control.ask(
+        "POST",
+        f"{path}/credits/grant",
+        {"credits": 100_500_000, "source": "promotional", "reason": "Welcome"},
+        Idempotency_Key="k1",
+    )
+    assert given.status == 201
+    assert given.json["grant_id"].startswith("grt_")
+    members = ("external_id", "unit", "credits", "source", "reason")
+    assert [given.json[name] for name in members] == ["alice", "credits", 100_500_000, "promotional", "Welcome"]
+    amounts = {"available": 100_500_000, "held": 0, "spent": 0, "owed": 0, "granted": 100_500_000}
+    display = {"available": "100.5", "held": "0", "spent": "0", "owed": "0", "granted": "100.5"}
+    assert given.json["balance"] == {"unit": "credits", **amounts, "display": display}
+    shown = await control.ask("GET", f"{path}/credits")
+    assert shown.status == 200
+    assert shown.json == {
+        "customer_id": given.json["customer_id"],
+        "external_id": "alice",
+        "balances": [given.json["balance"]],
+    }
+
+
+async def test_a_balance_tells_held_spent_and_owed_apart(control: Control) -> None:
+    customer_id = await control.customer()
+    await control.grant(f"/v1/customers/{customer_id}", 10_000_000, "k1")
+    place = {"customer_id": customer_id, "unit": "credits"}
+    for reservation_id, amount in (("r1", 4_000_000), ("r2", 1_000_000)):
+        await control.ledger.reserve(
+            **place,
+            credential="external:alice",
+            reservation_id=reservation_id,
+            amount=amount,
+            ttl_ms=60_000,
+            rule="r",
+        )
+    await control.ledger.commit(**place, reservation_id="r1", charge=2_500_000, usage="", source="reported")
+    balance = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"][0]
+    amounts = [balance[name] for name in ("available", "held", "spent", "owed", "granted")]
+    assert amounts == [6_500_000, 1_000_000, 2_500_000, 0, 10_000_000]
+    assert balance["display"]["spent"] == "2.5"
+
+
+async def test_a_new_customer_has_no_balance(control: Control) -> None:
+    customer_id = await control.customer()
+    assert (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"] == []
+
+
+async def test_each_unit_has_its_own_balance_and_scale(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    await control.grant(path, 1_000_000, "k1")
+    await control.ask("POST", f"{path}/credits/grant", {"credits": 7, "unit": "tokens"}, Idempotency_Key="k2")
+    balances = (await control.ask("GET", f"{path}/credits")).json["balances"]
+    assert [(each["unit"], each["display"]["available"]) for each in balances] == [("credits", "1"), ("tokens", "7")]
+
+
+async def test_a_balance_in_a_unit_that_is_gone_has_no_decimals(control: Control) -> None:
+    customer_id = await control.customer()
+    await control.grant(f"/v1/customers/{customer_id}", 1, "k1")
+    once = Once("k2", "ab")
+    await control.ledger.grant(
+        customer_id=customer_id, unit="old", amount=5, grant_id="g", source="s", reason="", once=once
+    )
+    balances = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"]
+    assert balances[1]["unit"] == "old"
+    assert balances[1]["available"] == 5
+    assert "display" not in balances[1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b'{"credits": 1.0}', "$.credits"),
+        (b'{"credits": 1e3}', "$.credits"),
+        (b'{"credits": 1.5}', "$.credits"),
+        (b'{"credits": "100"}', "$.credits"),
+        (b'{"credits": true}', "$.credits"),
+        (b'{"credits": null}', "$.credits"),
+        (b'{"credits": 0}', "$.credits"),
+        (b'{"credits": -0}', "$.credits"),
+        (b'{"credits": -1}', "$.credits"),
+        (b'{"credits": 9007199254740992}', "$.credits"),
+        (b'{"credits": 99999999999999999999999999}', "$.credits"),
+        (b'{"credits": NaN}', "$"),
+        (b"{}", "$.credits"),
+        (b"", "$.credits"),
+        (b"[]", "$"),
+        (b"{", "$"),
+        (b'{"credits": 1} {}', "$"),
+        (b'{"credits": 1, "credits": 2}', "$.credits"),
+        (b'{"credits": 1, "\\u0063redits": 2}', "$.credits"),
+        (b'{"credits": 1, "amount": 2}', "$.amount"),
+        (b'{"credits": 1, "unit": "\xff"}', "$"),
+        (b'{"credits": 1, "unit": "\\ud800"}', "$"),
+        (b'{"credits": 1, "unit": "euros"}', "$.unit"),
+        (b'{"credits": 1, "unit": ""}', "$.unit"),
+        (b'{"credits": 1, "source": "A b"}', "$.source"),
+        (b'{"credits": 1, "source": "a\\n"}', "$.source"),
+        (b'{"credits": 1, "reason": 5}', "$.reason"),
+    ],
+)
+async def test_a_bad_grant_says_where_and_gives_nothing(control: Control, raw: bytes, path: str) -> None:
+    customer = f"/v1/customers/{await control.customer()}"
+    answer = await control.ask("POST", f"{customer}/credits/grant", raw, Idempotency_Key="k1")
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["code"] == "invalid_input"
+    assert [each["path"] for each in answer.json["errors"]] == [path]
+    assert (await control.ask("GET", f"{customer}/credits")).json["balances"] == []
+
+
+async def test_the_unit_error_names_the_units_there_are(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    answer = await control.ask("POST", f"{path}/credits/grant", {"credits": 1, "unit": "x"}, Idempotency_Key="k1")
+    assert "credits, tokens" in answer.json["detail"]
+
+
+async def test_a_grant_that_would_overflow_changes_nothing(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    assert (await control.grant(path, MAX, "k1")).json["balance"]["available"] == MAX
+    refused = await control.grant(path, 1, "k2")
+    assert refused.status == 409
+    assert refused.json["code"] == "amount_overflow"
+    assert (await control.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == MAX
+
+
+async def test_a_grant_to_nobody_is_not_found(control: Control) -> None:
+    answer = await control.grant("/v1/customer-by-external-id/nobody", 5, "k1")
+    assert answer.status == 404
+    assert "POST /v1/customers" in answer.json["detail"]
+
+
+@BOTH
+async def test_a_grant_without_its_key_says_which_header(control: Control, family: str) -> None:
+    path = family.format(id=await control.customer())
+    answer = await control.ask("POST", f"{path}/credits/grant", {"credits": 5})
+    assert answer.status == 400
+    assert answer.json["code"] == "idempotency_key_required"
+    assert "Idempotency-Key: " in answer.json["detail"]
+
+
+async def test_a_grant_is_given_once_for_a_key(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    first = await control.grant(path, 5_000, "k1")
+    await control.grant(path, 1_000, "k2")
+    again = await control.grant(path, 5_000, "k1")
+    assert (first.replayed, again.replayed) == (False, True)
+    assert (again.status, again.raw) == (first.status, first.raw)
+    other = await control.grant(path, 6_000, "k1")
+    assert (other.status, other.json["code"]) == (422, "idempotency_mismatch")
+    assert (await control.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 6_000
+
+
+async def test_a_grant_is_the_same_by_either_id_and_however_it_is_written(control: Control) -> None:
+    customer_id = await control.customer("a/b")
+    first = await control.ask(
+        "POST",
+        f"/v1/customers/{customer_id}/credits/grant",
+        b'{"credits": 5, "unit": "credits"}',
+        Idempotency_Key="k1",
+    )
+    again = await control.ask(
+        "POST",
+        "/v1/customer-by-external-id/a%2Fb/credits/grant",
+        b'{ "reason":"", "credits":5 }',
+        Idempotency_Key="k1",
+    )
+    assert again.replayed
+    assert again.json == first.json
+
+
+async def test_fifty_grants_at_once_with_one_key_are_one(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    answers = await asyncio.gather(*(control.grant(path, 7, "k1") for _ in range(50)))
+    assert {(each.status, each.raw) for each in answers} == {(201, answers[0].raw)}
+    assert sum(not each.replayed for each in answers) == 1
+    assert (await control.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 7
+
+
+async def test_the_units_and_their_scales_are_listed(control: Control) -> None:
+    units = await control.ask("GET", "/v1/units")
+    assert units.status == 200
+    assert units.json == {
+        "data": [{"unit": "credits", "scale": 6}, {"unit": "tokens", "scale": 0}],
+        "pagination": {"has_more": False, "next_cursor": None},
+    }

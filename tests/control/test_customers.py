@@ -1,0 +1,84 @@
+import pytest
+
+from tests.control.conftest import Control
+
+
+async def test_a_customer_is_made_once(control: Control) -> None:
+    made = await control.ask("POST", "/v1/customers", {"external_id": "alice", "display_name": "Alice"})
+    assert made.status == 201
+    assert made.json["external_id"] == "alice"
+    assert made.json["display_name"] == "Alice"
+    assert made.json["status"] == "active"
+    assert made.json["created_at"].endswith("Z")
+    again = await control.ask("POST", "/v1/customers", {"external_id": "alice", "display_name": "Another"})
+    assert again.status == 200
+    assert again.json == made.json
+
+
+@pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
+async def test_a_customer_is_shown_by_either_id(control: Control, family: str) -> None:
+    customer_id = await control.customer()
+    shown = await control.ask("GET", family.format(id=customer_id))
+    assert shown.status == 200
+    assert shown.json["customer_id"] == customer_id
+    assert shown.json["external_id"] == "alice"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/customers/alice",
+        "/v1/customers/cus_01arz3ndektsv4rrffq69g5fav",
+        "/v1/customer-by-external-id/bob",
+        "/v1/customer-by-external-id/{id}",
+    ],
+)
+@pytest.mark.parametrize("rest", ["", "/credits", "/keys"])
+async def test_an_id_of_one_family_is_never_looked_for_in_the_other(control: Control, path: str, rest: str) -> None:
+    customer_id = await control.customer()
+    answer = await control.ask("GET", path.format(id=customer_id) + rest)
+    assert answer.status == 404
+    assert answer.json["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("segment", "external_id"),
+    [
+        ("a%2Fb", "a/b"),
+        ("a%2fb", "a/b"),
+        ("a%252Fb", "a%2Fb"),
+        ("a%20b", "a b"),
+        ("a+b", "a+b"),
+        ("a%2Bb", "a+b"),
+        ("user42:companion7", "user42:companion7"),
+        ("%7Ba%7D", "{a}"),
+        ("%3Fa%23b", "?a#b"),
+        ("caf%C3%A9", "café"),
+        ("cafe%CC%81", "café"),
+        ("..", ".."),
+        ("%2E%2E", ".."),
+        ("%25", "%"),
+    ],
+)
+async def test_the_external_id_is_one_segment_decoded_once(control: Control, segment: str, external_id: str) -> None:
+    customer_id = await control.customer(external_id)
+    for other in {"a/b", "a%2Fb", "a b", "a+b", "a%20b"} - {external_id}:
+        await control.customer(other)
+    shown = await control.ask("GET", f"/v1/customer-by-external-id/{segment}")
+    assert shown.status == 200
+    assert shown.json["customer_id"] == customer_id
+    assert shown.json["external_id"] == external_id
+
+
+@pytest.mark.parametrize("segment", ["%FF", "a%2", "a%zz", "%", "a%00b", "%20a", "x" * 256])
+async def test_an_external_id_that_cannot_be_is_refused(control: Control, segment: str) -> None:
+    answer = await control.ask("GET", f"/v1/customer-by-external-id/{segment}")
+    assert answer.status == 400
+    assert answer.json["code"] == "invalid_input"
+
+
+@pytest.mark.parametrize("external_id", ["", "x" * 256, " a", "a ", "a\nb", "a\0b"])
+async def test_a_customer_needs_an_id_that_can_be_told_apart(control: Control, external_id: str) -> None:
+    answer = await control.ask("POST", "/v1/customers", {"external_id": external_id})
+    assert answer.status == 400
+    assert answer.json["errors"][0]["path"] == "$.external_id"
