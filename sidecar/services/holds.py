@@ -62,7 +62,7 @@ class Holds:
     async def take(self, *, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
         """Hold `amount`, or say why not.
 
-        Raises StoreUnavailable (nothing is held) and StoreTimeout; after the latter, and when the caller is cancelled,
+        Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background.
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"

@@ -1,0 +1,44 @@
+"""Fixtures for everybody: a real store."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from sidecar.store.address import parse_address
+from sidecar.store.lane import Lane
+from tests.support.store import StoreServer
+
+
+@pytest.fixture(scope="session")
+def shared_store() -> Iterator[StoreServer]:
+    """One server for the whole session; `store_url` empties it for each test."""
+    server = StoreServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def store_url(shared_store: StoreServer) -> str:
+    """The address of an empty database on a real server."""
+    with shared_store.client() as client:
+        client.flushall()
+    return shared_store.url
+
+
+@pytest.fixture
+def store_server() -> Iterator[StoreServer]:
+    """A server of the test's own, started, to kill, pause and restart."""
+    server = StoreServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def lane(store_url: str) -> AsyncIterator[Lane]:
+    """An open connection to the empty database."""
+    lane = Lane(parse_address(store_url))
+    await lane.open()
+    yield lane
+    await lane.close()
