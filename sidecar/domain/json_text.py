@@ -1,0 +1,53 @@
+"""Where the members of a JSON object stand in its text, so that one can be changed and all other bytes stay.
+
+It checks nothing: the text must have been decoded as an object before.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]', re.DOTALL)
+
+
+class Member(NamedTuple):
+    """``"name": value``: `start` is the name's quote, `value` where the value's text begins, `end` where it ends."""
+
+    name: str
+    start: int
+    value: int
+    end: int
+
+
+def members(text: bytes) -> Iterator[Member]:
+    """The members of the outermost object, in order, repeated names included. White space around values is theirs."""
+    depth = start = value = 0
+    name: str | None = None
+    for match in _TOKEN.finditer(text):
+        match match[0][:1]:
+            case b'"':
+                if depth == 1 and name is None:
+                    name, start = msgspec.json.decode(match[0], type=str), match.start()
+            case b":":
+                value = match.end() if depth == 1 else value
+            case b"{" | b"[":
+                depth += 1
+            case closing:
+                if depth == 1 and name is not None:
+                    yield Member(name, start, value, match.start())
+                    name = None
+                depth -= closing != b","
+
+
+def repeats(text: bytes, name: str) -> bool:
+    """Whether the outermost object has `name` more than once, also in other capitals or with escapes.
+
+    Decoders disagree about which of them counts (the last, the first, any capitals), so that what we read need not be
+    what the upstream reads.
+    """
+    quoted = b'"%b"' % name.encode()
+    if text.lower().count(quoted.lower()) < 2 and b"\\u00" not in text:
+        return False
+    return sum(member.name.lower() == name.lower() for member in members(text)) > 1

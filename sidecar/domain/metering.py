@@ -1,0 +1,177 @@
+"""What an answer costs: the meters of one answer and, when it has ended, the charge.
+
+Pure: the proxy shows the pieces of the body as they pass. Outcomes, in the order in which they are decided:
+
+========================================  =================================================================
+the status is not 2xx                     release
+usage read (for a stream: its last word)  charge what it costs, capped by ``max_charge``
+the upstream failed, or said so           release
+usage unknown                             what ``on_unknown`` says: the whole hold, what was observed, nothing
+========================================  =================================================================
+
+A client that hangs up does not make known usage unknown: headers, bytes and time are charged as they were measured.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.meters.body import Body, EventsBody, JsonBody, UnreadBody
+from sidecar.domain.meters.codings import CodingError, inflater
+from sidecar.domain.meters.openai_chat import HidingBody
+from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.price import Price, parse_number, usage_text
+
+
+class End(StrEnum):
+    """How an answer ended: `CUT` by us, at shutdown or a time limit."""
+
+    COMPLETE = "complete"
+    CLIENT_GONE = "client_gone"
+    UPSTREAM_FAILED = "upstream_failed"
+    CUT = "cut"
+
+
+class OnUnknown(StrEnum):
+    """What a request costs whose usage is unknown after it was forwarded."""
+
+    CHARGE_HOLD = "charge_hold"
+    CHARGE_OBSERVED = "charge_observed"
+    RELEASE = "release"
+
+
+class Measure(StrEnum):
+    """What the proxy measures itself."""
+
+    REQUEST_BYTES = "request_bytes"
+    RESPONSE_BYTES = "response_bytes"
+    DURATION_MS = "duration_ms"
+
+
+class Source(StrEnum):
+    """Where a charge comes from."""
+
+    REPORTED = "reported"
+    OBSERVED = "observed"
+    HOLD = "hold"
+    NONE = "none"
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What to settle: `amount` base units to commit, or a `release`. `usage` is for the journal."""
+
+    amount: int
+    usage: str
+    source: Source
+    release: bool
+
+
+class Meters(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a rule reads: the body by a `reader`, response `headers` and own measures, each to its meter."""
+
+    reader: Reader | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    measures: tuple[tuple[str, Measure], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All meters, in the order in which they are shown."""
+        body = self.reader.meters if self.reader is not None else ()
+        return (*body, *(meter for meter, _ in self.headers), *(meter for meter, _ in self.measures))
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What one forwarded request will be charged by: fixed when its hold is taken."""
+
+    meters: Meters
+    price: Price
+    hold: int
+    max_charge: int = MAX_AMOUNT
+    on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD
+
+    def known(self, usage: Reading) -> Charge:
+        """The charge for usage that was read."""
+        return Charge(self.cost(usage), usage_text(usage), Source.REPORTED, release=False)
+
+    def cost(self, usage: Reading) -> int:
+        """What `usage` costs, at most ``max_charge``."""
+        return min(self.price.charge(usage), self.max_charge)
+
+    def unknown(self, observed: Reading) -> Charge:
+        """The charge for a request that was forwarded and whose usage is not, or not all, known."""
+        text = usage_text(observed)
+        match self.on_unknown:
+            case OnUnknown.CHARGE_HOLD:
+                return Charge(self.hold, text, Source.HOLD, release=False)
+            case OnUnknown.CHARGE_OBSERVED:
+                return Charge(self.cost(observed), text, Source.OBSERVED, release=False)
+            case OnUnknown.RELEASE:
+                return Charge(0, text, Source.NONE, release=True)
+
+
+RELEASED = Charge(0, "", Source.NONE, release=True)
+
+
+class Meter:
+    """The meters of one answer. Show it each piece of the body once, in order; then `flush`; then `finish` once."""
+
+    __slots__ = ("_bill", "_body", "_good", "_headers", "feed", "flush")
+
+    def __init__(self, bill: Bill, body: Body, headers: Reading, *, good: bool) -> None:
+        self._bill = bill
+        self._body = body
+        self._headers = headers
+        self._good = good
+        self.feed = body.feed
+        """A piece of the body, framing decoded; what to pass on comes back: the same object unless events are hidden."""
+        self.flush = body.flush
+        """What was held back of an event that never ended; call it when the body has ended, before its last byte."""
+
+    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
+        """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
+        if not self._good:
+            return RELEASED
+        bill, meters = self._bill, self._bill.meters
+        usage, known = self._body.result(whole=end is End.COMPLETE)
+        usage = usage | self._headers
+        for meter, measure in meters.measures:
+            match measure:
+                case Measure.REQUEST_BYTES:
+                    usage[meter] = request_bytes
+                case Measure.RESPONSE_BYTES:
+                    usage[meter] = response_bytes
+                case Measure.DURATION_MS:
+                    usage[meter] = duration_ms
+        if end is End.UPSTREAM_FAILED and (meters.reader is None or not known):
+            return RELEASED
+        if known and len(self._headers) == len(meters.headers):
+            return bill.known(usage)
+        return RELEASED if self._body.failed else bill.unknown(usage)
+
+
+def open_meter(bill: Bill, status: int, fields: Mapping[bytes, bytes], *, hides: bool) -> Meter:
+    """The meter for an answer with this head; names in `fields` are lower case. `hides`: take out what we asked for."""
+    if not 200 <= status < 300:
+        return Meter(bill, UnreadBody(readable=False), {}, good=False)
+    readings = {}
+    for meter, name in bill.meters.headers:
+        reading = parse_number(fields.get(name, b"").decode("latin-1").strip())
+        if reading is not None:
+            readings[meter] = reading
+    return Meter(bill, _body(bill.meters.reader, fields, hides=hides), readings, good=True)
+
+
+def _body(reader: Reader | None, fields: Mapping[bytes, bytes], *, hides: bool) -> Body:
+    if reader is None:
+        return UnreadBody(readable=True)
+    try:
+        decoder = inflater(fields.get(b"content-encoding", b""))
+    except CodingError:
+        return UnreadBody(readable=False)
+    if b"text/event-stream" not in fields.get(b"content-type", b"").lower():
+        return JsonBody(reader.read_json, decoder)
+    if hides and decoder is None:
+        return HidingBody()
+    return EventsBody(reader.open_stream(), reader.needles, decoder)

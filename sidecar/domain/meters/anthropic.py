@@ -1,0 +1,115 @@
+"""Anthropic messages: classes of input stand beside each other, and a stream reports usage in two places.
+
+``message_start`` has the input, ``message_delta`` the cumulative output; the last value of each counts. A cache write
+that lasts an hour is inside ``cache_creation_input_tokens`` and costs more: it is a meter of its own here.
+"""
+
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.meters.reader import Reader, Reading
+
+
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    def over(self, earlier: "_Usage") -> "_Usage":
+        """The latest word on each number: ours where we have one."""
+        return _Usage(*(getattr(self, name) if getattr(self, name) is not None else getattr(earlier, name)
+                        for name in self.__struct_fields__))  # fmt: skip
+
+    def reading(self) -> Reading | None:
+        """Each token in one meter; None without input or output, or when the numbers contradict each other."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        written = self.cache_creation_input_tokens or 0
+        hour = (self.cache_creation and self.cache_creation.ephemeral_1h_input_tokens) or 0
+        reading: Reading = {
+            "input_tokens": self.input_tokens,
+            "cache_creation_input_tokens": written - hour,
+            "cache_creation_1h_input_tokens": hour,
+            "cache_read_input_tokens": self.cache_read_input_tokens or 0,
+            "output_tokens": self.output_tokens,
+        }
+        return reading if all(0 <= tokens <= MAX_AMOUNT for tokens in reading.values()) else None
+
+
+class _Message(msgspec.Struct):
+    usage: _Usage
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    message: _Message | None = None
+    usage: _Usage | None = None
+
+
+_message = msgspec.json.Decoder(_Message)
+_event = msgspec.json.Decoder(_Event)
+
+
+def read_json(body: bytes) -> Reading | None:
+    try:
+        return _message.decode(body).usage.reading()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class Stream:
+    """Complete only when a ``message_delta`` with usage or a ``message_stop`` came: before, output is a guess."""
+
+    def __init__(self) -> None:
+        self.usage: Reading = {}
+        self.seen = False
+        self.final = False
+        self.failed = False
+        self._latest = _Usage()
+        self._ended = False
+
+    def read(self, data: bytes) -> None:
+        try:
+            event = _event.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        if event.type == "error":
+            self.failed = True
+        usage = event.message.usage if event.message is not None else event.usage
+        self._ended = (
+            self._ended or event.type == "message_stop" or (event.type == "message_delta" and usage is not None)
+        )
+        if usage is not None:
+            self._latest = usage.over(self._latest)
+        reading = self._latest.reading()
+        self.usage = reading or {}
+        self.seen = self.final = self._ended and reading is not None
+
+
+READER = Reader(
+    meters=(
+        "input_tokens",
+        "cache_creation_input_tokens",
+        "cache_creation_1h_input_tokens",
+        "cache_read_input_tokens",
+        "output_tokens",
+    ),
+    falls_back={
+        "cache_creation_input_tokens": "input_tokens",
+        "cache_creation_1h_input_tokens": "cache_creation_input_tokens",
+        "cache_read_input_tokens": "input_tokens",
+    },
+    hold={
+        "input_tokens": "request.body_bytes / 3",
+        "output_tokens": "request.max_tokens or 1024",
+    },
+    read_json=read_json,
+    open_stream=Stream,
+    needles=(b'"usage"', b"message_stop", b'"error"'),
+)

@@ -1,0 +1,70 @@
+"""Server-sent events cut out of a byte stream (WHATWG HTML §9.2), however it was split on its way."""
+
+from collections.abc import Iterator
+
+BLANK_LINES = (b"\n\n", b"\r\n\r\n")
+"""What the last bytes of a piece are when it ends with an event, for every server that exists."""
+
+EVENT_MAX_BYTES = 4_194_304
+
+
+class EventTooLarge(Exception):
+    """An event is larger than `EVENT_MAX_BYTES`."""
+
+
+class EventBuffer:
+    """Collects pieces and gives out whole events, each with the blank line that ends it.
+
+    Lines end with LF, CR LF or CR. A CR at the end of what has arrived waits for the byte after it, since that may be
+    its LF: so the same events come out however the bytes were split.
+    """
+
+    __slots__ = ("_scanned", "pending")
+
+    def __init__(self) -> None:
+        self.pending = bytearray()
+        self._scanned = 0
+
+    def add(self, data: bytes) -> Iterator[bytes]:
+        """The events that `data` completes; EventTooLarge."""
+        pending = self.pending
+        pending += data
+        while (end := self._end(pending)) >= 0:
+            event = bytes(memoryview(pending)[:end])
+            del pending[:end]
+            self._scanned = 0
+            yield event
+        self._scanned = max(len(pending) - 2, 0)
+        if len(pending) > EVENT_MAX_BYTES:
+            raise EventTooLarge
+
+    def rest(self) -> bytes:
+        """What no blank line has ended; the buffer is empty afterwards."""
+        rest = bytes(self.pending)
+        self.pending.clear()
+        self._scanned = 0
+        return rest
+
+    def _end(self, pending: bytearray) -> int:
+        start = self._scanned
+        found = pending.find(b"\n\n", start)
+        end = found + 2 if found >= 0 else -1
+        if pending.find(b"\r", start) < 0:
+            return end
+        for blank in (b"\n\r", b"\r\r"):
+            at = pending.find(blank, start)
+            if at < 0 or 0 <= end <= at + 2:
+                continue
+            if at + 2 == len(pending):
+                # Its LF may be still to come. Nothing before it ends an event, or `end` would be smaller.
+                return -1
+            end = at + 3 if pending[at + 2] == 0x0A else at + 2
+        return end
+
+
+def data_of(event: bytes) -> bytes:
+    """The data of one event, its lines joined by LF."""
+    line = event[6:].rstrip(b"\r\n")
+    if event.startswith(b"data: ") and b"\n" not in line and b"\r" not in line:
+        return line
+    return b"\n".join(line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:"))

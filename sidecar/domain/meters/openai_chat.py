@@ -1,0 +1,208 @@
+"""OpenAI chat completions: usage of JSON answers and of streams, which report it only when asked.
+
+So that a stream can be charged, `ask_for_usage` adds ``stream_options.include_usage`` to a request that lacks it, and
+`HidingBody` takes out of the answer what that adds, so that the client gets the bytes it would have got without::
+
+    data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}     ->   the same without `,"usage":null`
+    data: {"choices":[],"usage":{"prompt_tokens":3, …}}             ->   nothing
+    data: [DONE]                                                    ->   the same
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.json_text import members
+from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, EventTooLarge, data_of
+from sidecar.domain.meters.reader import Reader, Reading
+
+_USAGE = b'"usage"'
+_ERROR = b'"error"'
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*|"usage"\s*:\s*null(?=\s*})')
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class Usage(msgspec.Struct):
+    """``usage`` as OpenAI writes it: cached tokens are inside the prompt, reasoning inside the completion."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+
+    def reading(self) -> Reading | None:
+        """Each token in one meter; None when the numbers contradict each other."""
+        cached = (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
+        if not (0 <= cached <= self.prompt_tokens <= MAX_AMOUNT and 0 <= self.completion_tokens <= MAX_AMOUNT):
+            return None
+        return {
+            "input_tokens": self.prompt_tokens - cached,
+            "cached_input_tokens": cached,
+            "output_tokens": self.completion_tokens,
+        }
+
+
+class _Answer(msgspec.Struct):
+    usage: Usage
+
+
+class _Chunk(msgspec.Struct):
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    error: Any = None
+
+
+class _Choices(msgspec.Struct):
+    choices: list[msgspec.Raw] = []
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_chunk = msgspec.json.Decoder(_Chunk)
+_choices = msgspec.json.Decoder(_Choices)
+
+
+def read_json(body: bytes) -> Reading | None:
+    try:
+        return _answer.decode(body).usage.reading()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class Stream:
+    """The last usage counts; a chunk without choices is the one that reports it when all is done."""
+
+    def __init__(self) -> None:
+        self.usage: Reading = {}
+        self.seen = False
+        self.final = False
+        self.failed = False
+
+    def read(self, data: bytes) -> None:
+        self.read_chunk(data)
+
+    def read_chunk(self, data: bytes) -> tuple[bool, bool]:
+        """Also answers whether the chunk is the extra one that reports usage, and whether its usage is null."""
+        try:
+            chunk = _chunk.decode(data)
+            if chunk.error is not None:
+                self.failed = True
+            if not isinstance(chunk.usage, Usage):
+                return False, chunk.usage is None
+            extra = not _choices.decode(data).choices
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False, False
+        reading = chunk.usage.reading()
+        self.seen = reading is not None
+        self.final = self.seen and extra
+        self.usage = reading or {}
+        return extra, False
+
+
+class HidingBody:
+    """An event stream from which the usage that only we asked for is taken out; never a coded one."""
+
+    def __init__(self) -> None:
+        self._stream = Stream()
+        self._buffer = EventBuffer()
+        self._broken = False
+
+    @property
+    def failed(self) -> bool:
+        return self._stream.failed
+
+    def feed(self, data: bytes) -> bytes:
+        buffer = self._buffer
+        if self._broken or (
+            not buffer.pending and data.endswith(BLANK_LINES) and _USAGE not in data and _ERROR not in data
+        ):
+            return data
+        shown: list[bytes] = []
+        try:
+            shown.extend(map(self._show, buffer.add(data)))
+        except EventTooLarge:
+            self._broken = True
+            shown.append(buffer.rest())
+        return b"".join(shown)
+
+    def flush(self) -> bytes:
+        rest = self._buffer.rest()
+        return self._show(rest) if rest else rest
+
+    def result(self, *, whole: bool) -> tuple[Reading, bool]:
+        self.flush()
+        stream = self._stream
+        return stream.usage, stream.final or (whole and stream.seen and not self._broken)
+
+    def _show(self, event: bytes) -> bytes:
+        if _USAGE not in event:
+            if _ERROR in event:
+                self._stream.read(data_of(event))
+            return event
+        data = data_of(event)
+        extra, null = self._stream.read_chunk(data)
+        if extra:
+            return b""
+        if not null or data not in event:
+            return event
+        return event.replace(data, _without_null_usage(data), 1)
+
+
+def _without_null_usage(chunk: bytes) -> bytes:
+    without, count = _NULL_USAGE.subn(b"", chunk)
+    if count == 1:
+        return without
+    # Another object inside has a `usage` as well: find the outer one.
+    parts = list(members(chunk))
+    index = next(i for i, member in enumerate(parts) if member.name == "usage")
+    if index:
+        return chunk[: parts[index - 1].end] + chunk[parts[index].end :]
+    return chunk[: parts[0].start] + chunk[parts[1].start if len(parts) > 1 else parts[0].end :]
+
+
+def asks_for_usage(stream_options: Any) -> bool:
+    return isinstance(stream_options, dict) and stream_options.get("include_usage") is True
+
+
+def ask_for_usage(body: bytes) -> bytes | None:
+    """A request body (an object, with at least one member) that asks for usage; all other bytes as they were.
+
+    None when its ``stream_options`` is neither an object nor null: the upstream will refuse it.
+    """
+    options = [member for member in members(body) if member.name == "stream_options"]
+    if not options:
+        return _insert(body, 0, b'"stream_options":{"include_usage":true},')
+    last = options[-1]
+    text = body[last.value : last.end]
+    value = msgspec.json.decode(text)
+    if value is None:
+        changed = b'{"include_usage":true}'
+    elif not isinstance(value, dict):
+        return None
+    elif "include_usage" in value:
+        asked = [member for member in members(text) if member.name == "include_usage"][-1]
+        changed = text[: asked.value] + b"true" + text[asked.end :]
+    else:
+        changed = _insert(text, 0, b'"include_usage":true' + (b"," if value else b""))
+    return body[: last.value] + changed + body[last.end :]
+
+
+def _insert(text: bytes, start: int, member: bytes) -> bytes:
+    at = text.index(b"{", start) + 1
+    return text[:at] + member + text[at:]
+
+
+READER = Reader(
+    meters=("input_tokens", "cached_input_tokens", "output_tokens"),
+    falls_back={"cached_input_tokens": "input_tokens"},
+    hold={
+        "input_tokens": "request.body_bytes / 3",
+        "output_tokens": "(request.max_completion_tokens or request.max_tokens or 1024) * (request.n or 1)",
+    },
+    read_json=read_json,
+    open_stream=Stream,
+    needles=(_USAGE, _ERROR),
+    asks=True,
+)
