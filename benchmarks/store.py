@@ -1,11 +1,10 @@
 """The store of the metered cases: a server of its own on a Unix socket, with customers who never run out."""
 
 import asyncio
-import shutil
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 
@@ -13,6 +12,7 @@ from benchmarks import workload
 from benchmarks.servers import Server
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
 from sidecar.domain.once import Once
+from sidecar.store import bundled
 from sidecar.store.address import parse_address
 from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
@@ -30,11 +30,11 @@ class Store:
         self.callers = folder / "callers"
         socket = folder / "store.sock"
         self.url = f"unix://{socket}"
-        program = shutil.which("valkey-server") or shutil.which("redis-server") or "valkey-server"
+        program = bundled.find_server()
         persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if append_only else ["--appendonly", "no"]
-        command = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
+        command = [str(program), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
         self._server = Server("store", [*command, *persistence], socket, core=core, folder=folder)
-        self.description = "append-only file, fsync every second" if append_only else "in memory only"
+        self._kept = "append-only file, fsync every second" if append_only else "in memory only"
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -50,11 +50,22 @@ class Store:
     def pid(self) -> int:
         return self._server.pid
 
+    @property
+    def description(self) -> str:
+        """Which server, and what it keeps."""
+        server = self._info("server")
+        name = server.get("server_name", "redis")
+        return f"{name} {server.get(f'{name}_version', server['redis_version'])}, {self._kept}, Unix socket"
+
     def script_calls(self) -> int:
         """Scripts run since the start, by whatever command."""
+        statistics = self._info("commandstats")
+        return sum(statistics[name]["calls"] for name in SCRIPT_COMMANDS if name in statistics)
+
+    def _info(self, section: str) -> dict[str, Any]:
         with redis.Redis.from_url(self.url) as client:
-            statistics = client.info("commandstats")
-        return sum(statistics.get(name, {}).get("calls", 0) for name in SCRIPT_COMMANDS)
+            found: dict[str, Any] = client.info(section)
+            return found
 
 
 async def _callers(url: str) -> list[str]:

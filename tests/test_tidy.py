@@ -1,0 +1,108 @@
+"""The habits that a machine can check, over every source file: what ruff, mypy and import-linter do not see."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("sidecar", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+MODULES = [path for path in SOURCES if path.is_relative_to(ROOT / "sidecar") and path.name != "__init__.py"]
+TEXTS = sorted(
+    path
+    for pattern in (
+        "*.md",
+        "*.toml",
+        "*.txt",
+        "Dockerfile",
+        ".ci/run",
+        "docs/**/*.md",
+        "rules/**/*",
+        "sidecar/**/*.lua",
+    )
+    for path in ROOT.glob(pattern)
+    if path.is_file()
+)
+
+FILE_MAX_LINES = 400
+FUNCTION_MAX_LINES = 60
+POSITIONAL_MAX_FIELDS = 4
+
+TESTED_ELSEWHERE: dict[str, str] = {
+    "sidecar/__main__.py": "Two lines; every test of the command line goes through it.",
+}
+"""Modules without a test file of their own, and why."""
+
+MARKER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+MACHINE_PATH = re.compile(r"/(?:work|root|farm)/")
+VAGUE_NAMES = {"utils", "util", "helpers", "common", "misc"}
+SYNONYMS = {"backend": "upstream or store", "debit": "charge", "downstream": "client", "authorization hold": "hold"}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def structs(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    """Records that others may see: what only decodes foreign data is private to its module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and "msgspec.Struct" in map(ast.unparse, node.bases):
+            yield from () if node.name.startswith("_") else (node,)
+
+
+def says(struct: ast.ClassDef, name: str) -> bool:
+    return any(keyword.arg == name and ast.unparse(keyword.value) == "True" for keyword in struct.keywords)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= FILE_MAX_LINES
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in functions(ast.parse(text))
+        if node.end_lineno and node.end_lineno - node.lineno >= FUNCTION_MAX_LINES
+    ]
+    assert not long
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_every_module_has_its_test(path: Path) -> None:
+    module = path.relative_to(ROOT / "sidecar")
+    test = ROOT / "tests" / module.parent / f"test_{module.name}"
+    if relative(path) in TESTED_ELSEWHERE:
+        assert not test.exists(), "it has a test now: take it out of TESTED_ELSEWHERE"
+    else:
+        assert test.exists(), f"write {relative(test)}, or say in TESTED_ELSEWHERE why not"
+
+
+def test_exceptions_name_modules_that_exist() -> None:
+    assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_records_are_frozen_and_their_fields_named(path: Path) -> None:
+    for struct in structs(ast.parse(path.read_text())):
+        required = [node for node in struct.body if isinstance(node, ast.AnnAssign) and node.value is None]
+        assert says(struct, "frozen"), f"{struct.name} is not frozen"
+        assert says(struct, "kw_only") or len(required) <= POSITIONAL_MAX_FIELDS, f"{struct.name} needs kw_only"
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TEXTS], ids=relative)
+def test_no_marker_and_no_machine_path_is_left(path: Path) -> None:
+    text = path.read_text()
+    assert MARKER.findall(text) == []
+    assert MACHINE_PATH.findall(text) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_one_word_for_each_thing(path: Path) -> None:
+    assert path.stem not in VAGUE_NAMES
+    text = path.read_text().lower()
+    assert {word: right for word, right in SYNONYMS.items() if re.search(rf"\b{word}s?\b", text)} == {}
