@@ -1,4 +1,4 @@
-"""The documents say what the program does: commands parse, links lead somewhere, examples load, no code is lacking."""
+"""The documents say what the program does: commands parse, links lead somewhere, examples load, codes are listed."""
 
 import re
 import shlex
