@@ -21,6 +21,9 @@ import uvloop
 
 from benchmarks import workload
 
+BETWEEN_STARTS_S = 0.0013
+"""Streams that start together would send all their events together, and a proxy would read them in one go."""
+
 SENT_AT = re.compile(rb'"chatcmpl-([1-9]\d+)"')
 
 
@@ -115,9 +118,10 @@ async def load(port: int, connections: int, run: Run) -> Reading:
     """Open the connections, let them run until enough was sent, and sum up."""
     loop = asyncio.get_running_loop()
     started_at = time.monotonic()
-    opened = [
-        (await loop.create_connection(lambda: Connection(run), "127.0.0.1", port))[1] for _ in range(connections)
-    ]
+    opened = []
+    for _ in range(connections):
+        opened.append((await loop.create_connection(lambda: Connection(run), "127.0.0.1", port))[1])
+        await asyncio.sleep(BETWEEN_STARTS_S)
     await asyncio.gather(*(connection.ended for connection in opened))
     seconds = time.monotonic() - started_at
     percentiles = statistics.quantiles(run.delays_us, n=100) if len(run.delays_us) > 1 else [0.0] * 99
