@@ -186,11 +186,11 @@ class UnitView(Wire, frozen=True, kw_only=True):
 
 class Paging(Wire, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(max_length=1024)] | UnsetType = UNSET
+    cursor: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
 
 
 class HoldsQuery(Paging, frozen=True, kw_only=True):
-    customer_id: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    customer_id: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
 class Pagination(Wire, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ _ALL = (
     Kind("upgrade_unsupported", 501, "Upgrade unsupported"),
     Kind("method_unsupported", 501, "Method unsupported"),
     Kind("coding_unsupported", 501, "Transfer coding unsupported"),
+    Kind("method_unsupported", 501, "Method unsupported"),
+    Kind("coding_unsupported", 501, "Transfer coding unsupported"),
     Kind("upstream_unreachable", 502, "Upstream unreachable"),
     Kind("upstream_broken", 502, "Upstream broken"),
     Kind("too_many_connections", 503, "Too many connections", 1),

@@ -1,7 +1,7 @@
-"""A control API on a real socket over a real store; each test is a tenant of its own."""
+"""A control API on a real socket over a real store."""
 
+import io
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,7 +15,7 @@ from yarl import URL
 
 from sidecar.config.settings import Settings, UnitSection
 from sidecar.control.app import make_app
-from sidecar.store.address import parse_address
+from sidecar.control.schema import Problem
 from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
@@ -38,6 +38,17 @@ class Answer(msgspec.Struct, frozen=True):
         return self.headers.get("Idempotent-Replayed") == "true"
 
 
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    """A complete problem document with a matching request id, and nothing that the schema does not name."""
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = msgspec.json.decode(answer.raw, type=Problem)
+    assert (document.status, document.code) == (status, code)
+    assert document.instance == answer.headers["x-request-id"]
+    assert document.title
+    assert document.detail.endswith(".")
+
+
 class Readiness:
     """Whether the process is ready: it is, until a test says otherwise."""
 
@@ -57,6 +68,7 @@ class Control(msgspec.Struct):
     ledger: Ledger
     customers: Customers
     readiness: Readiness
+    registry: CollectorRegistry
 
     async def ask(
         self, method: str, target: str, body: object = None, *, key: str | None = ADMIN_KEY, **headers: str
@@ -66,9 +78,8 @@ class Control(msgspec.Struct):
         if key is not None:
             fields["Authorization"] = f"Bearer {key}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        async with self.session.request(
-            method, URL(self.url + target, encoded=True), data=data, headers=fields
-        ) as got:
+        url, sent = URL(self.url + target, encoded=True), io.BytesIO(data) if data else None
+        async with self.session.request(method, url, data=sent, headers=fields) as got:
             return Answer(got.status, got.headers, await got.read())
 
     async def customer(self, external_id: str = "alice") -> str:
@@ -82,28 +93,23 @@ class Control(msgspec.Struct):
 
 
 @pytest.fixture
-async def control(store_url: str) -> AsyncIterator[Control]:
-    lane = Lane(parse_address(store_url), timeout_s=5, connect_timeout_s=5)
-    await lane.open()
-    owner: dict[str, str] = {"tenant": f"t{secrets.token_hex(8)}", "environment": "live"}
+async def control(lane: Lane) -> AsyncIterator[Control]:
+    owner: dict[str, str] = {"tenant": "default", "environment": "live"}
     ledger, customers = Ledger(lane, **owner), Customers(lane, **owner)
-    readiness = Readiness()
-    units = {"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}
+    readiness, registry = Readiness(), CollectorRegistry()
     app = make_app(
         ledger=ledger,
         customers=customers,
         once_records=OnceRecords(lane, **owner),
-        settings=Settings(units=units),
+        settings=Settings(units={"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}),
         admin_key=ADMIN_KEY,
         ready=readiness,
-        registry=CollectorRegistry(),
+        registry=registry,
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as session:
-        yield Control(f"http://127.0.0.1:{port}", session, lane, ledger, customers, readiness)
+        yield Control(f"http://127.0.0.1:{port}", session, lane, ledger, customers, readiness, registry)
     await runner.cleanup()
-    await lane.close()

@@ -22,6 +22,8 @@ ENGINE = {
     "body_too_large": 413,
     "expectation_failed": 417,
     "upgrade_unsupported": 501,
+    "method_unsupported": 501,
+    "coding_unsupported": 501,
     "upstream_unreachable": 502,
     "upstream_broken": 502,
     "upstream_timed_out": 504,

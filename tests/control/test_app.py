@@ -1,0 +1,50 @@
+import asyncio
+import gzip
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from sidecar.config.settings import Settings
+from sidecar.control.app import BODY_MAX_BYTES, make_app
+from sidecar.store.once import OnceRecords
+from tests.control.conftest import ADMIN_KEY, Control, assert_problem
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+async def test_a_body_has_an_end(control: Control, packed: bool) -> None:
+    body = b'{"external_id": "' + b"x" * BODY_MAX_BYTES + b'"}'
+    encoding = {"Content_Encoding": "gzip"} if packed else {}
+    answer = await control.ask("POST", "/v1/customers", gzip.compress(body) if packed else body, **encoding)
+    assert_problem(answer, 413, "body_too_large")
+    assert str(BODY_MAX_BYTES) in answer.json["detail"]
+
+
+async def test_bytes_that_are_no_request(control: Control) -> None:
+    """A proxy's absolute form is served; bytes that are no text are not."""
+    host, port = control.url.removeprefix("http://").split(":")
+    replies = []
+    for head in (
+        f"GET http://other/v1/customer-by-external-id/a%2Fb HTTP/1.1\r\nHost: other\r\nX-API-Key: {ADMIN_KEY}\r\n",
+        "GET /v1/units HTTP/1.1\r\nHost: x\r\nX-API-Key: \xff\xfe\r\n",
+    ):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{head}Connection: close\r\n\r\n".encode("latin-1"))
+        replies.append((await reader.read()).decode())
+        writer.close()
+        await writer.wait_closed()
+    assert replies[0].startswith("HTTP/1.1 404 ")
+    assert "external id" in replies[0]
+    assert replies[1].startswith("HTTP/1.1 401 ")
+
+
+async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
+    with pytest.raises(AssertionError):
+        make_app(
+            ledger=control.ledger,
+            customers=control.customers,
+            once_records=OnceRecords(control.lane, tenant="default", environment="live"),
+            settings=Settings(),
+            admin_key="",
+            ready=control.readiness,
+            registry=CollectorRegistry(),
+        )
