@@ -1,7 +1,7 @@
 """Connections of clients: reading requests, one after the other, and handing each to a coroutine of its own."""
 
 import asyncio
-import logging
+from typing import cast
 
 from sidecar.http1 import fields
 from sidecar.http1.bodies import ChunkDecoder
@@ -10,8 +10,6 @@ from sidecar.http1.errors import ProtocolError
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.heads import CHUNKED, RequestHead, parse_request
 from sidecar.http1.reasons import reason_of
-
-log = logging.getLogger("sidecar.http1")
 
 LINGER_S = 2.0
 """How long bytes of a refused request are read and dropped: a reset would destroy our answer on its way."""
@@ -29,7 +27,6 @@ class ClientConnection(asyncio.Protocol):
         "_lingering",
         "_paused_by",
         "_scanned",
-        "_task",
         "_transport",
         "engine",
         "gone",
@@ -41,7 +38,6 @@ class ClientConnection(asyncio.Protocol):
         self.engine = engine
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
-        self._task: asyncio.Task[None] | None = None
         self._buffer = b""
         self._scanned = 0
         self._decoder: ChunkDecoder | None = None
@@ -67,10 +63,9 @@ class ClientConnection(asyncio.Protocol):
     def exchange_done(self, *, keep_alive: bool) -> None:
         """The answer has been written. The next request begins when the rest of this one's body has passed."""
         exchange = self._exchange
-        assert exchange is not None
-        if self.gone:
-            self._exchange = None
-        elif not keep_alive:
+        if exchange is None:
+            return
+        if not keep_alive:
             self._exchange = None
             self._close(linger=not exchange.request_done or bool(self._buffer))
         elif exchange.request_done:
@@ -122,11 +117,11 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         engine = self.engine
         engine.connections.add(self)
-        peer = transport.get_extra_info("peername")
+        peer = self._transport.get_extra_info("peername")
         self.peer = str(peer[0]).encode("ascii", "replace") if peer else b"unknown"
         if len(engine.connections) > engine.limits.client_connections_max:
             detail = f"More than {engine.limits.client_connections_max} clients are connected."
@@ -139,6 +134,7 @@ class ClientConnection(asyncio.Protocol):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.on_client_gone()
+            exchange.advance()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -156,6 +152,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if exchange is not None and not exchange.request_done:
             self._read_body(exchange, data)
+            exchange.advance()
         else:
             self._buffer = self._buffer + data if self._buffer else data
             if exchange is None:
@@ -167,12 +164,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begin the next exchange if its head is whole."""
-        self._resume(_PIPELINE)
         engine = self.engine
-        if self._buffer[:1] in (b"\r", b"\n"):
-            # RFC 9112 §2.2: empty lines before a request are ignored; a lone CR or LF is not an empty line.
-            while self._buffer.startswith(b"\r\n"):
-                self._buffer = self._buffer[2:]
+        if self._paused_by:
+            self._resume(_PIPELINE)
+        # RFC 9112 §2.2: empty lines before a request are ignored; a lone CR or LF is not an empty line.
+        while self._buffer.startswith(b"\r\n"):
+            self._buffer = self._buffer[2:]
         if not self._buffer:
             self._deadline_s = engine.now_s + engine.limits.client_idle_s
             self._scanned = 0
@@ -191,13 +188,12 @@ class ClientConnection(asyncio.Protocol):
         engine = self.engine
         self._left = head.length
         self._decoder = ChunkDecoder(engine.limits.head_max_bytes) if head.length == CHUNKED else None
-        engine.total_requests += 1
+        engine.requests_total += 1
         exchange = self._exchange = Exchange(self, head)
         if self._buffer and not exchange.request_done:
             data, self._buffer = self._buffer, b""
             self._read_body(exchange, data)
-        # The connection keeps the only reference that is needed, and `_run` lets no exception out.
-        self._task = engine.loop.create_task(self._run(exchange))
+        exchange.run(engine.handler(exchange))
 
     def _read_head(self) -> RequestHead | None:
         """Take the next head out of `_buffer`; None when it is not whole."""
@@ -217,10 +213,11 @@ class ClientConnection(asyncio.Protocol):
         """Where the head in `_buffer` ends, or -1; a head that is too long is refused as soon as that shows."""
         limits, buffer = self.engine.limits, self._buffer
         end = buffer.find(b"\r\n\r\n", self._scanned)
+        if 0 <= end <= limits.request_line_max_bytes:
+            return end
         length = end if end >= 0 else len(buffer)
         if length > limits.request_line_max_bytes:
-            line_end = buffer.find(b"\r\n", 0, limits.request_line_max_bytes + 2)
-            if line_end < 0:
+            if buffer.find(b"\r\n", 0, limits.request_line_max_bytes + 2) < 0:
                 detail = f"The request line is longer than {limits.request_line_max_bytes} bytes."
                 raise ProtocolError(414, "uri_too_long", detail)
             if length > limits.head_max_bytes:
@@ -259,15 +256,6 @@ class ClientConnection(asyncio.Protocol):
             self.hang_up(reset=False)
         else:
             exchange.on_client_broke(error)
-
-    async def _run(self, exchange: Exchange) -> None:
-        try:
-            await self.engine.handler(exchange)
-        except Exception:
-            log.exception("the handler of %s failed", exchange.head.method.decode("ascii"))
-            exchange.cut_off()
-        if not exchange.answered and not self.gone:
-            exchange.cut()
 
     def _reject(self, error: ProtocolError) -> None:
         """Answer a request that cannot even be begun."""

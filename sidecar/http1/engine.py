@@ -1,8 +1,8 @@
 """What all connections of one process share: limits, a coarse clock and the handler."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -40,12 +40,23 @@ class Engine:
     sweep over 500 connections ten times a second costs nothing. `now_s` is the tick's time.
     """
 
-    __slots__ = ("connections", "draining", "handler", "limits", "loop", "now_s", "refuse", "total_requests")
+    __slots__ = (
+        "_idle",
+        "connections",
+        "draining",
+        "handler",
+        "limits",
+        "loop",
+        "now_s",
+        "refuse",
+        "requests_total",
+        "running",
+    )
 
     def __init__(
         self,
         limits: Limits,
-        handler: "Callable[[Exchange], Awaitable[None]]",
+        handler: "Callable[[Exchange], Coroutine[Any, Any, None]]",
         refuse: "Callable[[ProtocolError], tuple[Pairs, bytes]]",
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -55,7 +66,42 @@ class Engine:
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()
         self.draining = False
-        self.total_requests = 0
+        self.requests_total = 0
+        self.running = 0
+        self._idle = asyncio.Event()
+
+    def story_ended(self) -> None:
+        self.running -= 1
+        if self.draining and not self.running:
+            self._idle.set()
+
+    async def drain(self, grace_s: float) -> bool:
+        """Let running exchanges finish, cut those that have not after `grace_s`; True when none had to be cut.
+
+        Returns when every handler has ended.
+        """
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.drain()
+        finished = await self._wait_idle(grace_s)
+        if not finished:
+            for connection in tuple(self.connections):
+                connection.cut_off()
+            await self._wait_idle(None)
+        for connection in tuple(self.connections):
+            connection.drain()
+        return finished
+
+    async def _wait_idle(self, timeout_s: float | None) -> bool:
+        if not self.running:
+            return True
+        self._idle.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def tick(self) -> None:
         """Enforce every deadline that has passed."""

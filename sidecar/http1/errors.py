@@ -16,8 +16,10 @@ class ProtocolError(Exception):
 
 
 class Phase(StrEnum):
-    """Where an exchange with the upstream failed."""
+    """Where an exchange is, and where it failed."""
 
+    REQUEST = "request"
+    """Before the upstream is wanted: the request's body is read, or the handler is busy."""
     CONNECT = "connect"
     HEAD = "head"
     BODY = "body"

@@ -7,12 +7,16 @@ write what they are given to the other side at once, and wake the coroutine only
 The last piece of an answer is kept back until `finish`, so that whoever has the whole answer also sees what was
 settled for it; when the whole answer came in one piece, even its head is, so that `finish` can still add fields.
 
+The coroutine is driven by hand, without a Task: the connection that brings the event it waits for runs it on, in
+the same turn of the loop. That saves a tenth of a request's price and a tick of latency at each step. It may await
+futures too; what needs `asyncio.current_task()` (`asyncio.timeout`) does not work in it.
+
 Nothing here raises for what clients and upstreams do: `end` and `failure` say it, exactly once.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
 
 from sidecar.http1 import fields
 from sidecar.http1.bodies import encode_chunk, encode_end
@@ -29,7 +33,21 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE
 _REPLAY_MAX_BYTES = 65_536
 _NO_NAMES: frozenset[bytes] = frozenset()
 
+log = logging.getLogger("sidecar.http1")
+
 Through = Callable[[bytes], bytes]
+
+
+class _Event:
+    """What a handler awaits that waits for one of the connections."""
+
+    __slots__ = ()
+
+    def __await__(self) -> "Generator[_Event, None, None]":
+        yield self
+
+
+_EVENT = _Event()
 
 
 class Exchange:
@@ -45,6 +63,7 @@ class Exchange:
         "_drops",
         "_early",
         "_early_size",
+        "_engine",
         "_expects",
         "_extra",
         "_frame",
@@ -56,6 +75,8 @@ class Exchange:
         "_relaying",
         "_replay",
         "_rewrites",
+        "_since_s",
+        "_story",
         "_tail",
         "_through",
         "_total_at_s",
@@ -63,10 +84,10 @@ class Exchange:
         "_trailers_up",
         "_upstream",
         "_via",
-        "_waiter",
+        "_waiting",
+        "_woken",
         "answered",
         "broken",
-        "deadline_s",
         "end",
         "failure",
         "head",
@@ -82,14 +103,17 @@ class Exchange:
     def __init__(self, client: "ClientConnection", head: RequestHead) -> None:
         engine = client.engine
         self._client = client
+        self._engine = engine
         self._limits = engine.limits
         self.head = head
         self.peer = client.peer
         self.started_s = engine.loop.time()
+        self._since_s = engine.now_s
         self._total_at_s = engine.now_s + engine.limits.total_s
-        self.deadline_s = self._total_at_s
-        self._phase = Phase.CONNECT
-        self._waiter: asyncio.Future[None] | None = None
+        self._phase = Phase.REQUEST
+        self._story: Coroutine[Any, Any, None] | None = None
+        self._waiting = False
+        self._woken = False
         self.end: End | None = None
         self.failure: Failure | None = None
         self.broken: ProtocolError | None = None
@@ -138,10 +162,9 @@ class Exchange:
         if not self.request_done:
             self._body_wanted = max(max_bytes, HIGH_WATER_BYTES)
             self._client.resume_reading_body()
-            self.deadline_s = self._soon(self._limits.client_idle_s)
             self._say_continue()
             while self._body_fits(max_bytes) and self._wants_more():
-                await self._wait()
+                await self._event()
         if not self.request_done or not self._body_fits(max_bytes):
             return None
         if len(self._body) > 1:
@@ -165,23 +188,21 @@ class Exchange:
         if body is not None:
             assert self.request_done
             self._body, self._body_size = [body], len(body)
-        await self._connect(pool)
+        self._pool = pool
+        if self.end is None:
+            self._phase = Phase.CONNECT
+            self._since_s = self._engine.now_s
+            self._upstream = pool.take(self)
+        while self._upstream is None and self.end is None:
+            await self._event()
         if self._upstream is not None:
             self._dispatch(policy, drops, extra)
         while self.response is None and self.end is None:
-            await self._wait()
+            await self._event()
         if self.failure is None:
             assert self.response is not None
             return self.response
         return self.failure
-
-    async def _connect(self, pool: "Pool") -> None:
-        self._pool = pool
-        if self.end is None:
-            self.deadline_s = self._soon(self._limits.connect_s)
-            self._upstream = pool.take(self)
-        while self._upstream is None and self.end is None:
-            await self._wait()
 
     async def relay(
         self,
@@ -208,7 +229,7 @@ class Exchange:
         if self._upstream is not None:
             self._upstream.resume(_EARLY)
         while self.end is None:
-            await self._wait()
+            await self._event()
         return self.end
 
     def finish(self, late: bytes = b"") -> None:
@@ -265,20 +286,18 @@ class Exchange:
             detail = f"The request body is larger than {self._limits.body_max_bytes} bytes."
             self.on_client_broke(ProtocolError(413, "body_too_large", detail))
             return
+        self._since_s = self._engine.now_s
         upstream = self._upstream
         if upstream is not None and self._phase is not Phase.CONNECT:
             upstream.write(self._framed_up(payload))
-            self.deadline_s = self._soon(self._limits.head_s if done else self._limits.client_idle_s)
             return
         if payload:
             self._body.append(payload)
             self._body_size += len(payload)
-        if self._body_size >= self._body_wanted and not done:
-            self._client.pause_reading_body()
         if done or self._body_size >= self._body_wanted:
-            self._wake()
-        else:
-            self.deadline_s = self._soon(self._limits.client_idle_s)
+            if not done:
+                self._client.pause_reading_body()
+            self._woken = True
 
     def on_client_gone(self) -> None:
         self._fail(End.CLIENT_GONE, "The client closed the connection.")
@@ -293,20 +312,19 @@ class Exchange:
         """The client reads slower than the upstream writes."""
         if self._upstream is not None:
             self._upstream.pause(_SLOW_CLIENT)
-        self.deadline_s = self._soon(self._limits.client_idle_s)
+        self._since_s = self._engine.now_s
 
     def on_client_resumed(self) -> None:
         if self._upstream is not None:
             self._upstream.resume(_SLOW_CLIENT)
-        self.deadline_s = self._soon(self._limits.idle_s)
+        self._since_s = self._engine.now_s
 
     def check(self, now_s: float) -> None:
         """Called on each tick."""
-        if now_s < self.deadline_s or self.end is not None:
+        if self.end is not None or (now_s < self._since_s + self._patience_s() and now_s < self._total_at_s):
             return
-        if self._phase is Phase.CONNECT and not self.request_done and self._pool is None:
-            error = ProtocolError(408, "request_timed_out", "The request body did not arrive in time.")
-            self.on_client_broke(error)
+        if self._phase is Phase.REQUEST and not self.request_done:
+            self.on_client_broke(ProtocolError(408, "request_timed_out", "The request body did not arrive in time."))
         elif self._client.paused:
             self._fail(End.CLIENT_GONE, "The client did not read the answer in time.")
         else:
@@ -323,7 +341,7 @@ class Exchange:
         if self.end is not None or self._upstream is not None:
             return False
         self._upstream = connection
-        self._wake()
+        self._wake_soon()
         return True
 
     def on_connect_failed(self, detail: str, *, timed_out: bool) -> None:
@@ -345,9 +363,9 @@ class Exchange:
     def on_response_head(self, head: ResponseHead) -> None:
         self._phase = Phase.BODY
         self._replay = None
-        self.deadline_s = self._soon(self._limits.idle_s)
+        self._since_s = self._engine.now_s
         self.response = head
-        self._wake()
+        self._woken = True
 
     def on_response_body(self, payload: bytes, *, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
         """The next piece of the answer's body."""
@@ -358,8 +376,7 @@ class Exchange:
             self.response_done = True
             self._trailers_down = trailers
             self._upstream = None
-        elif not self._client.paused:
-            self.deadline_s = self._soon(self._limits.idle_s)
+        self._since_s = self._engine.now_s
         if self._relaying:
             self._pass_on(payload, done=done)
             return
@@ -397,7 +414,7 @@ class Exchange:
         assert upstream is not None
         if not self.request_done or self._trailers_up:
             length = head.length
-        elif head.length or b"content-length" in head.fields:
+        elif head.length or b"content-length" in head:
             length = self._body_size
         else:
             length = fields.NO_BODY
@@ -414,9 +431,10 @@ class Exchange:
         message = b"".join(data)
         if self.request_done and head.method in _IDEMPOTENT and len(message) <= _REPLAY_MAX_BYTES:
             self._replay = message
-        self.deadline_s = self._soon(self._limits.head_s if self.request_done else self._limits.client_idle_s)
+        self._since_s = self._engine.now_s
         upstream.send(self, message)
-        self._client.resume_reading_body()
+        if not self.request_done:
+            self._client.resume_reading_body()
 
     def _framed_up(self, payload: bytes) -> bytes:
         if not self._chunks_up:
@@ -445,7 +463,8 @@ class Exchange:
             if trailers and self.response is not None:
                 trailers = fields.trailers_to_pass(trailers, self.response, self._drops)
             self._tail.append(encode_end(trailers))
-        self._settle_end(End.COMPLETE)
+        self.end = End.COMPLETE
+        self._woken = True
 
     def _answer_head(self, late: bytes) -> bytes:
         assert self.response is not None
@@ -461,7 +480,7 @@ class Exchange:
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this answer."""
-        if not self.head.keep_alive or self.head.http_1_0 or self._client.engine.draining or self.broken:
+        if not self.head.keep_alive or self.head.http_1_0 or self._engine.draining or self.broken:
             return False
         if self.request_done:
             return True
@@ -479,12 +498,20 @@ class Exchange:
             self._expects, self._continued = False, True
             self._client.write(_CONTINUE)
 
-    def _soon(self, seconds: float) -> float:
-        return min(self._client.engine.now_s + seconds, self._total_at_s)
+    def _patience_s(self) -> float:
+        """How long nothing may happen in this phase."""
+        limits = self._limits
+        if self._phase is Phase.CONNECT:
+            return limits.connect_s
+        if self._client.paused or not self.request_done:
+            return limits.client_idle_s
+        if self._phase is Phase.HEAD:
+            return limits.head_s
+        return limits.idle_s if self._phase is Phase.BODY else limits.total_s
 
     def _fail(self, end: End, detail: str) -> None:
         if self.end is None:
-            dispatched = self._phase is not Phase.CONNECT
+            dispatched = self._phase in (Phase.HEAD, Phase.BODY)
             self.failure = Failure(end, self._phase, dispatched, detail)
             upstream, self._upstream = self._upstream, None
             if upstream is not None:
@@ -492,28 +519,61 @@ class Exchange:
                     upstream.abandon()
                 else:
                     upstream.give_back()
-            self._settle_end(end)
+            self.end = end
+            self._wake_soon()
 
-    def _settle_end(self, end: End) -> None:
-        self.end = end
-        self.deadline_s = _NEVER
-        self._wake()
+    # --- Driving the handler ------------------------------------------------------------------------------------
 
-    async def _wait(self) -> None:
-        self._waiter = self._client.engine.loop.create_future()
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Start the handler's coroutine; it runs until it has to wait."""
+        self._engine.running += 1
+        self._story = story
+        self._step()
+
+    def advance(self) -> None:
+        """Run the handler on, if what it waits for has happened. Connections call this when they have told all."""
+        if self._woken and self._waiting:
+            self._step()
+
+    def _event(self) -> _Event:
+        """Wait until one of the `on_…` methods has changed what the handler waits for."""
+        self._woken = False
+        self._waiting = True
+        return _EVENT
+
+    def _wake_soon(self) -> None:
+        self._woken = True
+        if self._waiting:
+            self._engine.loop.call_soon(self.advance)
+
+    def _step(self, _done: object = None) -> None:
+        self._waiting = False
+        story = self._story
+        assert story is not None
         try:
-            await self._waiter
-        finally:
-            self._waiter = None
+            awaited = story.send(None)
+        except StopIteration:
+            self._story_ended()
+        except Exception:
+            log.exception("the handler of a %s request failed", self.head.method.decode("ascii"))
+            self.cut_off()
+            self._story_ended()
+        else:
+            if awaited is not _EVENT:
+                # The protocol between futures and who drives a coroutine: see asyncio.Task.__step.
+                awaited._asyncio_future_blocking = False
+                awaited.add_done_callback(self._step)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _story_ended(self) -> None:
+        self._story = None
+        if not self.answered and not self._client.gone:
+            self.cut()
+        self._engine.story_ended()
 
 
 _EARLY, _SLOW_CLIENT = 1, 2
-_NEVER = float("inf")
 _TIMED_OUT = {
+    Phase.REQUEST: "The request took too long.",
     Phase.CONNECT: "No connection to the upstream could be had in time.",
     Phase.HEAD: "The upstream did not begin to answer in time.",
     Phase.BODY: "The upstream did not finish its answer in time.",

@@ -88,37 +88,35 @@ def request_head(
     if extra:
         drops = drops | {name.lower() for name, _ in extra}
     target = policy.path_prefix + head.target if policy.path_prefix and head.target != b"*" else head.target
-    lines = [
-        b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host if policy.preserve_host else policy.host)
-    ]
-    lines += [b"%b: %b\r\n" % (name, value) for key, name, value in head.items if key not in drops]
+    host = head.host if policy.preserve_host else policy.host
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, target, host)]
+    lines += [line for name, line in head.lines.items() if name not in drops]
     if length >= 0:
-        lines.append(b"Content-Length: %d\r\n" % length)
+        lines.append(b"Content-Length: %d" % length)
     elif length == CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    if b"te" in head.fields and b"trailers" in head.fields[b"te"].lower():
-        lines.append(b"Connection: TE\r\nTE: trailers\r\n")
-    lines += [b"%b: %b\r\n" % field for field in policy.set]
-    lines += [b"%b: %b\r\n" % field for field in extra]
-    lines.append(_forwarding(head, policy, peer))
+        lines.append(b"Transfer-Encoding: chunked")
+    if b"te" in head and b"trailers" in (head.get(b"te") or b"").lower():
+        lines.append(b"Connection: TE\r\nTE: trailers")
+    if policy.set:
+        lines += [b"%b: %b" % field for field in policy.set]
+    if extra:
+        lines += [b"%b: %b" % field for field in extra]
+    _add_forwarding(lines, head, policy, peer)
     if policy.via:
-        lines.append(b"Via: 1.%d sidecar\r\n\r\n" % (not head.http_1_0))
-    else:
-        lines.append(b"\r\n")
-    return b"".join(lines)
+        lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
 
 
-def _forwarding(head: RequestHead, policy: RequestPolicy, peer: bytes) -> bytes:
+def _add_forwarding(lines: list[bytes], head: RequestHead, policy: RequestPolicy, peer: bytes) -> None:
     """``X-Forwarded-*`` and ``Forwarded`` (RFC 7239); another line of a list field appends to it."""
-    lines = b""
     if policy.x_forwarded:
-        lines = b"X-Forwarded-For: %b\r\n" % peer
-        if not (policy.trust_forwarded and b"x-forwarded-proto" in head.fields):
-            lines += b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: %b\r\n" % head.host
+        lines.append(b"X-Forwarded-For: %b" % peer)
+        if not (policy.trust_forwarded and b"x-forwarded-proto" in head):
+            lines.append(b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: %b" % head.host)
     if policy.forwarded:
         node = b'"[%b]"' % peer if b":" in peer else peer
-        lines += b'Forwarded: for=%b;host="%b";proto=http\r\n' % (node, head.host)
-    return lines
+        lines.append(b'Forwarded: for=%b;host="%b";proto=http' % (node, head.host))
 
 
 def response_head(
@@ -131,18 +129,17 @@ def response_head(
     drops = drops | _RESPONSE_DROPS if drops else _RESPONSE_DROPS
     if head.named:
         drops = drops | head.named
-    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
-    lines += [b"%b: %b\r\n" % (name, value) for key, name, value in head.items if key not in drops]
-    length = head.fields.get(b"content-length")
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += [line for name, line in head.lines.items() if name not in drops]
     if chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    elif sized and length is not None and head.status != 204:
-        lines.append(b"Content-Length: %b\r\n" % length)
+        lines.append(b"Transfer-Encoding: chunked")
+    elif sized and b"content-length" in head and head.status != 204:
+        lines.append(head.lines[b"content-length"])
     if via:
-        lines.append(b"Via: 1.%d sidecar\r\n" % (not head.http_1_0))
-    lines.append(extra)
-    lines.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
-    return b"".join(lines)
+        lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
+    if close:
+        lines.append(b"Connection: close")
+    return b"%b\r\n%b\r\n" % (b"\r\n".join(lines), extra)
 
 
 def local_head(status: int, reason: bytes, fields: Pairs, length: int, *, close: bool) -> bytes:

@@ -17,44 +17,47 @@ CHUNKED = -1
 UNTIL_CLOSE = -2
 """In place of a length: the body ends with the connection."""
 
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/(\d)\.(\d)")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/(\d\.\d)")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([\t -~\x80-\xff]*))?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::\d{1,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
-_LENGTH = re.compile(rb"\d{1,18}")
-
-Field = tuple[bytes, bytes, bytes]
-"""A header field: lower-case name, name as sent, value."""
 
 
 class Head:
-    """What requests and answers have in common. llhttp calls `on_header` for each field."""
+    """What requests and answers have in common.
 
-    __slots__ = ("fields", "http_1_0", "items", "keep_alive", "length", "named")
+    `lines` maps lower-case names to whole field lines as they came, without CRLF; lines of one name stand in one
+    value, in their order, with CRLF between. Most fields are only passed on, so values are cut out when asked for.
+    """
 
-    def __init__(self) -> None:
-        self.items: list[Field] = []
-        self.fields: dict[bytes, bytes] = {}
-        self.http_1_0 = False
-        self.keep_alive = True
-        self.named: frozenset[bytes] = frozenset()
-        self.length = 0
+    __slots__ = ("http_1_0", "keep_alive", "length", "lines", "named")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.lower()
-        if value[-1:] in (b" ", b"\t"):
-            value = value.rstrip(b" \t")
-        self.items.append((key, name, value))
-        fields = self.fields
-        fields[key] = fields[key] + b", " + value if key in fields else value
+    http_1_0: bool
+    keep_alive: bool
+    length: int
+    lines: dict[bytes, bytes]
+    named: frozenset[bytes]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the field, several of one name joined by commas (RFC 9110 §5.3); `name` is lower-case."""
+        line = self.lines.get(name)
+        if line is None:
+            return None
+        if b"\r\n" in line:
+            return b", ".join(one.partition(b":")[2].strip(b" \t") for one in line.split(b"\r\n"))
+        return line[len(name) + 1 :].strip(b" \t")
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self.lines
 
     def _read_connection(self) -> None:
         """Set `keep_alive` and, for the rare ones that have any, the fields `named` by ``Connection``."""
-        value = self.fields.get(b"connection")
-        if value is None:
-            self.keep_alive = not self.http_1_0
+        line = self.lines.get(b"connection")
+        if line is None or line == b"Connection: keep-alive":
+            self.keep_alive = line is not None or not self.http_1_0
+            self.named = _NONE
             return
-        options = frozenset(option.strip(b" \t") for option in value.lower().split(b","))
+        options = frozenset(option.strip(b" \t") for option in (self.get(b"connection") or b"").lower().split(b","))
         self.keep_alive = b"keep-alive" in options if self.http_1_0 else b"close" not in options
         self.named = options - _PERSISTENCE
 
@@ -64,10 +67,12 @@ class RequestHead(Head):
 
     __slots__ = ("expects_continue", "host", "method", "target")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.method = b""
-        self.target = b""
+    def __init__(self, lines: dict[bytes, bytes], method: bytes, target: bytes, *, http_1_0: bool) -> None:
+        self.lines = lines
+        self.http_1_0 = http_1_0
+        self._read_connection()
+        self.method = method
+        self.target = target
         self.host = b""
         self.expects_continue = False
 
@@ -77,13 +82,39 @@ class ResponseHead(Head):
 
     __slots__ = ("reason", "status")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.status = 0
-        self.reason = b""
+    def __init__(self, lines: dict[bytes, bytes], status: int, reason: bytes, *, http_1_0: bool) -> None:
+        self.lines = lines
+        self.http_1_0 = http_1_0
+        self._read_connection()
+        self.status = status
+        self.reason = reason
 
 
+class _Silent:
+    """llhttp validates; that it need not call back for each field halves the price of a head."""
+
+    __slots__ = ()
+
+
+_SILENT = _Silent()
+_NONE: frozenset[bytes] = frozenset()
 _PERSISTENCE = frozenset({b"close", b"keep-alive"})
+_good_hosts: dict[bytes, bytes] = {}
+"""Host lines that were found well formed, and their values; bounded."""
+
+
+def _split(data: bytes, line_end: int) -> dict[bytes, bytes]:
+    """The field lines of a head that llhttp has found valid: no folding, no bare CR or LF, no space in a name."""
+    if line_end == len(data) - 4:
+        return {}
+    pieces = data[line_end + 2 : -4].split(b"\r\n")
+    lines = {line.partition(b":")[0].lower(): line for line in pieces}
+    if len(lines) != len(pieces):
+        lines = {}
+        for line in pieces:
+            name = line.partition(b":")[0].lower()
+            lines[name] = lines[name] + b"\r\n" + line if name in lines else line
+    return lines
 
 
 def parse_request(data: bytes, fields_max: int) -> RequestHead:
@@ -92,16 +123,15 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
     Raises:
         ProtocolError: 400, 417, 431, 501 or 505, with a sentence for the client.
     """
-    line = _REQUEST_LINE.fullmatch(data, 0, data.find(b"\r\n"))
+    line_end = data.find(b"\r\n")
+    line = _REQUEST_LINE.fullmatch(data, 0, line_end)
     if line is None:
         raise _bad_request("The request line is not `METHOD SP target SP HTTP/1.1`.")
-    method, target, major, minor = line.groups()
-    if major != b"1" or minor not in (b"0", b"1"):
+    method, target, version = line.groups()
+    if version not in (b"1.1", b"1.0"):
         raise ProtocolError(505, "http_version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    head = RequestHead()
-    head.method, head.target, head.http_1_0 = method, target, minor == b"0"
     try:
-        httptools.HttpRequestParser(head).feed_data(data)
+        httptools.HttpRequestParser(_SILENT).feed_data(data)
     except httptools.HttpParserUpgrade:
         pass  # Refused below, together with the upgrades that llhttp does not see.
     except httptools.HttpParserInvalidMethodError:
@@ -109,45 +139,49 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
         raise ProtocolError(501, "method_unsupported", f"The method {name!r} is not supported.") from None
     except httptools.HttpParserError as error:
         raise _bad_request(f"The request head is malformed: {_reason(error)}.") from None
-    _check_request(head, fields_max)
+    if data.count(b"\r\n") - 2 > fields_max:
+        raise ProtocolError(431, "headers_too_large", f"The request has more than {fields_max} header fields.")
+    head = RequestHead(_split(data, line_end), method, target, http_1_0=version == b"1.0")
+    _check_request(head)
     return head
 
 
-def _check_request(head: RequestHead, fields_max: int) -> None:
-    fields = head.fields
-    if len(head.items) > fields_max:
-        raise ProtocolError(431, "headers_too_large", f"The request has more than {fields_max} header fields.")
-    head._read_connection()
-    if b"upgrade" in fields and b"upgrade" in head.named:
+def _check_request(head: RequestHead) -> None:
+    lines = head.lines
+    if b"upgrade" in lines and b"upgrade" in head.named:
         raise ProtocolError(501, "upgrade_unsupported", "Protocol upgrades are not supported.")
     if head.method == b"CONNECT":
         raise ProtocolError(501, "method_unsupported", "CONNECT is not supported: this is a reverse proxy.")
     head.host = _host(head)
-    head.target = _origin_form(head)
+    if head.target[:1] != b"/" or b"#" in head.target:
+        head.target = _origin_form(head)
     head.length = _request_length(head)
-    expect = fields.get(b"expect")
-    if expect is not None:
-        if expect.lower() != b"100-continue":
+    if b"expect" in lines:
+        if (head.get(b"expect") or b"").lower() != b"100-continue":
             raise ProtocolError(417, "expectation_failed", "The only expectation that can be met is 100-continue.")
         head.expects_continue = not head.http_1_0 and head.length != 0
 
 
 def _host(head: RequestHead) -> bytes:
-    """The one Host (RFC 9112 §3.2); a repeated one shows as a list and fails the syntax."""
-    host = head.fields.get(b"host")
-    if host is None:
+    """The one Host (RFC 9112 §3.2)."""
+    line = head.lines.get(b"host")
+    if line is None:
         if head.http_1_0:
             return b""
         raise _bad_request("The Host header is missing.")
-    if _HOST.fullmatch(host) is None or sum(item[0] == b"host" for item in head.items) > 1:
+    known = _good_hosts.get(line)
+    if known is not None:
+        return known
+    host = head.get(b"host") or b""
+    if _HOST.fullmatch(host) is None or b"\r\n" in line:
         raise _bad_request("The Host header must be one host name with an optional port.")
+    if len(_good_hosts) < 256:
+        _good_hosts[line] = host
     return host
 
 
 def _origin_form(head: RequestHead) -> bytes:
     target = head.target
-    if target[:1] == b"/" and b"#" not in target:
-        return target
     if target == b"*" and head.method == b"OPTIONS":
         return target
     absolute = _ABSOLUTE.fullmatch(target)
@@ -161,21 +195,28 @@ def _origin_form(head: RequestHead) -> bytes:
 
 
 def _request_length(head: RequestHead) -> int:
-    coding = head.fields.get(b"transfer-encoding")
-    length = head.fields.get(b"content-length")
-    if coding is not None:
-        if length is not None:
+    lines = head.lines
+    if b"transfer-encoding" in lines:
+        if b"content-length" in lines:
             raise _bad_request("Content-Length and Transfer-Encoding must not come together.")
         if head.http_1_0:
             raise _bad_request("Transfer-Encoding does not exist in HTTP/1.0.")
-        if coding.lower() != b"chunked":
+        if (head.get(b"transfer-encoding") or b"").lower() != b"chunked":
             raise ProtocolError(501, "coding_unsupported", "The only transfer coding that is supported is chunked.")
         return CHUNKED
-    if length is None:
+    line = lines.get(b"content-length")
+    if line is None:
         return 0
-    if _LENGTH.fullmatch(length) is None:
+    length = _decimal(line)
+    if length is None:
         raise _bad_request("Content-Length must be one decimal number.")
-    return int(length)
+    return length
+
+
+def _decimal(line: bytes) -> int | None:
+    """The number in one Content-Length line; repeated lines contain CRLF and are none."""
+    digits = line[15:].strip(b" \t")
+    return int(digits) if digits.isdigit() and len(digits) <= 18 else None
 
 
 def parse_response(data: bytes, method: bytes, fields_max: int) -> ResponseHead:
@@ -184,45 +225,49 @@ def parse_response(data: bytes, method: bytes, fields_max: int) -> ResponseHead:
     Raises:
         ProtocolError: always status 502; the sentence is about the upstream.
     """
-    line = _STATUS_LINE.fullmatch(data, 0, data.find(b"\r\n"))
+    line_end = data.find(b"\r\n")
+    line = _STATUS_LINE.fullmatch(data, 0, line_end)
     if line is None:
         raise _bad_answer("its status line is malformed")
-    head = ResponseHead()
-    head.http_1_0, head.status, head.reason = line[1] == b"0", int(line[2]), line[3] or b""
-    if head.status == 101:
+    status = int(line[2])
+    if status == 101:
         raise _bad_answer("it switched protocols without being asked")
     try:
-        httptools.HttpResponseParser(head).feed_data(data)
+        httptools.HttpResponseParser(_SILENT).feed_data(data)
     except httptools.HttpParserUpgrade:
         pass  # An `Upgrade` offer on an ordinary answer; hop-by-hop, so it goes no further.
     except httptools.HttpParserError as error:
         raise _bad_answer(f"its head is malformed: {_reason(error)}") from None
-    if len(head.items) > fields_max:
+    if data.count(b"\r\n") - 2 > fields_max:
         raise _bad_answer(f"it has more than {fields_max} header fields")
-    head._read_connection()
+    head = ResponseHead(_split(data, line_end), status, line[3] or b"", http_1_0=line[1] == b"0")
     head.length = _response_length(head, method)
     return head
 
 
 def _response_length(head: ResponseHead, method: bytes) -> int:
     """RFC 9112 §6.3, with every doubtful case refused."""
-    coding = head.fields.get(b"transfer-encoding")
-    length = head.fields.get(b"content-length")
-    if coding is not None and (length is not None or head.http_1_0 or coding.lower() != b"chunked"):
-        raise _bad_answer("the length of its body is ambiguous")
-    if length is not None and _LENGTH.fullmatch(length) is None:
-        raise _bad_answer("its Content-Length is not one decimal number")
+    lines = head.lines
+    chunked = b"transfer-encoding" in lines
+    length = UNTIL_CLOSE
+    if b"content-length" in lines:
+        declared = _decimal(lines[b"content-length"])
+        if declared is None:
+            raise _bad_answer("its Content-Length is not one decimal number")
+        length = declared
+    if chunked:
+        coding = (head.get(b"transfer-encoding") or b"").lower()
+        if length >= 0 or head.http_1_0 or coding != b"chunked":
+            raise _bad_answer("the length of its body is ambiguous")
+        length = CHUNKED
     if head.status < 200 or head.status in (204, 304) or method == b"HEAD":
         # Some servers send a body all the same: nothing more is read from such a connection.
-        if coding is not None and method != b"HEAD":
+        if chunked and method != b"HEAD":
             head.keep_alive = False
         return 0
-    if coding is not None:
-        return CHUNKED
-    if length is not None:
-        return int(length)
-    head.keep_alive = False
-    return UNTIL_CLOSE
+    if length == UNTIL_CLOSE:
+        head.keep_alive = False
+    return length
 
 
 def _reason(error: Exception) -> str:

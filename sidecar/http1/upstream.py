@@ -7,6 +7,7 @@ that finds none waits in a queue; whatever becomes free first, a new connection 
 import asyncio
 import ssl
 from collections import deque
+from typing import cast
 
 import msgspec
 
@@ -105,8 +106,8 @@ class UpstreamConnection(asyncio.Protocol):
     # --- asyncio's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -116,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._left == UNTIL_CLOSE and not self._head_pending and exc is None:
             exchange.on_response_body(b"", done=True, trailers=[])
+            exchange.advance()
             return
         answered = not self._head_pending or bool(self._buffer)
         how = "in the middle of its answer" if answered else "without an answer"
@@ -149,6 +151,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.discard()
             detail = error.detail if error.status == 502 else f"The upstream's answer is broken: {error.detail}"
             exchange.on_upstream_lost(detail, reused=False, answered=True)
+        exchange.advance()
 
     def _read_head(self, exchange: Exchange, data: bytes) -> bool:
         """Read the head, and interim ones before it; False when it is not whole. `_buffer` keeps what follows."""
