@@ -125,7 +125,7 @@ class Meter:
         self._headers = headers
         self._good = good
         self.feed = body.feed
-        """A piece of the body, framing decoded; what to pass on comes back: the same object unless events are hidden."""
+        """A piece of the body, framing decoded; returns what to pass on: the same object unless events are hidden."""
         self.flush = body.flush
         """What was held back of an event that never ended; call it when the body has ended, before its last byte."""
 
@@ -152,7 +152,7 @@ class Meter:
 
 
 def open_meter(bill: Bill, status: int, fields: Mapping[bytes, bytes], *, hides: bool) -> Meter:
-    """The meter for an answer with this head; names in `fields` are lower case. `hides`: take out what we asked for."""
+    """The meter for an answer with this head (lower-case names). `hides`: take out what only we asked for."""
     if not 200 <= status < 300:
         return Meter(bill, UnreadBody(readable=False), {}, good=False)
     readings = {}

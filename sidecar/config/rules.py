@@ -1,0 +1,206 @@
+"""Rule files to a checked `RuleSet`, or all their problems at once. The language is described in ``docs/rules.md``.
+
+Nothing that would silently do nothing gets through: unknown keys, settings without effect, rules behind a rule that
+matches all that they match, meters without a source, costs without a bound.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar.config.cursor import Cursor
+from sidecar.config.problems import ConfigError, Problem, suggestion
+from sidecar.config.rule_cost import rated_meters, read_amount, read_hold, read_price, read_usage
+from sidecar.config.rule_match import read_identity, read_match
+from sidecar.config.source import Document, read
+from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.metering import Meters, OnUnknown
+from sidecar.domain.quotes import PriceList, Quoter
+from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
+
+VERSION = 1
+ERRORS = ("problem", "openai", "anthropic")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "hold", "max_charge",
+         "on_unreadable", "on_unknown")  # fmt: skip
+_FREE_KEYS = ("name", "match", "free", "feature", "errors")
+_MORE = ("*.yaml", "*.yml")
+
+
+class _Read(NamedTuple):
+    rule: Rule
+    cursor: Cursor
+
+
+def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
+    """The rules of files, and of folders' ``*.yaml`` by name, in this order; ConfigError with all problems."""
+    problems: list[Problem] = []
+    rules: list[_Read] = []
+    for path in paths:
+        try:
+            for file in _files(path):
+                rules += _read_file(read(file), units, problems)
+        except ConfigError as error:
+            problems += error.problems
+    _check_together(rules)
+    if problems:
+        raise ConfigError(problems)
+    return RuleSet(read.rule for read in rules)
+
+
+def rule_files(paths: Sequence[Path]) -> list[Path]:
+    """The files that `load_rules` would read, in order; ConfigError for a folder without any."""
+    return [file for path in paths for file in _files(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for pattern in _MORE for file in path.glob(pattern))
+    if not files:
+        raise ConfigError([Problem(file=str(path), message="no *.yaml in this folder")])
+    return files
+
+
+def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[_Read]:
+    top = Cursor(document, problems).entries(("version", "defaults", "rules"), "version and rules")
+    root = Cursor(document, problems)
+    if root.value is None or not isinstance(root.value, dict):
+        return []
+    if "version" not in top:
+        root.problem("no `version`", f"add `version: {VERSION}`")
+    elif top["version"].value != VERSION:
+        top["version"].problem(f"this is version {VERSION} of the language", f"write `version: {VERSION}`")
+    defaults = top["defaults"].entries(("identity",), "identity") if "defaults" in top else {}
+    identity = read_identity(defaults["identity"]) if "identity" in defaults else DEFAULT_IDENTITY
+    if "rules" not in top:
+        root.problem("no `rules`", "a file has a list of rules")
+        return []
+    read = [(_RuleReader(cursor, units).read(identity), cursor) for cursor in top["rules"].items("a list of rules")]
+    return [_Read(rule, cursor) for rule, cursor in read if rule is not None]
+
+
+class _RuleReader:
+    """Reads one rule."""
+
+    def __init__(self, cursor: Cursor, units: Mapping[str, Unit]) -> None:
+        self._cursor = cursor
+        self._units = units
+        self._entries = cursor.entries(_KEYS, "a rule")
+
+    def read(self, identity: tuple[IdentitySource, ...]) -> Rule | None:
+        """The rule, or None when there is any problem in it."""
+        cursor, entries, before = self._cursor, self._entries, len(self._cursor.problems)
+        for key, why in (("name", "metrics and the ledger need it"), ("match", "which requests is it for?")):
+            if key not in entries and entries:
+                cursor.problem(f"no `{key}`", why)
+        name = self._name("name", "the name of a rule")
+        match = read_match(entries["match"]) if "match" in entries else None
+        feature = self._name("feature", "the name of a feature")
+        errors = self._choice("errors", ERRORS, "a shape of errors", ERRORS[0])
+        identity = read_identity(entries["identity"]) if "identity" in entries else identity
+        free = "free" in entries and self._free(entries["free"])
+        unit = self._unit()
+        quoter = FREE if free else self._quoter(unit)
+        if len(cursor.problems) > before or match is None or quoter is None:
+            return None
+        return Rule(
+            name=name,
+            where=cursor.where,
+            match=match,
+            free=free,
+            unit=unit.name,
+            feature=feature,
+            errors=errors,
+            identity=identity,
+            quoter=quoter,
+        )
+
+    def _name(self, key: str, wanted: str) -> str:
+        text = self._entries[key].text(wanted) if key in self._entries else None
+        if text is not None and not _NAME.match(text):
+            self._entries[key].problem(f"`{text}` cannot be {wanted}", "1 to 64 letters, digits, `.`, `_` and `-`")
+        return text or ""
+
+    def _choice(self, key: str, options: tuple[str, ...], wanted: str, default: str) -> str:
+        return (self._entries[key].choice(options, wanted) if key in self._entries else None) or default
+
+    def _free(self, cursor: Cursor) -> bool:
+        if cursor.flag() is False:
+            cursor.problem("`free: false` has no effect", "leave it out and say `price`")
+        for key, entry in self._entries.items():
+            if key not in _FREE_KEYS:
+                entry.problem(
+                    f"`{key}` has no effect in a free rule", "leave it out, or leave `free` out", at_key=True
+                )
+        return True
+
+    def _unit(self) -> Unit:
+        name = self._entries["unit"].text("the name of a unit") if "unit" in self._entries else CREDITS.name
+        if name is not None and name not in self._units:
+            place = self._entries.get("unit", self._cursor)
+            place.problem(f"unknown unit `{name}`", suggestion(name, self._units, listing="known units"))
+        return self._units.get(name or "", CREDITS)
+
+    def _quoter(self, unit: Unit) -> Quoter | None:
+        cursor, entries, before = self._cursor, self._entries, len(self._cursor.problems)
+        meters = read_usage(entries["usage"]) if "usage" in entries else Meters()
+        max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
+        on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
+        on_unreadable = self._choice("on_unreadable", ("refuse", "hold"), "a way out", "refuse")
+        if "price" not in entries:
+            cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
+        if "price" not in entries or len(cursor.problems) > before:
+            # Without meters that are right, every rate would be reported as a rate for nothing.
+            return None
+        price = read_price(entries["price"], unit, meters)
+        if price is None:
+            return None
+        hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
+        quoter = Quoter(
+            meters=meters,
+            price=price,
+            hold=hold,
+            max_charge=max_charge,
+            on_unknown=on_unknown,
+            hold_when_unreadable=on_unreadable == "hold",
+        )
+        self._check(quoter)
+        return quoter
+
+    def _check(self, quoter: Quoter) -> None:
+        """What is right by itself and wrong together."""
+        entries = self._entries
+        if "usage" in entries and not rated_meters(quoter.price):
+            entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
+        if quoter.cost_headers and "max_charge" not in entries:
+            entries["usage"].problem(
+                "no `max_charge` beside a cost from a header: a mistake of the upstream could cost any amount",
+                "add `max_charge: 5`, or what a request may cost at most",
+                at_key=True,
+            )
+        if "on_unreadable" in entries and not quoter.reads_body:
+            entries["on_unreadable"].problem("no effect: the rule reads no field of the request", at_key=True)
+        if quoter.hold_when_unreadable and isinstance(quoter.price, PriceList) and quoter.price.other is None:
+            entries["on_unreadable"].problem(
+                "a request whose fields cannot be read has no price here",
+                'add a rate for "*", or refuse',
+                at_key=True,
+            )
+
+
+def _check_together(read: Sequence[_Read]) -> None:
+    """Names that stand twice, and rules that no request can reach."""
+    for index, (rule, cursor) in enumerate(read):
+        earlier = [other.rule for other in read[:index]]
+        same = next((other for other in earlier if other.name == rule.name), None)
+        if same is not None:
+            place = Cursor(cursor.document, cursor.problems, (*cursor.path, "name"))
+            place.problem(f"`{rule.name}` is the name of another rule", f"it stands at {same.where}")
+        shadow = next((other for other in earlier if other.match.covers(rule.match)), None)
+        if shadow is not None:
+            cursor.problem(
+                f"no request can reach this rule: `{shadow.name}` before it matches all that it matches",
+                f"put it before {shadow.where}, or remove it",
+            )
