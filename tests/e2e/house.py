@@ -1,0 +1,80 @@
+"""What the end-to-end tests stand in: a store, an upstream with both imitated APIs, and the command between them."""
+
+from pathlib import Path
+
+import msgspec
+
+from tests.support.anthropic_api import AnthropicApi
+from tests.support.control import Books, Buyer, Control
+from tests.support.imitation import Delivery
+from tests.support.openai_api import OpenAIApi
+from tests.support.process import Sidecar
+from tests.support.store import StoreServer
+from tests.support.upstream import Exchange, Upstream
+
+RULES = Path(__file__).parent / "rules.yaml"
+UPSTREAM_KEY = "sk-the-upstreams-own"
+CREDIT = 1_000_000
+BODY_MAX_BYTES = 100_000
+
+MODEL = "gpt-4o-mini"
+CLAUDE = "claude-haiku-4-5"
+
+
+class Models:
+    """Both imitated APIs behind one address, told apart by the path."""
+
+    def __init__(self) -> None:
+        self.openai = OpenAIApi(key=UPSTREAM_KEY)
+        self.anthropic = AnthropicApi(key=UPSTREAM_KEY)
+
+    def deliver(self, delivery: Delivery) -> None:
+        self.openai.delivery = self.anthropic.delivery = delivery
+
+    async def __call__(self, exchange: Exchange) -> None:
+        api = self.anthropic if exchange.request.target.startswith(b"/v1/messages") else self.openai
+        await api(exchange)
+
+
+class House(msgspec.Struct):
+    """The running parts that the tests of one session share. Customers are each test's own."""
+
+    store: StoreServer
+    upstream: Upstream
+    sidecar: Sidecar
+    models: Models
+
+    @property
+    def port(self) -> int:
+        """Of the proxy."""
+        return self.sidecar.proxy_port
+
+    @property
+    def control(self) -> Control:
+        return self.sidecar.control
+
+    def clear(self) -> None:
+        """Forget what the last test did to the upstream."""
+        self.models = self.upstream.script = Models()
+        self.upstream.forget()
+
+    async def settled(self, buyer: Buyer, *, spent: int) -> Books:
+        """The books right after an answer: `spent` charged, nothing held, and the sum right. No waiting."""
+        books = await self.control.books(buyer)
+        assert (books.spent, books.held, books.owed) == (spent, 0, 0), books
+        assert books.balanced, books
+        assert await self.control.open_holds(buyer) == []
+        return books
+
+
+def sidecar(command: str = "run", *, upstream: str, store: str | None, **settings: str) -> Sidecar:
+    """The command with the rules of these tests and the upstream's credential; `settings` have `__` for the dot."""
+    return Sidecar(
+        command,
+        upstream=upstream,
+        rules=[RULES],
+        store=store,
+        settings={name.replace("__", "."): value for name, value in settings.items()},
+        arguments=["--upstream-header", "Authorization: Bearer ${THE_UPSTREAM_KEY}"],
+        environment={"THE_UPSTREAM_KEY": UPSTREAM_KEY},
+    )
