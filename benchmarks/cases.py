@@ -10,7 +10,7 @@ import msgspec
 from benchmarks import machine, nginx, workload
 from benchmarks.servers import Server
 
-RULES = Path(__file__).with_name("rules.yaml")
+RULES = (Path(__file__).with_name("rules.yaml"), Path(__file__).parents[1] / "rules" / "openai.yaml")
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ def _sidecar(site: Site, name: str) -> Server:
         f"control: {{listen: '127.0.0.1:{machine.free_port()}'}}\n"
         f"upstream: {{url: '{site.upstream.url}'}}\n"
         f"store: {{url: '{site.store_url}'}}\n"
-        f"rules: {{paths: ['{RULES}']}}\n"
+        f"rules: {{paths: {[str(path) for path in RULES]}}}\n"
         f"limits: {{body_max_bytes: {2 * workload.BULK_BYTES}}}\n"
     )
     command = [sys.executable, "-m", "sidecar", "proxy", "--config", str(config)]
