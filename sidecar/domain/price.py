@@ -25,6 +25,10 @@ Usage = Mapping[str, Number]
 FLAT = "flat"
 """The line of a price that is due once a request; no meter has this name."""
 
+DECIMALS_MAX = 9
+"""Decimal places that a reading may have; more of them are not a measure but noise."""
+
+_NUMBER = re.compile(rf"([0-9]{{1,16}})(?:\.([0-9]{{1,{DECIMALS_MAX}}}))?\Z", re.ASCII)
 _RATE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,18}))?(?:\s+per\s+([1-9][0-9]{0,11})([kM]?))?\Z", re.ASCII)
 _MULTIPLES = {"": 1, "k": 1000, "M": 1_000_000}
 
@@ -90,16 +94,7 @@ def usage_text(usage: Usage) -> str:
 
 def number_text(number: Number) -> str:
     """A reading as a decimal, exactly."""
-    if isinstance(number, int):
-        return str(number)
-    scale = DECIMALS_MAX
-    return render(int(number * 10**scale), Unit(name="", scale=scale))
-
-
-DECIMALS_MAX = 9
-"""Decimal places that a reading may have; more of them are not a measure but noise."""
-
-_NUMBER = re.compile(rf"([0-9]{{1,16}})(?:\.([0-9]{{1,{DECIMALS_MAX}}}))?\Z", re.ASCII)
+    return str(number) if isinstance(number, int) else exact_text(number)
 
 
 def parse_number(text: str) -> Number | None:
@@ -112,3 +107,17 @@ def parse_number(text: str) -> Number | None:
     else:
         number = Fraction(int(match[1] + match[2]), 10 ** len(match[2]))
     return number if number <= MAX_AMOUNT else None
+
+
+def rate_text(rate: Fraction, unit: Unit) -> str:
+    """A rate as one would write it: for one of the meter, or for a million of something small."""
+    each = rate / 10**unit.scale
+    return exact_text(each) if not rate or each >= Fraction(1, 1000) else f"{exact_text(each * 1_000_000)} per 1M"
+
+
+def exact_text(value: Fraction) -> str:
+    """A decimal, exactly if it has at most 18 places, else with ``~`` and 9 of them."""
+    scale = next((scale for scale in range(19) if (value * 10**scale).denominator == 1), None)
+    if scale is not None:
+        return render(int(value * 10**scale), Unit(name="", scale=scale))
+    return "~" + render(round(value * 10**9), Unit(name="", scale=9))

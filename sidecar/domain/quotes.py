@@ -4,8 +4,9 @@ A quote is made once, before anything is reserved; the price that it names is th
 only the fields that the rule needs, decoded by a small typed record that is made when rules load.
 """
 
+import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -106,12 +107,18 @@ class BodyFields:
     """Reads the named fields of a JSON body; a dotted name goes into objects."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._paths = {name: tuple(name.split(".")) for name in names}
-        roots = list(dict.fromkeys(path[0] for path in self._paths.values()))
-        fields = [(f"field_{index}", Any, None) for index in range(len(roots))]
-        record = msgspec.defstruct("Body", fields, rename={f"field_{i}": root for i, root in enumerate(roots)})
+        self._names = tuple(names)
+        self._nested = [(name, name.split(".")[1:]) for name in self._names if "." in name]
+        roots = [name.split(".", maxsplit=1)[0] for name in self._names]
+        attributes = {root: f"field_{index}" for index, root in enumerate(dict.fromkeys(roots))}
+        record = msgspec.defstruct(
+            "Body",
+            [(attribute, Any, None) for attribute in attributes.values()],
+            rename={attribute: root for root, attribute in attributes.items()},
+            gc=False,
+        )
         self._decoder = msgspec.json.Decoder(record)
-        self._attributes = {name: f"field_{roots.index(path[0])}" for name, path in self._paths.items()}
+        self._values = _getter([attributes[root] for root in roots])
 
     def read(self, body: bytes | None) -> dict[str, Any] | None:
         """Each name's value, None where it is absent; None when the body is not a JSON object."""
@@ -121,11 +128,18 @@ class BodyFields:
             record = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        values = {name: getattr(record, attribute) for name, attribute in self._attributes.items()}
-        for name, (_, *steps) in self._paths.items():
+        values = dict(zip(self._names, self._values(record), strict=True))
+        for name, steps in self._nested:
             for step in steps:
                 values[name] = values[name].get(step) if isinstance(values[name], dict) else None
         return values
+
+
+def _getter(attributes: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    # `attrgetter` answers with a tuple only for two attributes or more.
+    if len(attributes) > 1:
+        return operator.attrgetter(*attributes)
+    return lambda record: tuple(getattr(record, attribute) for attribute in attributes)
 
 
 class Quoter:
@@ -150,17 +164,18 @@ class Quoter:
         self.cost_headers = frozenset(name for _, name in meters.headers)
         self._asks = meters.reader is not None and meters.reader.asks
         terms = {} if isinstance(hold, int) else hold
-        names = {field for term in terms.values() for field in term.fields}
+        self._counts = tuple(sorted({field for term in terms.values() for field in term.fields}))
+        names = set(self._counts)
         names |= {price.by} if isinstance(price, PriceList) else set()
         names |= {_STREAM, _STREAM_OPTIONS} if self._asks else set()
         self.reads_body = bool(names)
-        self._fields = BodyFields(sorted(names))
+        self.fields = BodyFields(sorted(names))
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """A quote, or `Unquoted` when the body cannot be read, or when nothing has a price; in this order."""
         values: dict[str, Any] = {}
         if self.reads_body:
-            read = self._fields.read(facts.body)
+            read = self.fields.read(facts.body)
             if read is None and not self.hold_when_unreadable:
                 return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
             values = read or {}
@@ -178,7 +193,7 @@ class Quoter:
         """What each hold term comes to; empty for a fixed hold."""
         if isinstance(self.hold, int):
             return {}
-        known = {name: whole(value) for name, value in values.items()}
+        known = {name: whole(values.get(name)) for name in self._counts}
         known[BODY_BYTES] = body_bytes
         return {meter: term.value(known) for meter, term in self.hold.items()}
 

@@ -171,9 +171,11 @@ def ask_for_usage(body: bytes) -> bytes | None:
 
     None when its ``stream_options`` is neither an object nor null: the upstream will refuse it.
     """
-    options = [member for member in members(body) if member.name == "stream_options"]
+    # Names are looked at one by one only where one could be it, written plainly or with escapes.
+    possible = b"stream_options" in body or b"\\u00" in body
+    options = [member for member in members(body) if member.name == "stream_options"] if possible else []
     if not options:
-        return _insert(body, 0, b'"stream_options":{"include_usage":true},')
+        return _insert(body, b'"stream_options":{"include_usage":true},')
     last = options[-1]
     text = body[last.value : last.end]
     value = msgspec.json.decode(text)
@@ -185,12 +187,12 @@ def ask_for_usage(body: bytes) -> bytes | None:
         asked = [member for member in members(text) if member.name == "include_usage"][-1]
         changed = text[: asked.value] + b"true" + text[asked.end :]
     else:
-        changed = _insert(text, 0, b'"include_usage":true' + (b"," if value else b""))
+        changed = _insert(text, b'"include_usage":true' + (b"," if value else b""))
     return body[: last.value] + changed + body[last.end :]
 
 
-def _insert(text: bytes, start: int, member: bytes) -> bytes:
-    at = text.index(b"{", start) + 1
+def _insert(text: bytes, member: bytes) -> bytes:
+    at = text.index(b"{") + 1
     return text[:at] + member + text[at:]
 
 
