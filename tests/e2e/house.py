@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from tests.support.anthropic_api import AnthropicApi
-from tests.support.control import Books, Buyer, Control
+from tests.support.books import Books, Buyer, Control
 from tests.support.imitation import Delivery
 from tests.support.openai_api import OpenAIApi
 from tests.support.process import Sidecar

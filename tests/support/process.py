@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.control import Control
+from tests.support.books import Control
 from tests.support.rawhttp import fetch
 from tests.support.upstream import WAIT_S
 

@@ -1,0 +1,258 @@
+"""Requests that may not pass, and answers that may not cost what they say: a clear word, and nothing changed."""
+
+import asyncio
+
+import pytest
+
+from tests.e2e.house import BODY_MAX_BYTES, CREDIT, House
+from tests.support.rawhttp import Answer, RawClient, fetch, request
+from tests.support.upstream import answers
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CHAT = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
+
+
+def bearer(secret: str) -> tuple[str, str]:
+    return ("Authorization", f"Bearer {secret}")
+
+
+def assert_refused(house: House, answer: Answer, status: int, code: str) -> None:
+    """A problem document with our mark on it, and nothing heard at the upstream."""
+    assert (answer.status, answer.get("x-sidecar-refusal")) == (status, code), answer.body
+    assert answer.get("content-type") == "application/problem+json"
+    assert answer.json()["code"] == code
+    assert answer.json()["status"] == status
+    assert house.upstream.requests == []
+
+
+async def test_unmatched_routes_are_denied(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    for method, path in [
+        ("GET", "/"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/chat/Completions"),
+        ("DELETE", "/v1/models"),
+        ("POST", "/elsewhere"),
+    ]:
+        answer = await fetch(house.port, method, path, bearer(buyer.secret))
+        assert_refused(house, answer, 403, "unmatched_route")
+    await house.settled(buyer, spent=0)
+
+
+@pytest.mark.parametrize(
+    "path", ["/fixed/../v1/models", "/fixed/%2e%2e/v1/models", "//v1/models", "/v1/./models", "/v1\\models"]
+)
+async def test_a_path_that_can_be_read_in_two_ways_passes_no_rule(house: House, path: str) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    answer = await fetch(house.port, "GET", path, bearer(buyer.secret))
+    assert answer.status in {400, 403}
+    assert house.upstream.requests == []
+    await house.settled(buyer, spent=0)
+
+
+async def test_no_key_and_a_foreign_key_are_unidentified(house: House) -> None:
+    for fields in ([], [("Authorization", "Basic YTpi")], [bearer("")], [bearer("sk_live_" + "a" * 70)]):
+        assert_refused(house, await fetch(house.port, "GET", "/fixed/a", *fields), 401, "unidentified")
+
+
+async def test_a_revoked_key_is_refused_at_once(house: House) -> None:
+    buyer = await house.control.buyer(5 * CREDIT)
+    house.upstream.script = answers()
+    async with RawClient(house.port) as client:
+        await client.send(request("GET", "/fixed/a", bearer(buyer.secret)))
+        assert (await client.answer()).status == 200
+        house.upstream.forget()
+        await house.control.revoke(buyer)
+        await client.send(request("GET", "/fixed/a", bearer(buyer.secret)))
+        assert_refused(house, await client.answer(), 401, "unidentified")
+    await house.settled(buyer, spent=CREDIT)
+
+
+async def test_an_empty_purse_is_402_and_says_what_is_missing(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT // 2)
+    answer = await fetch(house.port, "GET", "/fixed/a", bearer(buyer.secret))
+    assert_refused(house, answer, 402, "insufficient_credits")
+    assert answer.get("x-should-retry") == "false"
+    assert answer.get("retry-after") is None
+    problem = answer.json()
+    assert (problem["required"], problem["available"]) == (CREDIT, CREDIT // 2)
+    await house.settled(buyer, spent=0)
+
+
+async def test_a_grant_works_on_the_very_next_request(house: House) -> None:
+    house.upstream.script = answers()
+    buyer = await house.control.buyer(0)
+    assert (await fetch(house.port, "GET", "/fixed/a", bearer(buyer.secret))).status == 402
+    await house.control.grant(buyer, CREDIT)
+    assert (await fetch(house.port, "GET", "/fixed/a", bearer(buyer.secret))).status == 200
+    await house.settled(buyer, spent=CREDIT)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        pytest.param(b"{", 400, "unreadable_request", id="broken JSON"),
+        pytest.param(b"[]", 400, "unreadable_request", id="no object"),
+        pytest.param(b"", 400, "unreadable_request", id="nothing"),
+        pytest.param(b'{"messages":[]}', 400, "unreadable_request", id="no model"),
+        pytest.param(b'{"model":7}', 400, "unreadable_request", id="a model that is no text"),
+        pytest.param(b'{"model":"gpt-4o-mini","model":"gpt-x"}', 400, "unreadable_request", id="two models"),
+        pytest.param(b'{"model":"gpt-x","messages":[]}', 403, "unpriced", id="no price"),
+    ],
+)
+async def test_a_body_that_has_no_price_is_refused_in_the_apis_own_shape(
+    house: House, body: bytes, status: int, code: str
+) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    answer = await fetch(house.port, "POST", "/v1/chat/completions", bearer(buyer.secret), body=body)
+    assert (answer.status, answer.get("x-sidecar-refusal")) == (status, code)
+    error = answer.json()["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == code
+    assert error["message"]
+    assert house.upstream.requests == []
+    await house.settled(buyer, spent=0)
+
+
+async def test_a_body_over_the_limit_is_413(house: House) -> None:
+    buyer = await house.control.buyer(5 * CREDIT)
+    long = bytes(BODY_MAX_BYTES + 1)
+    said = await fetch(house.port, "POST", "/fixed/a", bearer(buyer.secret), body=long)
+    assert said.status == 413
+    async with RawClient(house.port) as client:
+        chunked = ("Transfer-Encoding", "chunked")
+        await client.send(request("POST", "/v1/chat/completions", bearer(buyer.secret), chunked))
+        await client.send(b"%x\r\n" % len(long) + long)
+        assert (await client.answer()).status == 413
+    assert [each for each in house.upstream.requests if each.complete] == []
+    await house.settled(buyer, spent=0)
+
+
+MALFORMED = [
+    pytest.param(b"GET /fixed/a HTTP/1.1\r\n\r\n", id="no host"),
+    pytest.param(b"GET /fixed/a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two hosts"),
+    pytest.param(b"GET /fixed/a HTTP/1.1\nHost: a\n\n", id="bare line feeds"),
+    pytest.param(b"GET /fixed/a HTTP/1.1\r\nHost : a\r\n\r\n", id="a space before the colon"),
+    pytest.param(
+        b"POST /fixed/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        id="two lengths",
+    ),
+    pytest.param(
+        b"POST /fixed/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        id="length and chunks",
+    ),
+    pytest.param(
+        b"POST /fixed/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        id="no chunk size",
+    ),
+    pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", id="TLS"),
+]
+
+
+@pytest.mark.parametrize("bytes_sent", MALFORMED)
+async def test_malformed_requests_are_400_and_change_nothing(house: House, bytes_sent: bytes) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    key = f"Authorization: Bearer {buyer.secret}".encode()
+    async with RawClient(house.port) as client:
+        await client.send(bytes_sent.replace(b"Host", key + b"\r\nHost", 1))
+        assert (await client.answer()).status == 400
+        await client.ended()
+    assert [each for each in house.upstream.requests if each.complete] == []
+    await house.settled(buyer, spent=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "price"),
+    [
+        pytest.param("1000", 12_000, id="the price: 0.01 flat + 0.002"),
+        pytest.param("0", 10_000, id="nothing used"),
+        pytest.param("0.5", 10_001, id="a fraction, rounded up"),
+        pytest.param("-1000", 250_000, id="negative: the hold"),
+        pytest.param("1e9", 250_000, id="an exponent: the hold"),
+        pytest.param("NaN", 250_000, id="no number: the hold"),
+        pytest.param("99999999999999999999", 250_000, id="absurd: the hold"),
+        pytest.param("9007199254740991", 5 * CREDIT, id="as large as can be: max_charge"),
+        pytest.param(None, 250_000, id="missing: the hold"),
+    ],
+)
+async def test_a_cost_header_never_raises_a_balance_nor_passes_the_cap(
+    house: House, said: str | None, price: int
+) -> None:
+    buyer = await house.control.buyer(10 * CREDIT)
+    house.upstream.once(answers(b"picture", *([("X-Gpu-Ms", said)] if said is not None else [])))
+    answer = await fetch(house.port, "POST", "/render/large", bearer(buyer.secret), body=b"draw")
+    assert (answer.status, answer.body) == (200, b"picture")
+    assert answer.get("x-gpu-ms") is None
+    assert answer.get("x-credits-charged") is not None
+    books = await house.settled(buyer, spent=price)
+    assert books.granted == 10 * CREDIT
+
+
+async def test_costs_that_a_client_sends_influence_nothing(house: House) -> None:
+    buyer = await house.control.buyer(10 * CREDIT)
+    house.upstream.once(
+        answers(b"picture", ("x-gpu-ms", "1000"), ("x-credits-charged", "0"), ("x-credits-cost", "0"))
+    )
+    answer = await fetch(
+        house.port, "POST", "/render/large", bearer(buyer.secret), ("X-Gpu-Ms", "0"), ("x-credits-cost", "0"),
+        ("x-credits-charged", "0"), ("x-credits-available", "9"), ("x-reservation-id", "rsv_mine"),
+        ("x-sidecar-refusal", "none"), body=b"draw",
+    )  # fmt: skip
+    assert house.upstream.requests[0].get(b"x-gpu-ms") is None
+    assert answer.get("x-credits-charged") == "0.012"
+    assert answer.get("x-credits-available") == "9.988"
+    assert answer.get("x-reservation-id") != "rsv_mine"
+    await house.settled(buyer, spent=12_000)
+
+
+async def test_one_request_with_two_costs_is_charged_the_hold(house: House) -> None:
+    buyer = await house.control.buyer(10 * CREDIT)
+    house.upstream.once(answers(b"picture", ("x-gpu-ms", "0"), ("x-gpu-ms", "1000")))
+    answer = await fetch(house.port, "POST", "/render/large", bearer(buyer.secret), body=b"draw")
+    assert answer.get("x-gpu-ms") is None
+    await house.settled(buyer, spent=250_000)
+
+
+async def test_a_cost_above_the_hold_takes_the_rest_and_owes_what_is_missing(house: House) -> None:
+    """The hold was 0.25 and the cost is 2.01: the purse of 1 is emptied, 1.01 is owed, and the next is refused."""
+    buyer = await house.control.buyer(CREDIT)
+    house.upstream.once(answers(b"picture", ("x-gpu-ms", "1000000")))
+    answer = await fetch(house.port, "POST", "/render/large", bearer(buyer.secret), body=b"draw")
+    assert answer.status == 200
+    books = await house.control.books(buyer)
+    assert (books.available, books.held, books.spent, books.owed) == (0, 0, CREDIT, 1_010_000)
+    assert books.balanced
+    assert (await fetch(house.port, "POST", "/render/large", bearer(buyer.secret))).status == 402
+    await house.control.grant(buyer, 2 * CREDIT)
+    books = await house.settled(buyer, spent=2_010_000)
+    assert books.available == 990_000
+
+
+async def test_a_free_rule_needs_no_purse(house: House) -> None:
+    house.upstream.script = answers(b"[]")
+    answer = await fetch(house.port, "GET", "/v1/models")
+    assert (answer.status, answer.body) == (200, b"[]")
+    assert answer.get("x-reservation-id") is None
+
+
+async def test_a_client_that_waits_for_100_continue_is_refused_before_it_sends(house: House) -> None:
+    buyer = await house.control.buyer(0)
+    async with RawClient(house.port) as client:
+        fields = (bearer(buyer.secret), ("Expect", "100-continue"), ("Content-Length", "5"))
+        await client.send(request("POST", "/fixed/a", *fields))
+        answer = await client.answer("POST")
+    assert answer.informational == []
+    assert_refused(house, answer, 402, "insufficient_credits")
+
+
+async def test_refusals_do_not_disturb_each_other(house: House) -> None:
+    rich, poor = await house.control.buyer(20 * CREDIT), await house.control.buyer(0)
+    house.upstream.script = answers()
+    statuses = await asyncio.gather(
+        *(
+            fetch(house.port, "GET", "/fixed/a", bearer((rich, poor)[number % 2].secret)) for number in range(40)
+        )
+    )  # fmt: skip
+    assert [each.status for each in statuses] == [200, 402] * 20
+    await house.settled(rich, spent=20 * CREDIT)
