@@ -51,6 +51,9 @@ class Client(msgspec.Struct, frozen=True):
     url: str
     key: str
 
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
     def call(
         self,
         method: str,
@@ -68,13 +71,13 @@ class Client(msgspec.Struct, frozen=True):
         target = path + (f"?{urlencode(query)}" if query else "")
         status, fields, content = self._exchange(method, target, payload, headers)
         document = _parsed(content)
+        if document is None or not fields.get("x-request-id", "").startswith("req_"):
+            raise ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
         if status == 401:
             raise ClientError(
                 f"The control API at {self.url} refused the key: set SIDECAR_ADMIN_KEY to its key, "
                 "or give --data the data folder of its `sidecar run`."
             )
-        if document is None or (status >= 300 and "detail" not in document):
-            raise ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
         if status >= 300:
             raise ClientError(document["detail"])
         return Answer(status, document, fields.get("Idempotent-Replayed") == "true")
@@ -91,7 +94,7 @@ class Client(msgspec.Struct, frozen=True):
 
     def _exchange(
         self, method: str, target: str, payload: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         parts = urlsplit(self.url)
         assert parts.hostname is not None, "the URL has been checked"
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -105,7 +108,7 @@ class Client(msgspec.Struct, frozen=True):
             try:
                 connection.request(method, parts.path + target, payload, dict(headers))
                 response = connection.getresponse()
-                return response.status, dict(response.headers), response.read()
+                return response.status, response.headers, response.read()
             except (OSError, http.client.HTTPException) as error:
                 raise NoAnswer(
                     f"The control API at {self.url} did not answer, so the request may have been carried out or not."
@@ -152,9 +155,16 @@ def customer_path(customer: str) -> str:
 
 
 def customer_argument(text: str) -> str:
-    """An argparse type: an id that can be sent."""
-    if not text or not _is_unicode(text):
-        raise argparse.ArgumentTypeError("a customer is named by its own id or by yours, in UTF-8")
+    """An argparse type: the id of a customer."""
+    if not text:
+        raise argparse.ArgumentTypeError("a customer is named by your own id, or by ours (cus_…)")
+    return text_argument(text)
+
+
+def text_argument(text: str) -> str:
+    """An argparse type: text that can be sent. Bytes that are not in the locale's encoding cannot."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise argparse.ArgumentTypeError("must be text in UTF-8")
     return text
 
 
@@ -170,8 +180,3 @@ def _url(text: str) -> str:
     if not text or (wrong := http_url(text)) is not None:
         raise argparse.ArgumentTypeError(wrong if text else "must not be empty")
     return text
-
-
-def _is_unicode(text: str) -> bool:
-    """False for bytes of the command line that are not in the locale's encoding."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -12,6 +12,7 @@ from sidecar.cli.client import (
     add_command,
     customer_argument,
     customer_path,
+    text_argument,
 )
 from sidecar.cli.screen import printable, show_json, show_table
 from sidecar.domain.amounts import CREDITS, Unit, parse
@@ -27,8 +28,10 @@ def add(subparsers: Subparsers) -> None:
     grant.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
     grant.add_argument("amount", type=_decimal, help="how much, as a decimal number such as 100 or 0.25")
     grant.add_argument("--unit", default=CREDITS.name, help="what of (default: credits)")
-    grant.add_argument("--reason", default="", help="why, for people; kept in the journal")
-    grant.add_argument("--source", help="where it comes from, such as promotional (default: manual)")
+    grant.add_argument("--reason", type=text_argument, default="", help="why, for people; kept in the journal")
+    grant.add_argument(
+        "--source", type=text_argument, help="where it comes from, such as promotional (default: manual)"
+    )
     grant.add_argument(
         "--idempotency-key",
         metavar="KEY",

@@ -2,7 +2,7 @@
 
 import argparse
 
-from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path
+from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path, text_argument
 from sidecar.cli.screen import printable, show_json, show_table
 
 
@@ -13,7 +13,7 @@ def add(subparsers: Subparsers) -> None:
     )
     create = add_command(commands, "create", "make a customer, or find the one with this id", _create)
     create.add_argument("customer", type=customer_argument, help="your own id of the customer")
-    create.add_argument("--name", default="", help="a name for people")
+    create.add_argument("--name", type=text_argument, default="", help="a name for people")
     show = add_command(commands, "show", "show a customer", _show)
     show.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
 

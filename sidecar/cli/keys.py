@@ -3,7 +3,7 @@
 import argparse
 from urllib.parse import quote
 
-from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path
+from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path, text_argument
 from sidecar.cli.screen import printable, show_json, show_table
 
 _CUSTOMER = "your own id of the customer, or ours (cus_…)"
@@ -16,12 +16,14 @@ def add(subparsers: Subparsers) -> None:
     )
     create = add_command(commands, "create", "make a key and show its secret, once", _create)
     create.add_argument("customer", type=customer_argument, help=_CUSTOMER)
-    create.add_argument("--name", default="", help="a name for people")
+    create.add_argument("--name", type=text_argument, default="", help="a name for people")
     listing = add_command(commands, "list", "list the keys of a customer", _list)
     listing.add_argument("customer", type=customer_argument, help=_CUSTOMER)
     revoke = add_command(commands, "revoke", "revoke a key; it is refused at once", _revoke)
     revoke.add_argument("customer", type=customer_argument, help=_CUSTOMER)
-    revoke.add_argument("key_id", metavar="KEY_ID", help="the id of the key, as `sidecar keys list` shows it")
+    revoke.add_argument(
+        "key_id", metavar="KEY_ID", type=text_argument, help="the id of the key, as `sidecar keys list` shows it"
+    )
 
 
 def _create(args: argparse.Namespace, client: Client) -> None:

@@ -22,6 +22,8 @@ REALM = "sidecar control"
 
 log = logging.getLogger("sidecar.control")
 
+_OUR_FAULT = "Something failed on our side; the log has the cause under the id of this request."
+
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
@@ -93,6 +95,7 @@ def _route(request: web.Request) -> str:
 def _sidecar_problem(error: SidecarError, request_id: str) -> web.Response:
     if kind_of(error.code).status == INTERNAL.status:
         log.error("request %s failed: %s", request_id, error.detail, exc_info=error)
+        return _problem(error.code, _OUR_FAULT, request_id)
     headers = {}
     if isinstance(error, Unidentified):
         headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'

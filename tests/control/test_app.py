@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from sidecar.config.settings import Settings
 from sidecar.control.app import BODY_MAX_BYTES, make_app
 from sidecar.store.once import OnceRecords
-from tests.control.conftest import ADMIN_KEY, Control, assert_problem
+from tests.support.control import ADMIN_KEY, Control, assert_problem
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from sidecar.domain.once import Once
-from tests.control.conftest import Control
+from tests.support.control import Control
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
 MAX = 2**53 - 1

@@ -1,6 +1,8 @@
+import asyncio
+
 import pytest
 
-from tests.control.conftest import Control
+from tests.support.control import Control
 
 
 async def test_a_customer_is_made_once(control: Control) -> None:
@@ -82,3 +84,10 @@ async def test_a_customer_needs_an_id_that_can_be_told_apart(control: Control, e
     answer = await control.ask("POST", "/v1/customers", {"external_id": external_id})
     assert answer.status == 400
     assert answer.json["errors"][0]["path"] == "$.external_id"
+
+
+async def test_first_sightings_at_once_are_one_customer(control: Control) -> None:
+    body = {"external_id": "alice"}
+    answers = await asyncio.gather(*(control.ask("POST", "/v1/customers", body) for _ in range(50)))
+    assert len({answer.json["customer_id"] for answer in answers}) == 1
+    assert sorted(answer.status for answer in answers) == [200] * 49 + [201]

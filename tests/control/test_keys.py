@@ -6,7 +6,7 @@ import pytest
 from sidecar.control.app import wall_clock_ms
 from sidecar.domain.outcomes import RefusalCode, Refused, Reserved
 from sidecar.domain.proxy_keys import credential
-from tests.control.conftest import Control
+from tests.support.control import Control
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
 

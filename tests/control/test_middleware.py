@@ -5,7 +5,7 @@ import pytest
 
 from sidecar.control.endpoint import Endpoint
 from sidecar.control.routes import ENDPOINTS
-from tests.control.conftest import ADMIN_KEY, Control, assert_problem
+from tests.support.control import ADMIN_KEY, Control, assert_problem
 
 ALL = [(endpoint, path) for endpoint in ENDPOINTS for path in endpoint.paths]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.control.conftest import Control
+from tests.support.control import Control
 
 
 async def hold(control: Control, external_id: str, count: int) -> str:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sidecar.control.routes import ENDPOINTS
-from tests.control.conftest import ADMIN_KEY, Control
+from tests.support.control import ADMIN_KEY, Control
 
 PAGE = (Path(__file__).parents[2] / "docs" / "control-api.md").read_text()
 EXAMPLES = [block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if block.startswith("curl")]

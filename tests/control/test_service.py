@@ -4,7 +4,8 @@ import pytest
 from prometheus_client import Counter
 
 from sidecar.control.routes import ENDPOINTS
-from tests.control.conftest import Control
+from sidecar.domain.errors import StoreCorrupt
+from tests.support.control import Control
 
 
 async def test_alive_and_ready(control: Control) -> None:
@@ -61,3 +62,14 @@ async def test_a_store_that_is_away_is_a_503(control: Control) -> None:
         assert answer.status == 503
         assert answer.json["code"] in {"store_unavailable", "store_timeout"}
         assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_corrupt_store_is_told_to_the_log_only(control: Control, caplog: pytest.LogCaptureFixture) -> None:
+    def corrupt() -> str | None:
+        raise StoreCorrupt("The script said hunter2.")
+
+    control.readiness.asked = corrupt
+    answer = await control.ask("GET", "/readyz")
+    assert (answer.status, answer.json["code"]) == (500, "store_corrupt")
+    assert b"hunter2" not in answer.raw
+    assert "hunter2" in caplog.text

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.control.conftest import Control
+from tests.support.control import Control
 
 
 async def test_the_first_answer_is_repeated(control: Control) -> None:

@@ -1,84 +1,116 @@
-"""The control API in the hands of a test: customers with credit and a key, and what the books say about them."""
+"""A control API on a real socket over a real store."""
 
-import itertools
-import secrets
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
+import aiohttp
 import msgspec
+from aiohttp import web
+from multidict import CIMultiDictProxy
+from prometheus_client import CollectorRegistry
+from yarl import URL
 
-from tests.support.rawhttp import fetch
+from sidecar.config.settings import Settings, UnitSection
+from sidecar.control.app import make_app
+from sidecar.control.schema import Problem
+from sidecar.store.customers import Customers
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import Ledger
+from sidecar.store.once import OnceRecords
 
-_names = itertools.count(1)
+ADMIN_KEY = "ck_live_0123456789abcdefghij"
 
 
-class Books(msgspec.Struct, frozen=True):
-    """One customer's balance in one unit, as the control API tells it."""
-
-    unit: str
-    granted: int
-    available: int
-    held: int
-    spent: int
-    owed: int
+class Answer(msgspec.Struct, frozen=True):
+    status: int
+    headers: CIMultiDictProxy[str]
+    raw: bytes
 
     @property
-    def balanced(self) -> bool:
-        """The law of conservation."""
-        return self.granted == self.available + self.held + self.spent
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def replayed(self) -> bool:
+        return self.headers.get("Idempotent-Replayed") == "true"
 
 
-class Buyer(msgspec.Struct, frozen=True):
-    """A customer and the secret of a proxy key of its own."""
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    """A complete problem document with a matching request id, and nothing that the schema does not name."""
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = msgspec.json.decode(answer.raw, type=Problem)
+    assert (document.status, document.code) == (status, code)
+    assert document.instance == answer.headers["x-request-id"]
+    assert document.title
+    assert document.detail.endswith(".")
 
-    external_id: str
-    customer_id: str
-    key_id: str
-    secret: str
+
+class Readiness:
+    """Whether the process is ready: it is, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: Callable[[], str | None] = lambda: None
+
+    def __call__(self) -> str | None:
+        return self.asked()
 
 
-class Control:
-    """Requests to one control API; an answer that is no success fails the test."""
+class Control(msgspec.Struct):
+    """The running API, what is behind it, and a client that sends paths as they are."""
 
-    def __init__(self, port: int, admin_key: str) -> None:
-        self.port = port
-        self._fields = (("Authorization", f"Bearer {admin_key}"), ("Content-Type", "application/json"))
+    url: str
+    session: aiohttp.ClientSession
+    lane: Lane
+    ledger: Ledger
+    customers: Customers
+    readiness: Readiness
+    registry: CollectorRegistry
 
-    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One request; the decoded answer."""
-        fields = (*self._fields, ("Idempotency-Key", secrets.token_hex(8)))
-        content = None if body is None else msgspec.json.encode(body)
-        answer = await fetch(self.port, method, path, *fields, body=content)
-        assert answer.status in {200, 201}, f"{method} {path}: {answer.status} {answer.body!r}"
-        return answer.json()
+    async def ask(
+        self, method: str, target: str, body: object = None, *, key: str | None = ADMIN_KEY, **headers: str
+    ) -> Answer:
+        """`body` is bytes, or is sent as JSON. A header `Idempotency_Key` stands for ``Idempotency-Key``."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            fields["Authorization"] = f"Bearer {key}"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        url, sent = URL(self.url + target, encoded=True), io.BytesIO(data) if data else None
+        async with self.session.request(method, url, data=sent, headers=fields) as got:
+            return Answer(got.status, got.headers, await got.read())
 
-    async def buyer(self, credits: int, unit: str = "credits") -> Buyer:  # noqa: A002  (The product's word.)
-        """A new customer with `credits` base units and a key."""
-        external_id = f"buyer-{next(_names)}-{secrets.token_hex(4)}"
-        customer = await self.call("POST", "/v1/customers", {"external_id": external_id})
-        path = f"/v1/customers/{customer['customer_id']}"
-        if credits:
-            await self.call("POST", f"{path}/credits/grant", {"credits": credits, "unit": unit})
-        key = await self.call("POST", f"{path}/keys", {"name": "test"})
-        return Buyer(external_id, customer["customer_id"], key["key_id"], key["secret"])
+    async def customer(self, external_id: str = "alice") -> str:
+        """The id of a customer that exists from now on."""
+        answer = await self.ask("POST", "/v1/customers", {"external_id": external_id})
+        customer_id: str = answer.json["customer_id"]
+        return customer_id
 
-    async def grant(self, buyer: Buyer, amount: int, unit: str = "credits") -> None:
-        await self.call("POST", f"/v1/customers/{buyer.customer_id}/credits/grant", {"credits": amount, "unit": unit})
+    async def grant(self, path: str, amount: int, key: str) -> Answer:
+        return await self.ask("POST", f"{path}/credits/grant", {"credits": amount}, Idempotency_Key=key)
 
-    async def revoke(self, buyer: Buyer) -> None:
-        """Revoke the buyer's key."""
-        await self.call("DELETE", f"/v1/customers/{buyer.customer_id}/keys/{buyer.key_id}")
 
-    async def books(self, buyer: Buyer, unit: str = "credits") -> Books:
-        """The balance in `unit`; all zero for one that was never granted any."""
-        answer = await self.call("GET", f"/v1/customer-by-external-id/{quote(buyer.external_id, safe='')}/credits")
-        for balance in answer["balances"]:
-            if balance["unit"] == unit:
-                return msgspec.convert(balance, Books)
-        return Books(unit, 0, 0, 0, 0, 0)
-
-    async def open_holds(self, buyer: Buyer) -> list[dict[str, Any]]:
-        """The reservations of the buyer that have not ended."""
-        answer = await self.call("GET", f"/v1/reservations?limit=250&customer_id={buyer.customer_id}")
-        holds: list[dict[str, Any]] = answer["data"]
-        return holds
+@asynccontextmanager
+async def serving(lane: Lane) -> AsyncIterator[Control]:
+    """The API over the store that `lane` leads to."""
+    owner: dict[str, str] = {"tenant": "default", "environment": "live"}
+    ledger, customers = Ledger(lane, **owner), Customers(lane, **owner)
+    readiness, registry = Readiness(), CollectorRegistry()
+    app = make_app(
+        ledger=ledger,
+        customers=customers,
+        once_records=OnceRecords(lane, **owner),
+        settings=Settings(units={"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}),
+        admin_key=ADMIN_KEY,
+        ready=readiness,
+        registry=registry,
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
+        yield Control(f"http://127.0.0.1:{port}", session, lane, ledger, customers, readiness, registry)
+    await runner.cleanup()

@@ -1,0 +1,41 @@
+import pytest
+
+from tests.cli.conftest import Command
+
+
+async def test_a_customer_is_made_and_then_found(sidecar: Command) -> None:
+    made = await sidecar("customers", "create", "alice", "--name", "Alice A.")
+    assert made.code == 0
+    assert made.out.startswith("Made customer alice (cus_")
+    again = await sidecar("customers", "create", "alice")
+    assert again.out.endswith("was there already.\n")
+    shown = await sidecar("customers", "show", "alice")
+    assert "Alice A." in shown.out
+    assert "active" in shown.out
+
+
+async def test_scripts_get_the_documents(sidecar: Command) -> None:
+    made = await sidecar("customers", "create", "alice", "--json")
+    assert made.json["external_id"] == "alice"
+    for name in ("alice", made.json["customer_id"]):
+        assert (await sidecar("customers", "show", name, "--json")).json == made.json
+
+
+@pytest.mark.parametrize("external_id", ["a/b", "a%2Fb", "a b", "a+b", "..", "?x#y", "{café}", "a\\b"])
+async def test_any_id_can_be_named(sidecar: Command, external_id: str) -> None:
+    made = await sidecar("customers", "create", external_id, "--json")
+    shown = await sidecar("customers", "show", external_id, "--json")
+    assert shown.json["customer_id"] == made.json["customer_id"]
+    assert shown.json["external_id"] == external_id
+
+
+async def test_nobody_is_one_sentence(sidecar: Command) -> None:
+    ran = await sidecar("customers", "show", "nobody")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("sidecar: There is no customer")
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["customers"], ["customers", "create"], ["customers", "show", ""]])
+async def test_wrong_usage(sidecar: Command, arguments: list[str]) -> None:
+    assert (await sidecar(*arguments)).code == 2
