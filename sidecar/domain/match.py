@@ -7,11 +7,11 @@ treat both alike, and a price must not be lost by it.
 """
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 
 from sidecar.domain.errors import InvalidInput
+from sidecar.domain.fields import Fields
 from sidecar.domain.paths import normalise, readings
 
 _PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
@@ -76,13 +76,13 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
         """Whether method and path alone decide."""
         return not self.host and not self.headers
 
-    def holds_beyond_path(self, host: bytes, fields: Mapping[bytes, bytes]) -> bool:
+    def holds_beyond_path(self, host: bytes, fields: Fields) -> bool:
         """Whether host and headers match; `fields` has lower-case names."""
         if self.host and not host_matches(self.host, host):
             return False
         return all(fields.get(name) == value for name, value in self.headers)
 
-    def why_not(self, method: bytes, path: bytes, host: bytes, fields: Mapping[bytes, bytes]) -> str | None:
+    def why_not(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> str | None:
         """The first condition that a request (normalised `path`) fails, for people; None when it matches."""
         if self.methods and method not in self.methods:
             wanted = " or ".join(sorted(name.decode() for name in self.methods))

@@ -12,12 +12,12 @@ usage unknown                             what ``on_unknown`` says: the whole ho
 A client that hangs up does not make known usage unknown: headers, bytes and time are charged as they were measured.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.fields import Fields
 from sidecar.domain.meters.body import Body, EventsBody, JsonBody, UnreadBody
 from sidecar.domain.meters.codings import CodingError, inflater
 from sidecar.domain.meters.openai_chat import HidingBody
@@ -151,7 +151,7 @@ class Meter:
         return RELEASED if self._body.failed else bill.unknown(usage)
 
 
-def open_meter(bill: Bill, status: int, fields: Mapping[bytes, bytes], *, hides: bool) -> Meter:
+def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter:
     """The meter for an answer with this head (lower-case names). `hides`: take out what only we asked for."""
     if not 200 <= status < 300:
         return Meter(bill, UnreadBody(readable=False), {}, good=False)
@@ -163,7 +163,7 @@ def open_meter(bill: Bill, status: int, fields: Mapping[bytes, bytes], *, hides:
     return Meter(bill, _body(bill.meters.reader, fields, hides=hides), readings, good=True)
 
 
-def _body(reader: Reader | None, fields: Mapping[bytes, bytes], *, hides: bool) -> Body:
+def _body(reader: Reader | None, fields: Fields, *, hides: bool) -> Body:
     if reader is None:
         return UnreadBody(readable=True)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.fields import Fields
 from sidecar.domain.hold_terms import BODY_BYTES, Term, whole
 from sidecar.domain.json_text import repeats
 from sidecar.domain.metering import RELEASED, Bill, Charge, End, Meter, Meters, OnUnknown, open_meter
@@ -31,11 +32,11 @@ class RequestFacts(msgspec.Struct, frozen=True):
     when unknown.
     """
 
-    fields: Mapping[bytes, bytes]
+    fields: Fields
     path: bytes
     query: bytes
     body: bytes | None
-    body_bytes: int
+    body_bytes: int = 0
 
 
 class Unquoted(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
         """The amount to hold."""
         return self.bill.hold
 
-    def meter(self, status: int, fields: Mapping[bytes, bytes]) -> Meter:
+    def meter(self, status: int, fields: Fields) -> Meter:
         """The meter for the answer that has this head; `fields` has lower-case names."""
         return open_meter(self.bill, status, fields, hides=self.plain_answer)
 

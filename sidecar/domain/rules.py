@@ -6,10 +6,11 @@ rules, since it is filled by that walk.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
+from sidecar.domain.fields import Fields
 from sidecar.domain.match import Match
 from sidecar.domain.metering import Meters
 from sidecar.domain.paths import readings
@@ -85,7 +86,7 @@ class RuleSet:
                 candidates = tuple(rule for rule in on_path if not rule.match.methods or method in rule.match.methods)
                 self._exact[method, path] = candidates[0] if candidates[0].match.simple else candidates
 
-    def match(self, method: bytes, path: bytes, host: bytes, fields: Mapping[bytes, bytes]) -> Rule | None:
+    def match(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:
         """The first rule that matches a normalised `path`; `fields` has lower-case names. None: no rule does.
 
         A path that servers read in different ways (see `paths.readings`) has a rule only if all its readings have the
@@ -99,7 +100,7 @@ class RuleSet:
         first, *others = (self._first(method, reading, host, fields) for reading in readings(path))
         return first if all(other is first for other in others) else None
 
-    def _first(self, method: bytes, path: bytes, host: bytes, fields: Mapping[bytes, bytes]) -> Rule | None:
+    def _first(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:
         candidates = self._exact.get((method, path), self.rules)
         if isinstance(candidates, Rule):
             return candidates

@@ -53,15 +53,13 @@ class Engine:
         "running",
     )
 
-    def __init__(
-        self,
-        limits: Limits,
-        handler: "Callable[[Exchange], Coroutine[Any, Any, None]]",
-        refuse: "Callable[[ProtocolError], tuple[Pairs, bytes]]",
-    ) -> None:
+    handler: "Callable[[Exchange], Coroutine[Any, Any, None]]"
+    """Set before the first connection."""
+
+    def __init__(self, limits: Limits, refuse: "Callable[[ProtocolError], tuple[Pairs, bytes]]") -> None:
+        """`refuse` writes the answer to a request that cannot even be begun."""
         self.loop = asyncio.get_running_loop()
         self.limits = limits
-        self.handler = handler
         self.refuse = refuse
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()

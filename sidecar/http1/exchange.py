@@ -66,6 +66,7 @@ class Exchange:
         "_engine",
         "_expects",
         "_extra",
+        "_flush",
         "_frame",
         "_head_sent",
         "_interims",
@@ -140,6 +141,7 @@ class Exchange:
         self._early_size = 0
         self._relaying = False
         self._through: Through | None = None
+        self._flush: Callable[[], bytes] | None = None
         self._rewrites = False
         self._drops = _NO_NAMES
         self._extra = b""
@@ -210,6 +212,7 @@ class Exchange:
         drops: frozenset[bytes] = _NO_NAMES,
         extra: bytes = b"",
         through: Through | None = None,
+        flush: Callable[[], bytes] | None = None,
         rewrites: bool = False,
         via: bool = True,
     ) -> End:
@@ -217,10 +220,12 @@ class Exchange:
 
         `drops` are lower-case names of fields to leave out, `extra` whole header lines to add. `through` is shown
         each piece of the body once, in order, and returns what to send on; with `rewrites` it may change the length.
+        `flush` returns what `through` had kept back, when the body has ended.
         """
         response = self.response
         assert response is not None
-        self._drops, self._extra, self._through, self._rewrites, self._via = drops, extra, through, rewrites, via
+        self._drops, self._extra, self._via = drops, extra, via
+        self._through, self._flush, self._rewrites = through, flush, rewrites
         has_body = response.length != 0
         self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites)
         self._relaying = True
@@ -262,15 +267,6 @@ class Exchange:
             # Without a length the end of the connection would look like the end of the body: reset it instead.
             delimited = self._frame or (self.response is not None and self.response.length >= 0)
             self._client.hang_up(reset=self._head_sent and not delimited)
-
-    @property
-    def whole(self) -> bool:
-        """Nothing of the answer has gone out and all of it is here."""
-        return self.response_done and not self._head_sent
-
-    @property
-    def client_gone(self) -> bool:
-        return self._client.gone
 
     # --- The client connection's side ---------------------------------------------------------------------------
 
@@ -447,6 +443,8 @@ class Exchange:
     def _pass_on(self, payload: bytes, *, done: bool) -> None:
         if payload and self._through is not None:
             payload = self._through(payload)
+        if done and self._flush is not None:
+            payload += self._flush()
         if payload and self._frame:
             payload = encode_chunk(payload)
         if not done:

@@ -7,6 +7,7 @@ from what was understood, so that both sides of the proxy read the same message.
 """
 
 import re
+from typing import overload
 
 import httptools
 
@@ -38,11 +39,15 @@ class Head:
     lines: dict[bytes, bytes]
     named: frozenset[bytes]
 
-    def get(self, name: bytes) -> bytes | None:
+    @overload
+    def get(self, name: bytes) -> bytes | None: ...
+    @overload
+    def get(self, name: bytes, default: bytes) -> bytes: ...
+    def get(self, name: bytes, default: bytes | None = None) -> bytes | None:
         """The value of the field, several of one name joined by commas (RFC 9110 §5.3); `name` is lower-case."""
         line = self.lines.get(name)
         if line is None:
-            return None
+            return default
         if b"\r\n" in line:
             return b", ".join(one.partition(b":")[2].strip(b" \t") for one in line.split(b"\r\n"))
         return line[len(name) + 1 :].strip(b" \t")
@@ -57,7 +62,7 @@ class Head:
             self.keep_alive = line is not None or not self.http_1_0
             self.named = _NONE
             return
-        options = frozenset(option.strip(b" \t") for option in (self.get(b"connection") or b"").lower().split(b","))
+        options = frozenset(option.strip(b" \t") for option in self.get(b"connection", b"").lower().split(b","))
         self.keep_alive = b"keep-alive" in options if self.http_1_0 else b"close" not in options
         self.named = options - _PERSISTENCE
 
@@ -157,7 +162,7 @@ def _check_request(head: RequestHead) -> None:
         head.target = _origin_form(head)
     head.length = _request_length(head)
     if b"expect" in lines:
-        if (head.get(b"expect") or b"").lower() != b"100-continue":
+        if head.get(b"expect", b"").lower() != b"100-continue":
             raise ProtocolError(417, "expectation_failed", "The only expectation that can be met is 100-continue.")
         head.expects_continue = not head.http_1_0 and head.length != 0
 
@@ -172,7 +177,7 @@ def _host(head: RequestHead) -> bytes:
     known = _good_hosts.get(line)
     if known is not None:
         return known
-    host = head.get(b"host") or b""
+    host = head.get(b"host", b"")
     if _HOST.fullmatch(host) is None or b"\r\n" in line:
         raise _bad_request("The Host header must be one host name with an optional port.")
     if len(_good_hosts) < 256:
@@ -201,7 +206,7 @@ def _request_length(head: RequestHead) -> int:
             raise _bad_request("Content-Length and Transfer-Encoding must not come together.")
         if head.http_1_0:
             raise _bad_request("Transfer-Encoding does not exist in HTTP/1.0.")
-        if (head.get(b"transfer-encoding") or b"").lower() != b"chunked":
+        if head.get(b"transfer-encoding", b"").lower() != b"chunked":
             raise ProtocolError(501, "coding_unsupported", "The only transfer coding that is supported is chunked.")
         return CHUNKED
     line = lines.get(b"content-length")
@@ -256,7 +261,7 @@ def _response_length(head: ResponseHead, method: bytes) -> int:
             raise _bad_answer("its Content-Length is not one decimal number")
         length = declared
     if chunked:
-        coding = (head.get(b"transfer-encoding") or b"").lower()
+        coding = head.get(b"transfer-encoding", b"").lower()
         if length >= 0 or head.http_1_0 or coding != b"chunked":
             raise _bad_answer("the length of its body is ambiguous")
         length = CHUNKED

@@ -27,7 +27,7 @@ class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
 
 
-class Usage(msgspec.Struct):
+class _Usage(msgspec.Struct):
     """``usage`` as OpenAI writes it: cached tokens are inside the prompt, reasoning inside the completion."""
 
     prompt_tokens: int
@@ -47,11 +47,11 @@ class Usage(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    usage: Usage
+    usage: _Usage
 
 
 class _Chunk(msgspec.Struct):
-    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    usage: _Usage | msgspec.UnsetType | None = msgspec.UNSET
     error: Any = None
 
 
@@ -89,7 +89,7 @@ class Stream:
             chunk = _chunk.decode(data)
             if chunk.error is not None:
                 self.failed = True
-            if not isinstance(chunk.usage, Usage):
+            if not isinstance(chunk.usage, _Usage):
                 return False, chunk.usage is None
             extra = not _choices.decode(data).choices
         except (msgspec.DecodeError, UnicodeDecodeError):

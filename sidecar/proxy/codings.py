@@ -1,0 +1,16 @@
+"""Which content codings an upstream may use: those that the client takes and the meter can read."""
+
+from functools import lru_cache
+
+_READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+
+
+@lru_cache(maxsize=256)
+def readable_only(accepted: bytes) -> bytes:
+    """The members of an ``Accept-Encoding`` that we can decode, as the client wrote them; ``identity`` if none is.
+
+    A ``*`` stands for codings that we cannot name, so it goes too (RFC 9110 §12.5.3).
+    """
+    members = [member.strip(b" \t") for member in accepted.split(b",")]
+    kept = [member for member in members if member.partition(b";")[0].strip(b" \t").lower() in _READABLE]
+    return b", ".join(kept) or b"identity"

@@ -1,0 +1,115 @@
+"""What a client is told when its request does not pass: RFC 9457 problems that also parse as the errors of its SDK.
+
+`x-sidecar-refusal` marks an answer as ours, `x-should-retry: false` ends the SDKs' retries where waiting cannot help.
+"""
+
+from sidecar.domain.amounts import Unit, render
+from sidecar.domain.outcomes import RefusalCode, Refused
+from sidecar.domain.problems import MEDIA_TYPE, kind_of, problem
+from sidecar.http1.errors import ProtocolError
+from sidecar.http1.fields import Pairs
+
+OURS = frozenset(
+    {b"x-sidecar-refusal", b"x-reservation-id", b"x-credits-charged", b"x-credits-available", b"x-credits-unit"}
+)
+"""Fields that only we may write, in either direction."""
+
+_TYPE = (b"Content-Type", MEDIA_TYPE.encode())
+_NEVER_RETRY = (b"x-should-retry", b"false")
+_CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="sidecar"')
+
+_OPENAI_TYPES = {
+    401: "invalid_request_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+}
+
+
+class Refusal:
+    """One answer of ours: status, header fields and body."""
+
+    __slots__ = ("body", "code", "pairs", "status")
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        instance: str,
+        *,
+        shape: str = "problem",
+        retry_after_s: int | None = None,
+        **members: object,
+    ) -> None:
+        """`shape` is the rule's `errors`; `members` are further members of the problem."""
+        kind = kind_of(code)
+        self.code = code
+        self.status = kind.status
+        self.body = problem(code, detail, instance, **members, **_in_shape(shape, code, kind.status, detail))
+        pairs = [_TYPE, (b"x-sidecar-refusal", code.encode()), (b"x-request-id", instance.encode())]
+        retry_after_s = kind.retry_after_s if retry_after_s is None else retry_after_s
+        if retry_after_s is not None:
+            pairs.append((b"Retry-After", b"%d" % retry_after_s))
+        elif kind.status < 500:
+            pairs.append(_NEVER_RETRY)
+        if kind.status == 401:
+            pairs.append(_CHALLENGE)
+        self.pairs: Pairs = tuple(pairs)
+
+
+def of_protocol_error(error: ProtocolError, instance: str, shape: str = "problem") -> Refusal:
+    """The answer to a request that breaks HTTP or a limit."""
+    return Refusal(error.code, error.detail, instance, shape=shape)
+
+
+def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_after_s: int) -> Refusal:
+    """The answer to a request that the ledger refused."""
+    if refused.code is RefusalCode.UNIDENTIFIED:
+        return unidentified(instance, shape)
+    if refused.code is RefusalCode.CUSTOMER_SUSPENDED:
+        return Refusal(refused.code, "This customer is suspended.", instance, shape=shape)
+    in_flight = refused.code is RefusalCode.HOLDS_IN_FLIGHT
+    held = f", {render(refused.held, unit)} more are held by requests in flight" if refused.held else ""
+    detail = (
+        f"This request needs {render(refused.required, unit)} {unit.name}; "
+        f"{render(refused.available, unit)} are available{held}."
+    )
+    return Refusal(
+        refused.code,
+        detail,
+        instance,
+        shape=shape,
+        retry_after_s=retry_after_s if in_flight else None,
+        unit=unit.name,
+        required=refused.required,
+        available=refused.available,
+        held=refused.held,
+    )
+
+
+def unidentified(instance: str, shape: str) -> Refusal:
+    detail = (
+        "The request carries no key that is known here. Send the key that you were given, as your API client does."
+    )
+    return Refusal(RefusalCode.UNIDENTIFIED, detail, instance, shape=shape)
+
+
+def _in_shape(shape: str, code: str, status: int, detail: str) -> dict[str, object]:
+    if shape == "openai":
+        kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        return {"error": {"message": detail, "type": kind, "param": None, "code": code}}
+    if shape == "anthropic":
+        return {
+            "type": "error",
+            "error": {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": detail},
+        }
+    return {}

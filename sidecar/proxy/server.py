@@ -1,0 +1,175 @@
+"""The data path as a whole: listener, upstream pool, the story that handles requests, the tick behind time limits."""
+
+import asyncio
+import errno
+import ssl
+from urllib.parse import urlsplit
+
+from sidecar.config.settings import Forwarding, Settings
+from sidecar.config.values import Endpoint
+from sidecar.domain.amounts import Unit
+from sidecar.domain.errors import StartupError
+from sidecar.domain.rules import RuleSet
+from sidecar.http1.client import ClientConnection
+from sidecar.http1.engine import Engine, Limits
+from sidecar.http1.errors import ProtocolError
+from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.upstream import Origin, Pool
+from sidecar.proxy import refusals
+from sidecar.proxy.identity import Identities
+from sidecar.proxy.request_ids import RequestIds
+from sidecar.proxy.story import Story
+from sidecar.services.holds import Holds
+from sidecar.store.customers import Customers
+from sidecar.telemetry import Metrics
+
+BACKLOG = 4096
+TICK_MAX_S = 0.25
+
+
+class ProxyServer:
+    """Serves the proxied API. `port` is known once it has started."""
+
+    def __init__(
+        self, *, settings: Settings, rules: RuleSet, holds: Holds, customers: Customers, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._request_ids = RequestIds()
+        policy = policy_of(settings)
+        self._engine = Engine(limits_of(settings), self._refuse)
+        self._pool = Pool(
+            self._engine,
+            origin_of(settings),
+            connections_max=settings.upstream.connections_max,
+            idle_max=settings.upstream.idle_connections_max,
+            idle_timeout_s=settings.upstream.idle_timeout_s,
+        )
+        self._story = Story(
+            rules=rules,
+            units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
+            holds=holds,
+            identities=Identities(customers, settings.environment),
+            metrics=metrics,
+            pool=self._pool,
+            policy=policy,
+            request_ids=self._request_ids,
+            inspect_max_bytes=settings.limits.body_inspect_max_bytes,
+            wait_for_commit=settings.proxy.wait_for_commit,
+        )
+        self._engine.handler = self._story.tell
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self.port = 0
+
+    async def start(self, *, reuse_port: bool = False) -> None:
+        """Listen. StartupError, in one sentence, when the address cannot be had."""
+        listen = Endpoint.parse(self._settings.proxy.listen)
+        assert listen is not None, "the settings have been checked"
+        try:
+            self._server = await self._engine.loop.create_server(
+                lambda: ClientConnection(self._engine),
+                listen.host,
+                listen.port,
+                backlog=BACKLOG,
+                reuse_port=reuse_port or None,
+            )
+        except OSError as error:
+            why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+            raise StartupError(
+                f"The proxy cannot listen on {listen}: {why}; choose another address with --listen."
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._register_metrics()
+        self._tick()
+
+    async def drain(self, grace_s: float) -> bool:
+        """Take no new connections, let requests finish, cut them after `grace_s`; False when some had to be cut."""
+        if self._server is not None:
+            self._server.close()
+        return await self._engine.drain(grace_s)
+
+    async def close(self) -> None:
+        """Close everything that is still open; holds that are not settled go on in their own tasks."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._engine.connections):
+            connection.cut_off()
+        await self._pool.close()
+
+    def _tick(self) -> None:
+        self._engine.tick()
+        self._pool.tick()
+        limits = self._engine.limits
+        shortest_s = min(limits.connect_s, limits.head_s, limits.idle_s, limits.client_head_s, limits.total_s)
+        self._ticking = self._engine.loop.call_later(min(TICK_MAX_S, shortest_s / 4), self._tick)
+
+    def _refuse(self, error: ProtocolError) -> tuple[Pairs, bytes]:
+        """The engine asks how to answer a request that cannot even be begun."""
+        refusal = refusals.of_protocol_error(error, self._request_ids.next())
+        self._metrics.refusals[refusal.code] += 1
+        return refusal.pairs, refusal.body
+
+    def _register_metrics(self) -> None:
+        engine, pool, metrics = self._engine, self._pool, self._metrics
+        metrics.gauge("sidecar_client_connections", "Open client connections.", lambda: len(engine.connections))
+        metrics.gauge("sidecar_requests_in_flight", "Requests being handled.", lambda: engine.running)
+        metrics.gauge("sidecar_upstream_connections", "Upstream connections, idle ones included.", lambda: pool.size)
+        metrics.gauge(
+            "sidecar_upstream_connections_idle", "Upstream connections without a request.", lambda: pool.idle
+        )
+
+
+def limits_of(settings: Settings) -> Limits:
+    limits, timeouts = settings.limits, settings.timeouts
+    return Limits(
+        request_line_max_bytes=limits.request_line_max_bytes,
+        head_max_bytes=limits.head_max_bytes,
+        headers_max=limits.headers_max,
+        body_max_bytes=limits.body_max_bytes,
+        client_connections_max=limits.client_connections_max,
+        client_head_s=timeouts.client_head_s,
+        client_idle_s=timeouts.client_idle_s,
+        connect_s=timeouts.connect_s,
+        head_s=timeouts.head_s,
+        idle_s=timeouts.idle_s,
+        total_s=timeouts.total_s,
+    )
+
+
+def origin_of(settings: Settings) -> Origin:
+    """StartupError when the authorities' file cannot be read."""
+    url = urlsplit(settings.upstream.url)
+    assert url.hostname, "the settings have been checked"
+    if url.scheme != "https":
+        return Origin(host=url.hostname, port=url.port or 80)
+    ca_file = settings.upstream.tls_ca_file
+    try:
+        tls = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise StartupError(
+            f"upstream.tls_ca_file {ca_file} cannot be used: {error.strerror or error}; "
+            "it must be a PEM file of certificate authorities."
+        ) from error
+    tls.set_alpn_protocols(["http/1.1"])
+    if not settings.upstream.tls_verify:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return Origin(host=url.hostname, port=url.port or 443, tls=tls)
+
+
+def policy_of(settings: Settings) -> RequestPolicy:
+    url = urlsplit(settings.upstream.url)
+    forwarding = settings.proxy.forwarding
+    return RequestPolicy(
+        host=url.netloc.rpartition("@")[2].encode("ascii"),
+        preserve_host=settings.upstream.preserve_host,
+        path_prefix=url.path.rstrip("/").encode("ascii"),
+        set=tuple((name.encode(), value.encode()) for name, value in settings.upstream.headers.items()),
+        x_forwarded=forwarding in (Forwarding.X_FORWARDED, Forwarding.BOTH),
+        forwarded=forwarding in (Forwarding.FORWARDED, Forwarding.BOTH),
+        trust_forwarded=settings.proxy.trust_forwarded,
+        via=settings.proxy.via,
+    )

@@ -1,0 +1,323 @@
+"""The story of one request: identify, match, hold, forward, read, settle. Read it from top to bottom.
+
+Whatever happens after a hold is taken, it is settled once: with the charge that the meter says, or by a release.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.domain.amounts import Unit
+from sidecar.domain.errors import StoreError
+from sidecar.domain.metering import RELEASED, Charge, Meter
+from sidecar.domain.metering import End as MeterEnd
+from sidecar.domain.outcomes import RefusalCode, Refused, Settled
+from sidecar.domain.paths import normalise
+from sidecar.domain.quotes import Quote, RequestFacts, Unquoted
+from sidecar.domain.rules import Rule, RuleSet
+from sidecar.http1.errors import End, Failure, Phase
+from sidecar.http1.exchange import Exchange
+from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.reasons import reason_of
+from sidecar.http1.upstream import Pool
+from sidecar.proxy import refusals
+from sidecar.proxy.codings import readable_only
+from sidecar.proxy.identity import Identities, Payer
+from sidecar.proxy.refusals import Refusal
+from sidecar.proxy.request_ids import RequestIds
+from sidecar.services.holds import Hold, Holds
+from sidecar.telemetry import Metrics
+
+access_log = logging.getLogger("sidecar.access")
+
+_METER_ENDS = {
+    End.COMPLETE: MeterEnd.COMPLETE,
+    End.CLIENT_GONE: MeterEnd.CLIENT_GONE,
+    End.CLIENT_BROKE: MeterEnd.CLIENT_GONE,
+    End.UPSTREAM_FAILED: MeterEnd.UPSTREAM_FAILED,
+    # A customer does not pay for an upstream that is too slow, nor for our restart, beyond what was reported.
+    End.TIMED_OUT: MeterEnd.UPSTREAM_FAILED,
+    End.CUT: MeterEnd.UPSTREAM_FAILED,
+}
+_PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the proxy needs to know about a rule, worked out when rules load."""
+
+    rule: Rule
+    unit: Unit
+    drops_up: frozenset[bytes]
+    drops_down: frozenset[bytes]
+    unit_line: bytes
+
+    @classmethod
+    def of(cls, rule: Rule, unit: Unit, policy: RequestPolicy) -> "Terms":
+        """Credentials and cost fields end here: what identified a customer to us is not for the upstream."""
+        identity = {source.header for source in rule.identity}
+        return cls(
+            rule=rule,
+            unit=unit,
+            drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
+            drops_down=rule.cost_headers | refusals.OURS,
+            unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
+        )
+
+
+class Story:
+    """Handles exchanges; shared by all requests of a process."""
+
+    def __init__(
+        self,
+        *,
+        rules: RuleSet,
+        units: Mapping[str, Unit],
+        holds: Holds,
+        identities: Identities,
+        metrics: Metrics,
+        pool: Pool,
+        policy: RequestPolicy,
+        request_ids: RequestIds,
+        inspect_max_bytes: int,
+        wait_for_commit: bool,
+    ) -> None:
+        self._rules = rules
+        self._terms = {rule.name: Terms.of(rule, units[rule.unit], policy) for rule in rules.rules}
+        self._holds = holds
+        self._identities = identities
+        self._metrics = metrics
+        self._pool = pool
+        self._policy = policy
+        self._request_ids = request_ids
+        self._inspect_max_bytes = inspect_max_bytes
+        self._wait_for_commit = wait_for_commit
+        self._now = asyncio.get_running_loop().time
+        self._log_access = access_log.isEnabledFor(logging.INFO)
+
+    async def tell(self, exchange: Exchange) -> None:
+        """Everything that happens to one request."""
+        head = exchange.head
+        target, _, query = head.target.partition(b"?")
+        path = normalise(target)
+        if path is None:
+            detail = "The path can be read in more than one way: send it without `.`, `..` and empty segments."
+            self._refuse(exchange, None, "bad_request", detail)
+            return
+        rule = self._rules.match(head.method, path, head.host, head)
+        if rule is None:
+            self._refuse(exchange, None, RefusalCode.UNMATCHED_ROUTE, "No rule covers this method and path.")
+            return
+        terms = self._terms[rule.name]
+        if rule.free:
+            await self._pass(exchange, terms)
+            return
+        try:
+            payer = await self._identities.find(rule.identity, head, exchange.peer)
+        except StoreError:
+            self._refuse_without_store(exchange, terms)
+            return
+        if payer is None:
+            self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), rule.errors))
+            return
+        quote = await self._quote(exchange, terms, path, query)
+        if quote is None:
+            return
+        hold = await self._hold(exchange, terms, payer, quote)
+        if hold is None:
+            return
+        await self._serve(exchange, terms, quote, hold)
+
+    # --- Before anything is held --------------------------------------------------------------------------------
+
+    async def _pass(self, exchange: Exchange, terms: Terms) -> None:
+        """A free route: forwarded, not metered."""
+        answer = await exchange.forward(self._pool, self._policy, terms.drops_up)
+        if isinstance(answer, Failure):
+            self._answer_failure(exchange, terms, answer)
+            return
+        end = await exchange.relay(drops=terms.drops_down, via=self._policy.via)
+        self._end(exchange, end)
+        self._count(exchange, terms, "free" if end is End.COMPLETE else end)
+
+    async def _quote(self, exchange: Exchange, terms: Terms, path: bytes, query: bytes) -> Quote | None:
+        """What the request may cost; None when it has been answered instead."""
+        head, body = exchange.head, None
+        if terms.rule.reads_body:
+            body = await exchange.read_body(self._inspect_max_bytes)
+            if exchange.failure is not None:
+                self._answer_failure(exchange, terms, exchange.failure)
+                return None
+        body_bytes = len(body) if body is not None else max(head.length, 0)
+        facts = RequestFacts(fields=head, path=path, query=query, body=body, body_bytes=body_bytes)
+        quote = terms.rule.quote(facts)
+        if isinstance(quote, Unquoted):
+            self._refuse(exchange, terms, quote.code, quote.detail)
+            return None
+        return quote
+
+    async def _hold(self, exchange: Exchange, terms: Terms, payer: Payer, quote: Quote) -> Hold | None:
+        """Take the hold; None when the request has been answered instead."""
+        started_s = self._now()
+        try:
+            hold = await self._holds.take(
+                customer_id=payer.customer_id,
+                credential=payer.credential,
+                unit=terms.unit.name,
+                amount=quote.hold,
+                rule=terms.rule.name,
+            )
+        except StoreError:
+            self._refuse_without_store(exchange, terms)
+            return None
+        self._metrics.reserve_seconds.add(self._now() - started_s)
+        if isinstance(hold, Refused):
+            retry_after_s = self._metrics.typical_request_s()
+            shape, request_id = terms.rule.errors, self._request_ids.next()
+            self._answer(
+                exchange, terms, refusals.of_refused(hold, terms.unit, request_id, shape, retry_after_s=retry_after_s)
+            )
+            return None
+        self._metrics.held[terms.unit.name] += hold.held
+        return hold
+
+    # --- While something is held --------------------------------------------------------------------------------
+
+    async def _serve(self, exchange: Exchange, terms: Terms, quote: Quote, hold: Hold) -> None:
+        """Forward, relay, settle; from here on every way out settles the hold."""
+        settled = False
+        try:
+            extra = _codings(exchange, quote)
+            answer = await exchange.forward(self._pool, self._policy, terms.drops_up, extra=extra, body=quote.body)
+            if isinstance(answer, Failure):
+                charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
+                settled = True
+                await self._settle(terms, hold, charge, reason=answer.detail)
+                self._answer_failure(exchange, terms, answer)
+                return
+            meter = quote.meter(answer.status, answer)
+            end = await exchange.relay(
+                drops=terms.drops_down,
+                extra=b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), terms.unit_line),
+                through=meter.feed,
+                flush=meter.flush,
+                rewrites=quote.plain_answer,
+                via=self._policy.via,
+            )
+            charge = self._charge(exchange, meter, end)
+            settled = True
+            await self._conclude(exchange, terms, hold, charge, end, status=answer.status)
+        finally:
+            if not settled:
+                await self._settle(terms, hold, RELEASED, reason="internal error")
+
+    def _charge(self, exchange: Exchange, meter: Meter, end: End) -> Charge:
+        duration_ms = round((self._now() - exchange.started_s) * 1000)
+        return meter.finish(_METER_ENDS[end], exchange.request_bytes, exchange.response_bytes, duration_ms)
+
+    async def _conclude(
+        self, exchange: Exchange, terms: Terms, hold: Hold, charge: Charge, end: End, *, status: int
+    ) -> None:
+        """Settle, and let the end of the answer follow its settlement."""
+        reason = f"status {status}" if end is End.COMPLETE else end.value
+        if end is not End.COMPLETE or not self._wait_for_commit:
+            self._end(exchange, end, b"x-credits-charged: %d\r\n" % charge.amount)
+            await self._settle(terms, hold, charge, reason=reason)
+        else:
+            done = await self._settle(terms, hold, charge, reason=reason)
+            late = b"x-credits-charged: %d\r\n" % charge.amount
+            if done is not None:
+                late = b"x-credits-charged: %d\r\nx-credits-available: %d\r\n" % (done.charged, done.available)
+            exchange.finish(late)
+        self._count(exchange, terms, "released" if charge.release else "charged")
+
+    async def _settle(self, terms: Terms, hold: Hold, charge: Charge, *, reason: str) -> Settled | None:
+        """Commit or release; None when the store has not acknowledged it yet."""
+        started_s = self._now()
+        if charge.release:
+            done = await self._holds.release(hold, reason)
+        else:
+            done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source)
+        metrics, unit = self._metrics, terms.unit.name
+        metrics.settle_seconds.add(self._now() - started_s)
+        metrics.charges[charge.source] += 1
+        metrics.charged[unit] += charge.amount
+        metrics.returned[unit] += max(hold.held - charge.amount, 0)
+        if done is not None and done.owed:
+            metrics.owed[unit] += done.owed
+        return done
+
+    # --- Answers of our own -------------------------------------------------------------------------------------
+
+    def _end(self, exchange: Exchange, end: End, late: bytes = b"") -> None:
+        if end is End.COMPLETE:
+            exchange.finish(late)
+        else:
+            exchange.cut()
+
+    def _refuse(self, exchange: Exchange, terms: Terms | None, code: str, detail: str) -> None:
+        shape = terms.rule.errors if terms is not None else "problem"
+        self._answer(exchange, terms, Refusal(code, detail, self._request_ids.next(), shape=shape))
+
+    def _refuse_without_store(self, exchange: Exchange, terms: Terms) -> None:
+        detail = (
+            "The credit store does not answer, so nothing can be charged now. Nothing was forwarded; try again soon."
+        )
+        self._refuse(exchange, terms, RefusalCode.STORE_UNAVAILABLE, detail)
+
+    def _answer_failure(self, exchange: Exchange, terms: Terms, failure: Failure) -> None:
+        """Tell a client why there is no answer from the upstream; one that has gone is not told."""
+        shape = terms.rule.errors
+        match failure.end:
+            case End.CLIENT_BROKE if exchange.broken is not None:
+                refusal = refusals.of_protocol_error(exchange.broken, self._request_ids.next(), shape)
+            case End.CUT:
+                refusal = Refusal("shutting_down", failure.detail, self._request_ids.next(), shape=shape)
+            case End.TIMED_OUT:
+                refusal = Refusal("upstream_timed_out", failure.detail, self._request_ids.next(), shape=shape)
+            case End.UPSTREAM_FAILED:
+                code = "upstream_unreachable" if failure.phase is Phase.CONNECT else "upstream_broken"
+                refusal = Refusal(code, failure.detail, self._request_ids.next(), shape=shape)
+            case _:
+                self._count(exchange, terms, failure.end)
+                return
+        if failure.end in (End.TIMED_OUT, End.UPSTREAM_FAILED):
+            self._metrics.upstream_failures[failure.phase] += 1
+        self._answer(exchange, terms, refusal)
+
+    def _answer(self, exchange: Exchange, terms: Terms | None, refusal: Refusal) -> None:
+        exchange.answer(refusal.status, reason_of(refusal.status), refusal.pairs, refusal.body)
+        self._metrics.refusals[refusal.code] += 1
+        self._count(exchange, terms, "refused")
+
+    def _count(self, exchange: Exchange, terms: Terms | None, outcome: str) -> None:
+        name = terms.rule.name if terms is not None else ""
+        took_s = self._now() - exchange.started_s
+        self._metrics.requests[name, outcome] += 1
+        self._metrics.request_seconds.add(took_s)
+        if self._log_access:
+            head = exchange.head
+            status = exchange.response.status if exchange.response is not None else 0
+            access_log.info(
+                "%s %s rule=%s outcome=%s upstream_status=%d bytes=%d ms=%d",
+                head.method.decode("ascii"),
+                head.target.partition(b"?")[0].decode("ascii"),
+                name or "-",
+                outcome,
+                status,
+                exchange.response_bytes,
+                round(took_s * 1000),
+            )
+
+
+def _codings(exchange: Exchange, quote: Quote) -> Pairs:
+    """The ``Accept-Encoding`` to send, if not the client's own."""
+    if quote.plain_answer:
+        return _PLAIN_ANSWER
+    if quote.readable_codings:
+        accepted = exchange.head.get(b"accept-encoding")
+        if accepted is not None:
+            readable = readable_only(accepted)
+            return ((b"Accept-Encoding", readable),) if readable != accepted else ()
+    return ()
