@@ -27,8 +27,8 @@ class ClientError(SidecarError):
     code = "command_failed"
 
 
-class NoAnswer(ClientError):
-    """The request was sent and not answered, so nobody here knows whether it was done."""
+class Unclear(ClientError):
+    """The request was sent, and nobody here knows whether it was carried out."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Client(msgspec.Struct, frozen=True):
         query: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """One request. ClientError when it is refused, cannot be sent, or (NoAnswer) is not answered."""
+        """One request. ClientError when it is refused, cannot be sent, or (Unclear) has no certain end."""
         headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
@@ -78,6 +78,8 @@ class Client(msgspec.Struct, frozen=True):
                 f"The control API at {self.url} refused the key: set SIDECAR_ADMIN_KEY to its key, "
                 "or give --data the data folder of its `sidecar run`."
             )
+        if status >= 500 and document["code"] != "store_unavailable":
+            raise Unclear(document["detail"])
         if status >= 300:
             raise ClientError(document["detail"])
         return Answer(status, document, fields.get("Idempotent-Replayed") == "true")
@@ -102,15 +104,15 @@ class Client(msgspec.Struct, frozen=True):
         try:
             try:
                 connection.connect()
-            except OSError as error:
-                why = error.strerror or str(error)
+            except (OSError, UnicodeError) as error:
+                why = getattr(error, "strerror", None) or error
                 raise ClientError(f"No control API at {self.url} ({why}): is `sidecar run` running?") from error
             try:
                 connection.request(method, parts.path + target, payload, dict(headers))
                 response = connection.getresponse()
                 return response.status, response.headers, response.read()
             except (OSError, http.client.HTTPException) as error:
-                raise NoAnswer(
+                raise Unclear(
                     f"The control API at {self.url} did not answer, so the request may have been carried out or not."
                 ) from error
         finally:

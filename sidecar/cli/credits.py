@@ -7,8 +7,8 @@ import uuid
 from sidecar.cli.client import (
     Client,
     ClientError,
-    NoAnswer,
     Subparsers,
+    Unclear,
     add_command,
     customer_argument,
     customer_path,
@@ -53,7 +53,7 @@ def _grant(args: argparse.Namespace, client: Client) -> None:
     path = f"{customer_path(args.customer)}/credits/grant"
     try:
         answer = client.call("POST", path, wanted, idempotency_key=key)
-    except NoAnswer as error:
+    except Unclear as error:
         raise ClientError(f"{error} Repeat it with `--idempotency-key {key}`, and it is done once.") from error
     if args.json:
         show_json(answer.document)

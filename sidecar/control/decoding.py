@@ -28,6 +28,14 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_MAX_CHARS = 80
 
 
+async def read(request: web.BaseRequest) -> bytes:
+    """The body's bytes. HTTPRequestEntityTooLarge; HTTPBadRequest when it breaks off or is not in its coding."""
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionResetError) as error:
+        raise web.HTTPBadRequest from error
+
+
 def body(raw: bytes, into: type[Record]) -> Record:
     """A JSON body; an empty one is an empty object, so that a body without a required field may be left out."""
     try:

@@ -41,9 +41,7 @@ def answering_problems(now_ms: Callable[[], int]) -> Middleware:
             response = _http_problem(error, request, request_id)
         except Exception:
             log.exception("request %s failed: %s %s", request_id, request.method, _route(request))
-            response = _problem(
-                INTERNAL.code, "Something failed on our side; the log has it under this id.", request_id
-            )
+            response = _problem(INTERNAL.code, _OUR_FAULT, request_id)
         response.headers["x-request-id"] = request_id
         return response
 

@@ -31,7 +31,7 @@ class _Recorded(msgspec.Struct, frozen=True):
 async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.Response:
     """Answer one request, which has been authorised."""
     key = decoding.idempotency_key(request, endpoint.repeat)
-    body = decoding.body(await request.read(), endpoint.body)
+    body = decoding.body(await decoding.read(request), endpoint.body)
     query = decoding.query(request.query, endpoint.query)
     customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
     path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})

@@ -73,10 +73,12 @@ async def test_nobody_listens(command: Command, monkeypatch: pytest.MonkeyPatch)
     assert_one_sentence(ran.err, url, "refused", "is `sidecar run` running?")
 
 
-async def test_an_unknown_host(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", ["http://nowhere.invalid", "http://a..b", f"http://{'a' * 70}.invalid"])
+async def test_an_unknown_host(command: Command, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SIDECAR_ADMIN_KEY", ADMIN_KEY)
-    ran = await command("holds", "--control-url", "http://nowhere.invalid")
-    assert_one_sentence(ran.err, "http://nowhere.invalid")
+    ran = await command("holds", "--control-url", url)
+    assert ran.code == 1
+    assert_one_sentence(ran.err, url)
 
 
 async def test_no_answer(sidecar: Command, breaking_off: str) -> None:

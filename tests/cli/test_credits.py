@@ -1,8 +1,11 @@
 import re
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from tests.cli.conftest import Command
+from sidecar.domain.problems import kind_of, problem
+from tests.cli.conftest import OURS, Command, make_app
 from tests.support.control import Control
 
 
@@ -88,3 +91,22 @@ async def test_a_grant_without_an_answer_says_how_to_repeat_it(sidecar: Command,
     assert ran.code == 1
     assert "may have been carried out or not" in ran.err
     assert re.search(r"--idempotency-key cli-[0-9a-f]{32}`", ran.err)
+
+
+@pytest.mark.parametrize(
+    ("code", "unclear"), [("store_timeout", True), ("internal", True), ("store_unavailable", False)]
+)
+async def test_a_grant_that_may_have_been_done_says_how_to_repeat_it(
+    sidecar: Command, code: str, unclear: bool
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            body = problem(code, "The store is slow.", "req_1")
+            return web.Response(status=kind_of(code).status, body=body, headers=OURS)
+        return web.json_response({"data": [{"unit": "credits", "scale": 6}]}, headers=OURS)
+
+    async with TestServer(make_app(answer)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        ran = await sidecar("grant", "cus_01arz3ndektsv4rrffq69g5fav", "5", "--control-url", url)
+    assert ran.code == 1
+    assert ("--idempotency-key cli-" in ran.err) == unclear

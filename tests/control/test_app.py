@@ -48,3 +48,22 @@ async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
             ready=control.readiness,
             registry=CollectorRegistry(),
         )
+
+
+async def test_a_body_that_is_not_in_its_coding_is_a_bad_request(control: Control) -> None:
+    answer = await control.ask("POST", "/v1/customers", b"no gzip at all", Content_Encoding="gzip")
+    assert_problem(answer, 400, "bad_request")
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_failure_of_ours(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = control.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/customers HTTP/1.1\r\nHost: x\r\nX-API-Key: {ADMIN_KEY}\r\nContent-Length: 100\r\n\r\n"
+    writer.write(f"{head}{{".encode())
+    await writer.drain()
+    writer.transport.abort()
+    await control.ask("GET", "/healthz")
+    await control.ask("GET", "/healthz")
+    assert "failed" not in caplog.text
