@@ -1,5 +1,6 @@
 """What the end-to-end tests stand in: a store, an upstream with both imitated APIs, and the command between them."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -8,9 +9,9 @@ from tests.support.anthropic_api import AnthropicApi
 from tests.support.books import Books, Buyer, Control
 from tests.support.imitation import Delivery
 from tests.support.openai_api import OpenAIApi
-from tests.support.process import Sidecar
+from tests.support.process import POLL_S, Sidecar
 from tests.support.store import StoreServer
-from tests.support.upstream import Exchange, Upstream
+from tests.support.upstream import WAIT_S, Exchange, Upstream
 
 RULES = Path(__file__).parent / "rules.yaml"
 UPSTREAM_KEY = "sk-the-upstreams-own"
@@ -64,6 +65,15 @@ class House(msgspec.Struct):
         assert (books.spent, books.held, books.owed) == (spent, 0, 0), books
         assert books.balanced, books
         assert await self.control.open_holds(buyer) == []
+        return books
+
+    async def settled_later(self, buyer: Buyer) -> Books:
+        """The books once nothing is held any more: for endings that no client is there to see."""
+        async with asyncio.timeout(WAIT_S):
+            while (await self.control.books(buyer)).held or await self.control.open_holds(buyer):  # noqa: ASYNC110  (the event is in another process)
+                await asyncio.sleep(POLL_S)
+        books = await self.control.books(buyer)
+        assert books.balanced, books
         return books
 
 

@@ -36,6 +36,11 @@ class Buyer(msgspec.Struct, frozen=True):
     key_id: str
     secret: str
 
+    @property
+    def bearer(self) -> tuple[str, str]:
+        """The header that identifies this customer's requests."""
+        return ("Authorization", f"Bearer {self.secret}")
+
 
 class Control:
     """Requests to one control API; an answer that is no success fails the test."""

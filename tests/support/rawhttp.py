@@ -60,7 +60,11 @@ class RawClient:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._receive_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        except OSError:
+            sock.close()
+            raise
         self._reader, self._writer = await asyncio.open_connection(sock=sock)
         return self
 
@@ -98,6 +102,14 @@ class RawClient:
         end = self._buffer.index(until) + len(until)
         found, self._buffer = self._buffer[:end], self._buffer[end:]
         return found
+
+    async def skip(self, size: int) -> None:
+        """Read `size` bytes and drop them."""
+        while len(self._buffer) < size:
+            size -= len(self._buffer)
+            self._buffer = await self._read()
+            assert self._buffer, f"the connection ended {size} bytes too early"
+        self._buffer = self._buffer[size:]
 
     async def ended(self) -> bytes:
         """Wait for the other side's end of the connection; returns what came before it."""

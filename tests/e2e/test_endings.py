@@ -1,0 +1,154 @@
+"""Clients that leave and a proxy that stops: the hold is settled once, whatever the moment."""
+
+import asyncio
+import signal
+
+import h11
+import openai
+import pytest
+
+from tests.e2e.house import CREDIT, MODEL, House, sidecar
+from tests.support.imitation import Delivery
+from tests.support.rawhttp import RawClient, fetch, request
+from tests.support.upstream import Exchange, Gate, head
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CHAT_STREAM = b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}'
+CHAT = CHAT_STREAM.replace(b'"stream":true,', b"")
+
+# What a request with this body holds: a third of its bytes as input at 1.5, and 100 tokens of output at 6.
+HOLD = -(-len(CHAT_STREAM) // 2) + 600
+
+
+async def test_a_client_that_leaves_a_stream_pays_the_hold_and_holds_nothing(house: House) -> None:
+    gate = Gate()
+    house.models.deliver(Delivery(gate=gate))
+    buyer = await house.control.buyer(CREDIT)
+    base_url = f"http://127.0.0.1:{house.port}/v1"
+    async with openai.AsyncOpenAI(base_url=base_url, api_key=buyer.secret) as client:
+        stream = await client.chat.completions.create(
+            model=MODEL, stream=True, max_tokens=100, messages=[{"role": "user", "content": "Hello"}]
+        )
+        first = await anext(aiter(stream))
+        assert first.choices
+        assert (await house.control.books(buyer)).held > 0
+        await stream.close()
+    books = await house.settled_later(buyer)
+    # 100 tokens at 6, and the input: about what was held, never more, never nothing.
+    assert 600 < books.spent < 700
+    gate.open()
+
+
+@pytest.mark.parametrize("ending", ["reset", "close"])
+@pytest.mark.parametrize("moment", ["before the head", "in the stream"])
+async def test_a_client_that_hangs_up_leaves_no_hold(house: House, ending: str, moment: str) -> None:
+    gate = Gate()
+    house.models.deliver(Delivery(gate=gate))
+    if moment == "before the head":
+
+        async def waits(exchange: Exchange) -> None:
+            await exchange.body()
+            await gate.pause()
+
+        house.upstream.once(waits)
+    buyer = await house.control.buyer(CREDIT)
+    async with RawClient(house.port) as client:
+        await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
+        await gate.reached()
+        if moment == "in the stream":
+            await client.receive(until=b"Bonjour")
+        if ending == "reset":
+            client.reset()
+    books = await house.settled_later(buyer)
+    assert books.spent == HOLD
+    gate.open()
+
+
+async def test_a_client_that_leaves_in_its_own_body_pays_nothing(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    async with RawClient(house.port) as client:
+        await client.send(request("POST", "/v1/chat/completions", buyer.bearer, ("Content-Length", "500")) + b'{"mod')
+    books = await house.settled_later(buyer)
+    assert books.spent == 0
+    assert house.upstream.requests == []
+
+
+async def test_sigterm_finishes_the_stream_and_settles_it(house: House) -> None:
+    gate = Gate()
+    house.models.deliver(Delivery(gate=gate))
+    buyer = await house.control.buyer(CREDIT)
+    async with sidecar(upstream=house.upstream.url, store=house.store.url) as other:
+        async with RawClient(other.proxy_port) as idle, RawClient(other.proxy_port) as client:
+            await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
+            await gate.reached()
+            other.send_signal(signal.SIGTERM)
+            # An idle connection is closed and no new one is taken, while the stream still runs.
+            assert await idle.ended() == b""
+            with pytest.raises(ConnectionError):
+                await fetch(other.proxy_port, "GET", "/v1/models")
+            gate.open()
+            answer = await client.answer("POST")
+        assert b"[DONE]" in answer.body
+        assert await other.ended() == 0
+    await house.settled(buyer, spent=93)
+
+
+async def test_sigterm_cuts_what_does_not_end_and_settles_it(house: House) -> None:
+    gate = Gate()
+    house.models.deliver(Delivery(gate=gate))
+    buyer = await house.control.buyer(CREDIT)
+    async with sidecar(upstream=house.upstream.url, store=house.store.url, timeouts__shutdown_s="0.2") as other:
+        async with RawClient(other.proxy_port) as client:
+            await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
+            await client.receive(until=b"Bonjour")
+            other.send_signal(signal.SIGTERM)
+            with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
+                await client.answer("POST")
+        assert await other.ended() == 0
+    await house.settled(buyer, spent=0)
+    gate.open()
+
+
+async def test_a_second_signal_ends_at_once(house: House) -> None:
+    gate = Gate()
+    house.models.deliver(Delivery(gate=gate))
+    buyer = await house.control.buyer(CREDIT)
+    async with (
+        sidecar(upstream=house.upstream.url, store=house.store.url) as other,
+        RawClient(other.proxy_port) as idle,
+        RawClient(other.proxy_port) as client,
+    ):
+        await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
+        await gate.reached()
+        other.send_signal(signal.SIGTERM)
+        assert await idle.ended() == b""
+        other.send_signal(signal.SIGTERM)
+        assert await other.ended() == 128 + signal.SIGTERM
+    gate.open()
+
+
+async def test_a_slow_reader_slows_the_upstream_and_not_the_memory(house: House) -> None:
+    """64 MiB to a client that does not read: the upstream is held back until it does, and all of it arrives."""
+    size, sent = 64 << 20, 0
+    buyer = await house.control.buyer(CREDIT)
+
+    async def flood(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.send(head(200, ("content-length", str(size))))
+        piece = bytes(1 << 16)
+        while sent < size:
+            await exchange.send(piece)
+            sent += len(piece)
+
+    house.upstream.once(flood)
+    async with RawClient(house.port, receive_buffer_bytes=4096) as client:
+        await client.send(request("GET", "/fixed/a", buyer.bearer))
+        await client.receive(until=b"\r\n\r\n")
+        last = -1
+        while sent != last:
+            last = sent
+            await asyncio.sleep(0.1)
+        assert sent < size // 2
+        await client.skip(size)
+    await house.settled_later(buyer)
