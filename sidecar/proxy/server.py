@@ -31,10 +31,19 @@ class ProxyServer:
     """Serves the proxied API. `port` is known once it has started."""
 
     def __init__(
-        self, *, settings: Settings, rules: RuleSet, holds: Holds, customers: Customers, metrics: Metrics
+        self,
+        *,
+        settings: Settings,
+        rules: RuleSet,
+        holds: Holds,
+        customers: Customers,
+        metrics: Metrics,
+        share_port: bool = False,
     ) -> None:
+        """`share_port`: other processes listen on the same port, and the kernel spreads connections over them."""
         self._settings = settings
         self._metrics = metrics
+        self._share_port = share_port
         self._request_ids = RequestIds()
         policy = policy_of(settings)
         self._engine = Engine(limits_of(settings), self._refuse)
@@ -62,7 +71,7 @@ class ProxyServer:
         self._ticking: asyncio.TimerHandle | None = None
         self.port = 0
 
-    async def start(self, *, reuse_port: bool = False) -> None:
+    async def start(self) -> None:
         """Listen. StartupError, in one sentence, when the address cannot be had."""
         listen = Endpoint.parse(self._settings.proxy.listen)
         assert listen is not None, "the settings have been checked"
@@ -72,7 +81,7 @@ class ProxyServer:
                 listen.host,
                 listen.port,
                 backlog=BACKLOG,
-                reuse_port=reuse_port or None,
+                reuse_port=self._share_port or None,
             )
         except OSError as error:
             why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
