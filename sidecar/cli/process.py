@@ -1,0 +1,125 @@
+"""One serving process: its event loop, its signals, and how it ends.
+
+The first SIGTERM or SIGINT ends it in order: finish or cut what is under way, settle it, stop. A second one ends it
+at once with 128 + its number, and leaves open holds to their deadline.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from sidecar.config.settings import Settings
+from sidecar.wiring import Role, Sidecar, running
+
+log = logging.getLogger("sidecar")
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], *, lifeline: int | None = None) -> int:
+    """Serve `role` until a signal; `announce` is called once when everything is up.
+
+    `lifeline` makes this process one of several on one port; it is a file descriptor whose end also ends the process,
+    since the parent holds the other end.
+    """
+    with asyncio.Runner(loop_factory=_new_loop()) as runner:
+        return runner.run(_serve(settings, role, announce, lifeline))
+
+
+async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], lifeline: int | None) -> int:
+    stop = _Stop()
+    if lifeline is not None:
+        stop.watch(lifeline)
+    try:
+        async with running(settings, role, share_port=lifeline is not None) as sidecar:
+            stop.started()
+            announce(sidecar)
+            if Role.PROXY in role:
+                sidecar.tasks.start(_warn_about(settings), "upstream check")
+            _settle_memory()
+            await stop.wait()
+            log.info(
+                "stopping: requests under way have %g seconds; a second signal ends at once",
+                settings.timeouts.shutdown_s,
+            )
+    except asyncio.CancelledError:
+        if stop.signal is None:
+            raise
+        return 128 + stop.signal
+    return 0
+
+
+class _Stop:
+    """Why and when to stop. Before `started` a signal cancels what starts; afterwards it ends `wait`."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._task = asyncio.current_task()
+        self._event = asyncio.Event()
+        self._starting = True
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._received, number)
+
+    def started(self) -> None:
+        self._starting = False
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def watch(self, descriptor: int) -> None:
+        """Stop when the other end of a pipe is gone."""
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            loop.remove_reader(descriptor)
+            self._received(signal.SIGTERM)
+
+        loop.add_reader(descriptor, gone)
+
+    def _received(self, number: int) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        self._event.set()
+        if self._starting and self._task is not None:
+            self._task.cancel()
+
+
+def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, or the standard library's where there is no uvloop."""
+    try:
+        import uvloop  # noqa: PLC0415  (only a serving process pays for it)
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _settle_memory() -> None:
+    """What exists now lives as long as the process: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def _warn_about(settings: Settings) -> None:
+    """Say so when nobody listens at the upstream's address; the proxy serves all the same, and answers 502."""
+    url = urlsplit(settings.upstream.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    where = f"{url.scheme}://{url.netloc}"
+    try:
+        async with asyncio.timeout(settings.timeouts.connect_s):
+            _, writer = await asyncio.open_connection(url.hostname, port)
+    except (OSError, TimeoutError) as error:
+        why = error.strerror or str(error) or "no answer in time"
+        log.warning("the upstream %s cannot be reached: %s; requests are answered 502 until it can be", where, why)
+        return
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
