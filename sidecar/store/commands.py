@@ -68,13 +68,13 @@ def _read(file: str) -> str:
 
 
 RESERVE = Script("reserve", keys=3, arguments=6, shared=("amounts", "ended"))
-COMMIT = Script("commit", keys=4, arguments=6, shared=("amounts", "ended", "settle", "journal"))
-RELEASE = Script("release", keys=4, arguments=4, shared=("amounts", "ended", "settle", "journal"))
+COMMIT = Script("commit", keys=4, arguments=5, shared=("amounts", "ended", "settle", "journal"))
+RELEASE = Script("release", keys=4, arguments=3, shared=("amounts", "ended", "settle", "journal"))
 GRANT = Script("grant", keys=3, arguments=7, shared=("amounts", "journal"))
 OVERDUE = Script("overdue", keys=1, arguments=1)
-EXPIRE = Script("expire", keys=4, arguments=2, shared=("amounts", "settle", "journal"))
+EXPIRE = Script("expire", keys=4, arguments=1, shared=("amounts", "settle", "journal"))
 CREATE_CUSTOMER = Script("create_customer", keys=1, arguments=3)
-CREATE_KEY = Script("create_key", keys=1, arguments=4)
+CREATE_KEY = Script("create_key", keys=2, arguments=3)
 BEGIN_ONCE = Script("begin_once", keys=1, arguments=2)
 
 SCRIPTS = (RESERVE, COMMIT, RELEASE, GRANT, OVERDUE, EXPIRE, CREATE_CUSTOMER, CREATE_KEY, BEGIN_ONCE)

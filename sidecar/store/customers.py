@@ -4,6 +4,7 @@ A customer is made in two steps, because its external id lives in another partit
 customer id, then the customer is made if it is missing. A crash between the two is mended by the next attempt.
 """
 
+import asyncio
 import os
 import unicodedata
 
@@ -42,7 +43,7 @@ class ProxyKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What the field ``proxy_key:<key id>`` holds; the field named by `credential` holds the key id."""
+    """What is kept of a key, by its id. What makes the key valid is the customer's field `credential`."""
 
     credential: str
     name: str
@@ -127,9 +128,9 @@ class Customers:
         )
         packed = CREATE_KEY.pack(
             self._keys.of(customer_id).customer,
+            self._keys.of(customer_id).keys,
             details.credential.encode(),
             key_id.encode(),
-            _details_field(key_id),
             msgspec.json.encode(details),
         )
         match (await self._lane.send(packed))[0]:
@@ -142,29 +143,29 @@ class Customers:
 
     async def keys(self, customer_id: str) -> list[ProxyKey]:
         """The customer's keys, the oldest first. Raises NotFound."""
-        reply: list[bytes] = await self._lane.execute("HGETALL", self._keys.of(customer_id).customer)
-        if not reply:
+        place = self._keys.of(customer_id)
+        exists, reply = await asyncio.gather(
+            self._lane.execute("EXISTS", place.customer), self._lane.execute("HGETALL", place.keys)
+        )
+        if not exists:
             raise NotFound(f"There is no customer {customer_id}.")
         found = [
-            _proxy_key(customer_id, name.removeprefix(b"proxy_key:").decode(), _decoded(value))
-            for name, value in zip(reply[0::2], reply[1::2], strict=True)
-            if name.startswith(b"proxy_key:")
+            _proxy_key(customer_id, key_id.decode(), _decoded(details))
+            for key_id, details in zip(reply[0::2], reply[1::2], strict=True)
         ]
         return sorted(found, key=lambda key: key.key_id)
 
     async def revoke_key(self, customer_id: str, key_id: str) -> ProxyKey:
         """Make a key useless at once, for everyone. Raises NotFound."""
-        customer, field = self._keys.of(customer_id).customer, _details_field(key_id)
-        reply: bytes | None = await self._lane.execute("HGET", customer, field)
+        place = self._keys.of(customer_id)
+        reply: bytes | None = await self._lane.execute("HGET", place.keys, key_id)
         if reply is None:
             raise NotFound(f"{customer_id} has no proxy key {key_id}.")
         details = _decoded(reply)
-        await self._lane.execute("HDEL", customer, details.credential, field)
+        # In this order: when we crash in between, the key is dead already and can be revoked again.
+        await self._lane.execute("HDEL", place.customer, details.credential)
+        await self._lane.execute("HDEL", place.keys, key_id)
         return _proxy_key(customer_id, key_id, details)
-
-
-def _details_field(key_id: str) -> bytes:
-    return f"proxy_key:{key_id}".encode()
 
 
 def _decoded(details: bytes) -> _KeyDetails:

@@ -14,13 +14,18 @@ from sidecar.domain.ids import is_customer_id, partition_of
 CACHED_CUSTOMERS = 16_384
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where one customer's things are. `holds` is a prefix: a customer id, a colon and a reservation id follow."""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one customer's things are."""
 
     customer: bytes
+    keys: bytes
+    """The details of its proxy keys."""
     holds: bytes
+    """A prefix: a customer id, a colon and a reservation id follow."""
     due: bytes
+    """The deadlines of the partition's open holds."""
     journal: bytes
+    """The partition's stream with one line for each change of what a customer owns or owes."""
 
 
 class Keys:
@@ -38,23 +43,21 @@ class Keys:
             )
         partition = self.partition(customer_id)
         return Place(
-            self._key(partition, f"customer:{customer_id}"), self.holds(partition), self.due(partition),
-            self.journal(partition),
-        )  # fmt: skip
+            customer=self._key(partition, f"customer:{customer_id}"),
+            keys=self._key(partition, f"keys:{customer_id}"),
+            holds=self.holds(partition),
+            due=self.due(partition),
+            journal=self._key(partition, "journal"),
+        )
 
     def partition(self, name: str) -> int:
         return partition_of(self._tenant, self._environment, name)
 
     def due(self, partition: int) -> bytes:
-        """The deadlines of a partition's open holds."""
         return self._key(partition, "due")
 
     def holds(self, partition: int) -> bytes:
         return self._key(partition, "hold:")
-
-    def journal(self, partition: int) -> bytes:
-        """The stream with one line for each change of what a customer of the partition owns or owes."""
-        return self._key(partition, "journal")
 
     def external(self, external_id: str) -> bytes:
         """Which customer an external id belongs to."""

@@ -90,9 +90,9 @@ class Ledger:
         reply = await self._lane.send(packed)
         match reply[0]:
             case b"reserved":
-                return Reserved(int(reply[1]), int(reply[2]))
+                return Reserved(amount, int(reply[1]))
             case b"replayed":
-                return Reserved(int(reply[1]), int(reply[2]), replayed=True)
+                return Reserved(int(reply[2]), int(reply[1]), replayed=True)
             case b"ended":
                 return _settled(reply, replayed=True)
             case word if (code := _REFUSALS.get(word)) is not None:
@@ -113,7 +113,7 @@ class Ledger:
         hold = f"{customer_id}:{reservation_id}".encode()
         packed = COMMIT.pack(
             place.customer, place.holds + hold, place.due, place.journal,
-            hold, customer_id.encode(), self._unit(unit), b"%d" % checked(charge, "charge"), usage.encode(),
+            hold, self._unit(unit), b"%d" % checked(charge, "charge"), usage.encode(),
             source.encode(),
         )  # fmt: skip
         reply = await self._lane.send(packed)
@@ -140,7 +140,7 @@ class Ledger:
         hold = f"{customer_id}:{reservation_id}".encode()
         packed = RELEASE.pack(
             place.customer, place.holds + hold, place.due, place.journal,
-            hold, customer_id.encode(), self._unit(unit), reason.encode(),
+            hold, self._unit(unit), reason.encode(),
         )  # fmt: skip
         reply = await self._lane.send(packed)
         match reply[0]:
@@ -168,9 +168,7 @@ class Ledger:
         reply = await self._lane.send(packed)
         match reply[0]:
             case b"granted" | b"replayed":
-                granted, available, held, spent, owed = map(int, reply[2:7])
-                balance = Balance(unit=unit, granted=granted, available=available, held=held, spent=spent, owed=owed)
-                return Granted(reply[1].decode(), balance, replayed=reply[0] == b"replayed")
+                return Granted(reply[1].decode(), _balance(unit, reply[2]), replayed=reply[0] == b"replayed")
             case b"mismatch":
                 raise IdempotencyMismatch(
                     "This idempotency key was used for a different request; use a new key for a new grant."
@@ -189,18 +187,10 @@ class Ledger:
         reply: list[bytes] = await self._lane.execute("HGETALL", self._keys.of(customer_id).customer)
         if not reply:
             raise NotFound(f"There is no customer {customer_id}.")
-        fields = dict(zip(reply[0::2], reply[1::2], strict=True))
-        units = sorted(name.removeprefix(b"granted:") for name in fields if name.startswith(b"granted:"))
         return [
-            Balance(
-                unit=unit.decode(),
-                granted=int(fields[b"granted:" + unit]),
-                available=int(fields[b"available:" + unit]),
-                held=int(fields[b"held:" + unit]),
-                spent=int(fields[b"spent:" + unit]),
-                owed=int(fields[b"owed:" + unit]),
-            )
-            for unit in units
+            _balance(name.removeprefix(b"unit:").decode(), value)
+            for name, value in sorted(zip(reply[0::2], reply[1::2], strict=True))
+            if name.startswith(b"unit:")
         ]
 
     async def open_holds(
@@ -223,10 +213,9 @@ class Ledger:
         return sum(reply[0] == b"expired" for reply in replies)
 
     def _expire(self, name: bytes) -> "asyncio.Future[list[bytes]]":
-        customer_id = name.partition(b":")[0]
-        place = self._keys.of(customer_id.decode())
+        place = self._keys.of(name.partition(b":")[0].decode())
         keys = (place.customer, place.holds + name, place.due, place.journal)
-        return self._lane.send(EXPIRE.pack(*keys, name, customer_id))
+        return self._lane.send(EXPIRE.pack(*keys, name))
 
     def _unit(self, unit: str) -> bytes:
         """The name as bytes; checked when it is first seen, because the records are split at spaces."""
@@ -236,6 +225,12 @@ class Ledger:
                 raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
             known = self._units[unit] = unit.encode()
         return known
+
+
+def _balance(unit: str, text: bytes) -> Balance:
+    """As `lua/shared/amounts.lua` describes it."""
+    granted, available, held, spent, owed = map(int, text.split(b" "))
+    return Balance(unit=unit, granted=granted, available=available, held=held, spent=spent, owed=owed)
 
 
 def _settled(reply: list[bytes], *, replayed: bool) -> Settled:

@@ -99,7 +99,7 @@ def _open_hold(name: str, record: bytes | None) -> OpenHold | None:
     state, _, fields = (record or b"").decode().partition(" ")
     if state != "open":
         return None
-    unit, held, created_at_ms, expires_at_ms, rule = fields.split(" ", 4)
+    unit, held, expires_at_ms, ttl_ms, rule = fields.split(" ", 4)
     customer_id, _, reservation_id = name.partition(":")
     return OpenHold(
         reservation_id=reservation_id,
@@ -107,6 +107,6 @@ def _open_hold(name: str, record: bytes | None) -> OpenHold | None:
         unit=unit,
         held=int(held),
         rule=rule,
-        created_at_ms=int(created_at_ms),
+        created_at_ms=int(expires_at_ms) - int(ttl_ms),
         expires_at_ms=int(expires_at_ms),
     )

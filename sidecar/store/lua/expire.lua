@@ -5,7 +5,6 @@
 -- KEYS[3]  zset    deadlines of the partition's open holds
 -- KEYS[4]  stream  the partition's journal
 -- ARGV[1]  name of the hold in the zset: <customer id>:<reservation id>
--- ARGV[2]  customer id
 --
 -- Answers, the first that applies:
 --   ended    it is no longer open; nothing changed but its deadline, which is gone
@@ -16,7 +15,7 @@
 local EXPIRED_KEPT_MS = '900000'
 
 local record = redis.call('GET', KEYS[2])
-local unit, held, deadline, rule = string.match(record or '', '^open (%S+) (%d+) %d+ (%d+) (.*)$')
+local unit, held, deadline, rule = string.match(record or '', '^open (%S+) (%d+) (%d+) %d+ (.*)$')
 if not unit then
   redis.call('ZREM', KEYS[3], ARGV[1])
   return {'ended'}
@@ -24,10 +23,9 @@ end
 local time = redis.call('TIME')
 if tonumber(deadline) > time[1] * 1000 + math.floor(time[2] / 1000) then return {'open'} end
 
-local charged, owed, repaid, available = settle(KEYS[1], unit, tonumber(held), 0)
+local charged, owed, repaid, available = settle(KEYS[1], unit, held, '0')
 redis.call('SET', KEYS[2], 'expired' .. string.sub(record, 5), 'PX', EXPIRED_KEPT_MS)
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'type', 'settlement', 'customer', ARGV[2], 'unit', unit,
-  'reservation', string.sub(ARGV[1], #ARGV[2] + 2), 'outcome', 'expired', 'late', '0', 'held', held,
-  'charged', charged, 'owed', owed, 'repaid', repaid, 'available', available, 'rule', rule)
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'settlement', ARGV[1] .. ' ' .. unit .. ' expired 0 ' ..
+  held .. ' ' .. charged .. ' ' .. owed .. ' ' .. repaid .. ' ' .. available, 'rule', rule)
 return {'expired'}

@@ -5,9 +5,8 @@
 -- KEYS[3]  zset    deadlines of the partition's open holds
 -- KEYS[4]  stream  the partition's journal
 -- ARGV[1]  name of the hold in the zset: <customer id>:<reservation id>
--- ARGV[2]  customer id
--- ARGV[3]  unit
--- ARGV[4]  reason
+-- ARGV[2]  unit
+-- ARGV[3]  reason
 --
 -- Answers, the first that applies:
 --   unknown   there is no such hold; a mark stays, so that a reserve of it that is still under way does nothing
@@ -19,14 +18,12 @@ if not record then
   return {'unknown'}
 end
 local unit, held, rule = string.match(record, '^open (%S+) (%d+) %d+ %d+ (.*)$')
-if not unit then return replayed(record, KEYS[1], ARGV[3]) end
-assert(unit == ARGV[3], 'the hold is in another unit')
+if not unit then return ended('replayed', record, redis.call('HGET', KEYS[1], 'unit:' .. ARGV[2])) end
+assert(unit == ARGV[2], 'the hold is in another unit')
 
-local charged, owed, repaid, available = settle(KEYS[1], unit, tonumber(held), 0)
+local charged, owed, repaid, available = settle(KEYS[1], unit, held, '0')
 redis.call('SET', KEYS[2], 'released 0 0 0', 'PX', ENDED_KEPT_MS)
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'type', 'settlement', 'customer', ARGV[2], 'unit', unit,
-  'reservation', string.sub(ARGV[1], #ARGV[2] + 2), 'outcome', 'released', 'late', '0', 'held', held,
-  'charged', charged, 'owed', owed, 'repaid', repaid, 'available', available, 'rule', rule,
-  'reason', ARGV[4])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'settlement', ARGV[1] .. ' ' .. unit .. ' released 0 ' ..
+  held .. ' ' .. charged .. ' ' .. owed .. ' ' .. repaid .. ' ' .. available, 'rule', rule, 'reason', ARGV[3])
 return {'released', charged, owed, '0', available}
