@@ -10,10 +10,14 @@ from sidecar.config.settings import Log
 
 
 def set_up(settings: Log) -> None:
-    """Send all records from `settings.level` up to stderr, replacing what was set up before."""
+    """Send all records from `settings.level` up to stderr, replacing what was set up before.
+
+    Access lines are INFO; `settings.access` alone decides about them.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.format == "json" else _Text())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    logging.getLogger("sidecar.access").setLevel(logging.INFO if settings.access else logging.WARNING)
 
 
 class _Text(logging.Formatter):
