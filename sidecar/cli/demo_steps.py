@@ -41,8 +41,12 @@ async def _play(ink: Ink) -> int:
             try:
                 async with asyncio.timeout(_WAIT_S):
                     await demo.grant()
-                    await demo.ask("plain request", "charged by the usage that the answer reported", stream=False)
-                    await demo.ask("streaming request", "passed through as it came, charged at its end", stream=True)
+                    await demo.ask("plain request", "the answer reported {tokens} tokens", stream=False)
+                    await demo.ask(
+                        "streaming request",
+                        "passed through as it came; its last event reported {tokens} tokens",
+                        stream=True,
+                    )
                     await demo.ask_too_much()
             except TimeoutError as error:
                 raise StartupError(f"The demo did not finish within {_WAIT_S:g} seconds.") from error
@@ -120,15 +124,15 @@ class _Demo:
         after = await self._books()
         charged = after.spent - before.spent
         self._row(step, held=during.held, charged=charged, returned=during.held - charged, balance=after)
-        self._note(note)
+        self._note(note.format(tokens=self._toy.reported_tokens))
 
     async def ask_too_much(self) -> None:
         seen = self._toy.requests
         status, body = await self._chat(stream=False)
         problem = msgspec.json.decode(body)
         after = await self._books()
-        self._row("one too many", refused=f"refused: {status} {problem.get('code')}", balance=after)
-        self._note(problem["detail"])
+        self._row("one too many", refused=f"refused with {status}", balance=after)
+        self._note(f"{problem.get('code')}: {problem['detail']}")
         reached = self._toy.requests - seen
         self._note("The upstream never saw it." if not reached else f"The upstream saw {reached} requests.")
         print()

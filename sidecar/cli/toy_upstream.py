@@ -19,10 +19,11 @@ _PAUSE_S: Final = 0.02
 
 
 class ToyUpstream:
-    """Counts what reaches it: `requests`."""
+    """Counts the `requests` that reach it, and keeps the tokens that it reported last."""
 
     def __init__(self) -> None:
         self.requests = 0
+        self.reported_tokens = 0
         self.asked = asyncio.Event()
         self.go = asyncio.Event()
 
@@ -50,7 +51,7 @@ class ToyUpstream:
             message = {"role": "assistant", "content": "".join(_WORDS)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             return web.Response(
-                body=_encoded("chat.completion", [choice], usage=_usage(_PLAIN_TOKENS)),
+                body=_encoded("chat.completion", [choice], usage=self._usage(_PLAIN_TOKENS)),
                 content_type="application/json",
             )
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -60,18 +61,18 @@ class ToyUpstream:
             await response.write(b"data: %b\n\n" % _encoded("chat.completion.chunk", [choice]))
             await asyncio.sleep(_PAUSE_S)
         if (asked.get("stream_options") or {}).get("include_usage"):
-            last = _encoded("chat.completion.chunk", [], usage=_usage(_STREAM_TOKENS))
+            last = _encoded("chat.completion.chunk", [], usage=self._usage(_STREAM_TOKENS))
             await response.write(b"data: %b\n\n" % last)
         await response.write(b"data: [DONE]\n\n")
         return response
 
-
-def _usage(completion_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": _PROMPT_TOKENS,
-        "completion_tokens": completion_tokens,
-        "total_tokens": _PROMPT_TOKENS + completion_tokens,
-    }
+    def _usage(self, completion_tokens: int) -> dict[str, int]:
+        self.reported_tokens = _PROMPT_TOKENS + completion_tokens
+        return {
+            "prompt_tokens": _PROMPT_TOKENS,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self.reported_tokens,
+        }
 
 
 def _encoded(kind: str, choices: list[dict[str, Any]], **more: object) -> bytes:
