@@ -29,7 +29,7 @@ def members(text: bytes) -> Iterator[Member]:
         match match[0][:1]:
             case b'"':
                 if depth == 1 and name is None:
-                    name, start = msgspec.json.decode(match[0], type=str), match.start()
+                    name, start = _text(match[0]), match.start()
             case b":":
                 value = match.end() if depth == 1 else value
             case b"{" | b"[":
@@ -39,6 +39,14 @@ def members(text: bytes) -> Iterator[Member]:
                     yield Member(name, start, value, match.start())
                     name = None
                 depth -= closing != b","
+
+
+def _text(quoted: bytes) -> str:
+    try:
+        return msgspec.json.decode(quoted, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Decoders skip a name that they do not want without looking whether it is UTF-8.
+        return quoted[1:-1].decode("latin-1")
 
 
 def repeats(text: bytes, name: str) -> bool:

@@ -1,0 +1,202 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.domain.amounts import CREDITS
+from sidecar.domain.hold_terms import Term
+from sidecar.domain.metering import End, Meters, OnUnknown, Source
+from sidecar.domain.meters.named import READERS
+from sidecar.domain.outcomes import RefusalCode
+from sidecar.domain.price import Price, parse_rate
+from sidecar.domain.quotes import PriceList, Quote, Quoter, RequestFacts, Unquoted
+
+
+def rate(text: str) -> Price:
+    return Price.of({meter: parse_rate(text, CREDITS) for meter in READERS["openai.chat"].meters})
+
+
+MINI, LARGE, OTHER = rate("0.000001"), rate("0.000002"), rate("0.000003")
+MODELS = PriceList.of("model", {"mini": MINI, "gpt-*": LARGE, "gpt-x*": OTHER, "no-*": None, "*": None})
+HOLD = {
+    "input_tokens": Term.parse("request.body_bytes / 3"),
+    "output_tokens": Term.parse("request.max_tokens or 1024"),
+}
+CHAT = Meters(reader=READERS["openai.chat"])
+
+
+def chat(price: Price | PriceList = MODELS, **kwargs: Any) -> Quoter:
+    return Quoter(**{"meters": CHAT, "price": price, "hold": HOLD} | kwargs)
+
+
+def facts(body: bytes | dict[str, Any] | None, size: int = 30) -> RequestFacts:
+    text = json.dumps(body).encode() if isinstance(body, dict) else body
+    return RequestFacts({}, b"/", b"", text, size)
+
+
+def quoted(quoter: Quoter, body: bytes | dict[str, Any] | None) -> Quote:
+    quote = quoter.quote(facts(body))
+    assert isinstance(quote, Quote)
+    return quote
+
+
+def refused(quoter: Quoter, body: bytes | dict[str, Any] | None) -> tuple[RefusalCode, str]:
+    quote = quoter.quote(facts(body))
+    assert isinstance(quote, Unquoted)
+    return quote.code, quote.detail
+
+
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [("mini", MINI), ("gpt-4", LARGE), ("gpt-x", LARGE), ("gpt-", LARGE), ("MINI", None), ("no-1", None), ("", None)],
+)
+def test_exact_wins_over_patterns_and_the_first_pattern_wins(model: str, price: Price | None) -> None:
+    assert MODELS.find(model) is price
+
+
+def test_an_exact_denial_wins_over_a_pattern() -> None:
+    assert PriceList.of("model", {"gpt-*": MINI, "gpt-9": None}).find("gpt-9") is None
+
+
+def test_a_pattern_is_not_an_expression() -> None:
+    prices = PriceList.of("model", {"a.b*": MINI})
+    assert prices.find("a.b\nc") is MINI
+    assert prices.find("axb") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "hold"),
+    [
+        ({"model": "mini", "max_tokens": 100}, 10 + 100),
+        ({"model": "mini"}, 10 + 1024),
+        ({"model": "gpt-4", "max_tokens": 100}, 220),
+        ({"model": "mini", "max_tokens": "100"}, 10 + 1024),
+        ({"model": "mini", "max_tokens": -5}, 10 + 1024),
+        ({"model": "mini", "max_tokens": None}, 10 + 1024),
+        ({"model": "mini", "max_tokens": 2**80}, 2**53 - 1),
+    ],
+)
+def test_the_hold_is_what_the_request_may_use_at_its_price(body: dict[str, Any], hold: int) -> None:
+    assert quoted(chat(), body).hold == hold
+
+
+def test_the_hold_is_capped() -> None:
+    assert quoted(chat(max_charge=50), {"model": "mini"}).hold == 50
+    assert quoted(chat(hold=80, max_charge=50), {"model": "mini"}).hold == 50
+    assert quoted(chat(hold=20, max_charge=50), {"model": "mini"}).hold == 20
+
+
+@pytest.mark.parametrize(
+    "body", [None, b"", b"{", b"[]", b'"x"', b"null", b"\x1f\x8b\x08", b"model=mini", b'{"model":"mini"} x']
+)
+def test_a_body_that_cannot_be_read_is_refused(body: bytes | None) -> None:
+    code, detail = refused(chat(), body)
+    assert code is RefusalCode.UNREADABLE_REQUEST
+    assert ("too large" in detail) is (body is None)
+
+
+@pytest.mark.parametrize("body", [None, b"{", b"[]"])
+def test_or_gets_the_default_hold_when_the_rule_says_so(body: bytes | None) -> None:
+    quote = quoted(chat(PriceList.of("model", {"*": MINI}), hold_when_unreadable=True), body)
+    assert (quote.hold, quote.body, quote.plain_answer) == (10 + 1024, None, False)
+
+
+def test_a_model_without_a_price_is_refused_by_name() -> None:
+    assert refused(chat(), {"model": "x\n"}) == (RefusalCode.UNPRICED, "There is no price for model 'x\\n' here.")
+    code, detail = refused(chat(), {"model": "y" * 1000})
+    assert code is RefusalCode.UNPRICED
+    assert len(detail) < 200
+
+
+@pytest.mark.parametrize("body", [{}, {"model": None}, {"model": 5}, {"model": ["mini"]}])
+def test_a_request_without_the_field_that_prices_it_is_refused(body: dict[str, Any]) -> None:
+    assert refused(chat(), body)[0] is RefusalCode.UNREADABLE_REQUEST
+    assert quoted(chat(PriceList.of("model", {"*": OTHER})), body).bill.price is OTHER
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"mini","model":"gpt-4"}',
+        b'{"model":"mini","MODEL":"gpt-4"}',
+        b'{"mod\\u0065l":"gpt-4","model":"mini"}',
+    ],
+)
+def test_a_field_that_stands_there_twice_has_no_value(body: bytes) -> None:
+    assert refused(chat(), body) == (
+        RefusalCode.UNREADABLE_REQUEST,
+        "The request has `model` more than once; send it once.",
+    )
+
+
+def test_fields_inside_objects() -> None:
+    quoter = chat(
+        PriceList.of("options.tier", {"gold": MINI}), hold={"input_tokens": Term.parse("request.a.b.c or 7")}
+    )
+    assert quoted(quoter, {"options": {"tier": "gold"}, "a": {"b": {"c": 3}}}).hold == 3
+    for odd in ({"a": {"b": 5}}, {"a": 5}, {"a": []}, {"a": {}}):
+        assert quoted(quoter, {"options": {"tier": "gold"}, **odd}).hold == 7
+    assert refused(quoter, {"options": "gold"})[0] is RefusalCode.UNREADABLE_REQUEST
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
+def test_a_stream_is_asked_for_its_usage(options: Any) -> None:
+    body = {"model": "mini", "stream": True} | ({"stream_options": options} if options is not None else {})
+    quote = quoted(chat(), body)
+    assert quote.body is not None
+    assert json.loads(quote.body) == body | {"stream_options": {"include_usage": True}}
+    assert (quote.plain_answer, quote.readable_codings) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"stream": False},
+        {"stream": "true"},
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"stream": True, "stream_options": 5},
+    ],
+)
+def test_other_requests_stay_as_they_are(more: dict[str, Any]) -> None:
+    quote = quoted(chat(), {"model": "mini", **more})
+    assert (quote.body, quote.plain_answer, quote.readable_codings) == (None, False, True)
+
+
+def test_a_rule_that_reads_nothing_needs_no_body() -> None:
+    quoter = Quoter(meters=Meters(headers=(("cost", b"x-cost"),)), price=MINI, hold=25)
+    assert not quoter.reads_body
+    quote = quoted(quoter, None)
+    assert (quote.hold, quote.readable_codings) == (25, False)
+    assert quoter.cost_headers == {b"x-cost"}
+
+
+def test_what_was_forwarded_and_never_answered_is_charged_by_the_rule() -> None:
+    quote = quoted(chat(hold=20), {"model": "mini"})
+    assert quote.without_answer(End.UPSTREAM_FAILED).release
+    charge = quote.without_answer(End.CLIENT_GONE)
+    assert (charge.amount, charge.source) == (20, Source.HOLD)
+    assert quoted(chat(hold=20, on_unknown=OnUnknown.RELEASE), {"model": "mini"}).without_answer(End.CUT).release
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+_NAMES = st.sampled_from(["model", "max_tokens", "stream", "stream_options", "x"])
+
+
+@given(st.dictionaries(_NAMES, _ANY), st.integers(0, 10**12))
+def test_no_request_gets_an_error_or_a_negative_hold(body: dict[str, Any], size: int) -> None:
+    quote = chat().quote(facts(body | {"model": "mini"}, size))
+    assert isinstance(quote, Quote) or quote.code is RefusalCode.UNREADABLE_REQUEST
+    if isinstance(quote, Quote):
+        assert 0 <= quote.hold <= 2**53 - 1
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_raise(body: bytes) -> None:
+    assert chat().quote(facts(body)) is not None
