@@ -26,7 +26,7 @@ REPEAT_MOST_S = 2.0
 _Attempt = Awaitable[Settled | UnknownReservation]
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """One amount that is held for one request. `available` is what the customer had left just after."""
 
     reservation_id: str
@@ -67,6 +67,18 @@ class Holds:
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
         deadline = asyncio.get_running_loop().time() + self._ttl_s
+
+        def hold(available: int) -> Hold:
+            return Hold(
+                reservation_id=reservation_id,
+                customer_id=customer_id,
+                unit=unit,
+                held=amount,
+                available=available,
+                rule=rule,
+                deadline=deadline,
+            )
+
         try:
             outcome = await self._ledger.reserve(
                 customer_id=customer_id,
@@ -78,11 +90,11 @@ class Holds:
                 rule=rule,
             )
         except (StoreTimeout, asyncio.CancelledError):
-            self._give_back(Hold(reservation_id, customer_id, unit, amount, 0, rule, deadline))
+            self._give_back(hold(available=0))
             raise
         match outcome:
             case Reserved():
-                return Hold(reservation_id, customer_id, unit, amount, outcome.available, rule, deadline)
+                return hold(outcome.available)
             case Refused():
                 return outcome
             case Settled():

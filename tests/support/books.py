@@ -1,89 +1,130 @@
-"""The control API in the hands of a test: customers with credit and a key, and what the books say about them."""
+"""A customer to try the ledger on, and the journal read back as balances."""
 
-import itertools
-import secrets
-from typing import Any
-from urllib.parse import quote
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import msgspec
+import redis
 
-from tests.support.rawhttp import fetch
+from sidecar.domain.ids import PARTITIONS
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import Balance, Refused, Reserved, Settled, UnknownReservation
+from sidecar.store.address import parse_address
+from sidecar.store.customers import Customers
+from sidecar.store.keys import Keys
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import Granted, Ledger
 
-_names = itertools.count(1)
-
-
-class Books(msgspec.Struct, frozen=True):
-    """One customer's balance in one unit, as the control API tells it."""
-
-    unit: str
-    granted: int
-    available: int
-    held: int
-    spent: int
-    owed: int
-
-    @property
-    def balanced(self) -> bool:
-        """The law of conservation."""
-        return self.granted == self.available + self.held + self.spent
+TENANT, ENVIRONMENT = "default", "live"
+NOW_MS = 1_700_000_000_000
+UNIT = "credits"
 
 
-class Buyer(msgspec.Struct, frozen=True):
-    """A customer and the secret of a proxy key of its own."""
+class Purse:
+    """One customer with an external id, and the ledger's operations on it in few words."""
 
-    external_id: str
-    customer_id: str
-    key_id: str
-    secret: str
+    def __init__(self, ledger: Ledger, customer_id: str, external_id: str) -> None:
+        self.ledger = ledger
+        self.customer_id = customer_id
+        self.credential = f"external:{external_id}"
 
-    @property
-    def bearer(self) -> tuple[str, str]:
-        """The header that identifies this customer's requests."""
-        return ("Authorization", f"Bearer {self.secret}")
+    async def grant(self, amount: int, key: str = "", unit: str = UNIT, fingerprint: str = "f0") -> Granted:
+        return await self.ledger.grant(
+            customer_id=self.customer_id,
+            unit=unit,
+            amount=amount,
+            grant_id=f"grt_{key}",
+            source="test",
+            reason="a reason with spaces",
+            once=Once(key or f"key {amount}", fingerprint),
+        )
+
+    async def reserve(
+        self, reservation_id: str, amount: int, *, unit: str = UNIT, ttl_ms: int = 60_000, credential: str = ""
+    ) -> Reserved | Refused | Settled:
+        return await self.ledger.reserve(
+            customer_id=self.customer_id,
+            credential=credential or self.credential,
+            reservation_id=reservation_id,
+            unit=unit,
+            amount=amount,
+            ttl_ms=ttl_ms,
+            rule="a rule with spaces",
+        )
+
+    async def commit(self, reservation_id: str, charge: int, *, unit: str = UNIT) -> Settled | UnknownReservation:
+        return await self.ledger.commit(
+            customer_id=self.customer_id,
+            reservation_id=reservation_id,
+            unit=unit,
+            charge=charge,
+            usage="input_tokens=1 output_tokens=2",
+            source="reported",
+        )
+
+    async def release(self, reservation_id: str, *, unit: str = UNIT) -> Settled | UnknownReservation:
+        return await self.ledger.release(
+            customer_id=self.customer_id, reservation_id=reservation_id, unit=unit, reason="the upstream failed"
+        )
+
+    async def balance(self, unit: str = UNIT) -> Balance:
+        (balance,) = [balance for balance in await self.ledger.balances(self.customer_id) if balance.unit == unit]
+        return balance
+
+    async def sweep(self) -> int:
+        """Expire everything that is overdue."""
+        return sum(await asyncio.gather(*(self.ledger.sweep(partition, 1000) for partition in range(PARTITIONS))))
 
 
-class Control:
-    """Requests to one control API; an answer that is no success fails the test."""
+@asynccontextmanager
+async def open_lane(url: str, timeout_s: float = 5.0) -> AsyncIterator[Lane]:
+    lane = Lane(parse_address(url), timeout_s=timeout_s)
+    await lane.open()
+    try:
+        yield lane
+    finally:
+        await lane.close()
 
-    def __init__(self, port: int, admin_key: str) -> None:
-        self.port = port
-        self._fields = (("Authorization", f"Bearer {admin_key}"), ("Content-Type", "application/json"))
 
-    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One request; the decoded answer."""
-        fields = (*self._fields, ("Idempotency-Key", secrets.token_hex(8)))
-        content = None if body is None else msgspec.json.encode(body)
-        answer = await fetch(self.port, method, path, *fields, body=content)
-        assert answer.status in {200, 201}, f"{method} {path}: {answer.status} {answer.body!r}"
-        return answer.json()
+async def open_purse(lane: Lane, external_id: str = "alice", granted: int = 0) -> Purse:
+    """A new customer; with `granted` credits when that is not 0."""
+    customers = Customers(lane, tenant=TENANT, environment=ENVIRONMENT)
+    customer, _ = await customers.create(external_id=external_id, now_ms=NOW_MS)
+    purse = Purse(Ledger(lane, tenant=TENANT, environment=ENVIRONMENT), customer.customer_id, external_id)
+    if granted:
+        await purse.grant(granted, "opening")
+    return purse
 
-    async def buyer(self, credits: int, unit: str = "credits") -> Buyer:  # noqa: A002  (The product's word.)
-        """A new customer with `credits` base units and a key."""
-        external_id = f"buyer-{next(_names)}-{secrets.token_hex(4)}"
-        customer = await self.call("POST", "/v1/customers", {"external_id": external_id})
-        path = f"/v1/customers/{customer['customer_id']}"
-        if credits:
-            await self.call("POST", f"{path}/credits/grant", {"credits": credits, "unit": unit})
-        key = await self.call("POST", f"{path}/keys", {"name": "test"})
-        return Buyer(external_id, customer["customer_id"], key["key_id"], key["secret"])
 
-    async def grant(self, buyer: Buyer, amount: int, unit: str = "credits") -> None:
-        await self.call("POST", f"/v1/customers/{buyer.customer_id}/credits/grant", {"credits": amount, "unit": unit})
+def journal(client: redis.Redis, customer_id: str) -> list[dict[str, str]]:
+    """The lines about one customer, oldest first."""
+    stream = Keys(TENANT, ENVIRONMENT).of(customer_id).journal
+    lines = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in client.xrange(stream)]
+    return [line for line in lines if customer_id in line.get("settlement", line.get("grant", ""))]
 
-    async def revoke(self, buyer: Buyer) -> None:
-        """Revoke the buyer's key."""
-        await self.call("DELETE", f"/v1/customers/{buyer.customer_id}/keys/{buyer.key_id}")
 
-    async def books(self, buyer: Buyer, unit: str = "credits") -> Books:
-        """The balance in `unit`; all zero for one that was never granted any."""
-        answer = await self.call("GET", f"/v1/customer-by-external-id/{quote(buyer.external_id, safe='')}/credits")
-        for balance in answer["balances"]:
-            if balance["unit"] == unit:
-                return msgspec.convert(balance, Books)
-        return Books(unit, 0, 0, 0, 0, 0)
-
-    async def open_holds(self, buyer: Buyer) -> list[dict[str, Any]]:
-        """The reservations of the buyer that have not ended."""
-        answer = await self.call("GET", f"/v1/reservations?limit=250&customer_id={buyer.customer_id}")
-        holds: list[dict[str, Any]] = answer["data"]
-        return holds
+def folded(lines: list[dict[str, str]], open_holds: dict[str, int]) -> list[Balance]:
+    """What the journal and the open holds of each unit say that the balances are."""
+    units: dict[str, dict[str, int]] = {}
+    for line in lines:
+        if "grant" in line:
+            _, unit, _, amount, repaid, _ = line["grant"].split()
+            charged = owed = "0"
+        else:
+            _, unit, _, _, _, charged, owed, repaid, _ = line["settlement"].split()
+            amount = "0"
+        sums = units.setdefault(unit, {"granted": 0, "spent": 0, "owed": 0})
+        sums["granted"] += int(amount)
+        sums["spent"] += int(charged) - int(owed) + int(repaid)
+        sums["owed"] += int(owed) - int(repaid)
+    return [
+        Balance(
+            unit=unit,
+            granted=sums["granted"],
+            held=open_holds.get(unit, 0),
+            spent=sums["spent"],
+            owed=sums["owed"],
+            available=sums["granted"] - sums["spent"] - open_holds.get(unit, 0),
+        )
+        for unit, sums in sorted(units.items())
+    ]
