@@ -43,5 +43,5 @@ def test_members_are_where_they_stand(document: dict[str, Any], indent: int | No
         (b'{"tools":[{"model":1}],"model":"a","y":"\\"model\\":"}', False),
     ],
 )
-def test_repeated_names(text: bytes, answer: bool) -> None:  # noqa: FBT001 - a table
+def test_repeated_names(text: bytes, answer: bool) -> None:
     assert repeats(text, "model") is answer

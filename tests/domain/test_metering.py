@@ -9,6 +9,7 @@ from sidecar.domain.meters.pointers import pointer_reader
 from sidecar.domain.price import Price, parse_rate
 from tests.domain.meters import golden
 
+NO_FIELDS: dict[bytes, bytes] = {}
 JSON = {b"content-type": b"application/json; charset=utf-8"}
 EVENTS = {b"content-type": b"text/event-stream; charset=utf-8"}
 CHAT = Meters(reader=READERS["openai.chat"])
@@ -26,6 +27,10 @@ def a_bill(
     """One base unit for one of each meter; the hold is 500."""
     rates = {name: parse_rate("0.000001", CREDITS) for name in meters.names}
     return Bill(meters=meters, price=Price.of(rates, flat), hold=500, max_charge=max_charge, on_unknown=on_unknown)
+
+
+def cost(value: bytes) -> dict[bytes, bytes]:
+    return {b"x-cost": value}
 
 
 def finish(meter: Meter, body: bytes = b"", end: End = End.COMPLETE) -> Charge:
@@ -70,7 +75,7 @@ def test_a_plain_stream_hides_what_only_we_asked_for() -> None:
 
 
 @pytest.mark.parametrize("hides", [True, False])
-def test_a_json_answer_to_a_request_for_a_stream_is_read(hides: bool) -> None:  # noqa: FBT001 - a table
+def test_a_json_answer_to_a_request_for_a_stream_is_read(hides: bool) -> None:
     assert finish(open_meter(a_bill(CHAT), 200, JSON, hides=hides), golden.CHAT_JSON) == CHAT_CHARGE
 
 
@@ -107,7 +112,7 @@ def test_usage_of_nothing_is_known_and_costs_nothing() -> None:
     assert finish(open_meter(a_bill(CHAT), 200, JSON, hides=False), body) == Charge(
         0, "", Source.REPORTED, release=False
     )
-    assert finish(open_meter(a_bill(HEADER), 200, {b"x-cost": b"0"}, hides=False)).amount == 0
+    assert finish(open_meter(a_bill(HEADER), 200, cost(b"0"), hides=False)).amount == 0
 
 
 @pytest.mark.parametrize("end", [End.CLIENT_GONE, End.CUT])
@@ -125,7 +130,7 @@ def test_an_answer_that_the_upstream_broke_off_is_free() -> None:
     begun = golden.message_stream(upto=4)
     assert finish(open_meter(a_bill(MESSAGES), 200, EVENTS, hides=False), begun, End.UPSTREAM_FAILED) == RELEASED
     for meters in (NOTHING, HEADER, MEASURES):
-        meter = open_meter(a_bill(meters, flat=7), 200, {b"x-cost": b"5"}, hides=False)
+        meter = open_meter(a_bill(meters, flat=7), 200, cost(b"5"), hides=False)
         assert finish(meter, b"abc", End.UPSTREAM_FAILED) == RELEASED
 
 
@@ -139,19 +144,19 @@ def test_an_answer_that_reports_an_error_is_free() -> None:
 
 @pytest.mark.parametrize("end", [End.COMPLETE, End.CLIENT_GONE, End.CUT])
 def test_headers_bytes_and_time_are_charged_as_measured(end: End) -> None:
-    charge = finish(open_meter(a_bill(HEADER), 201, {b"x-cost": b" 12 "}, hides=False), b"", end)
+    charge = finish(open_meter(a_bill(HEADER), 201, cost(b" 12 "), hides=False), b"", end)
     assert charge == Charge(12, "cost=12", Source.REPORTED, release=False)
-    charge = finish(open_meter(a_bill(MEASURES), 200, {}, hides=False), b"12345", end)
+    charge = finish(open_meter(a_bill(MEASURES), 200, NO_FIELDS, hides=False), b"12345", end)
     assert charge == Charge(30 + 5 + 70, "up=30 down=5 ms=70", Source.REPORTED, release=False)
 
 
 def test_a_flat_price_needs_no_meter() -> None:
-    assert finish(open_meter(a_bill(NOTHING, flat=7), 204, {}, hides=False)).amount == 7
+    assert finish(open_meter(a_bill(NOTHING, flat=7), 204, NO_FIELDS, hides=False)).amount == 7
 
 
 def test_meters_of_several_kinds_must_all_be_read() -> None:
     meters = Meters(reader=pointer_reader({"tokens": ("n",)}, {}), headers=(("cost", b"x-cost"),))
-    whole = open_meter(a_bill(meters), 200, JSON | {b"x-cost": b"5"}, hides=False)
+    whole = open_meter(a_bill(meters), 200, JSON | cost(b"5"), hides=False)
     assert finish(whole, b'{"n": 3}') == Charge(8, "tokens=3 cost=5", Source.REPORTED, release=False)
     for fields, body in (({b"x-cost": b"-5"}, b'{"n": 3}'), ({b"x-cost": b"5"}, b"{}")):
         assert finish(open_meter(a_bill(meters), 200, JSON | fields, hides=False), body).source is Source.HOLD
@@ -160,5 +165,5 @@ def test_meters_of_several_kinds_must_all_be_read() -> None:
 @pytest.mark.parametrize("on_unknown", OnUnknown)
 def test_no_charge_passes_the_most_that_the_rule_allows(on_unknown: OnUnknown) -> None:
     bill = a_bill(HEADER, max_charge=1_000, on_unknown=on_unknown)
-    assert finish(open_meter(bill, 200, {b"x-cost": b"5000"}, hides=False)).amount == 1_000
-    assert finish(open_meter(bill, 200, {b"x-cost": b"9007199254740991"}, hides=False)).amount == 1_000
+    assert finish(open_meter(bill, 200, cost(b"5000"), hides=False)).amount == 1_000
+    assert finish(open_meter(bill, 200, cost(b"9007199254740991"), hides=False)).amount == 1_000

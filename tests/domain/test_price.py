@@ -42,7 +42,7 @@ def test_rates_of_credits(text: str, rate: Fraction) -> None:
     "text", ["", "-1", "+1", "1e3", "1,5", ".5", "1.", "1 per", "1 per 0", "1 per 1.5", "1 per 1G", "one"]
 )
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="0.15 per 1M"):
+    with pytest.raises(InvalidInput, match=r"0\.15 per 1M"):
         parse_rate(text, CREDITS)
 
 

@@ -13,6 +13,8 @@ from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Price, parse_rate
 from sidecar.domain.quotes import PriceList, Quote, Quoter, RequestFacts, Unquoted
 
+NO_FIELDS: dict[bytes, bytes] = {}
+
 
 def rate(text: str) -> Price:
     return Price.of({meter: parse_rate(text, CREDITS) for meter in READERS["openai.chat"].meters})
@@ -33,7 +35,7 @@ def chat(price: Price | PriceList = MODELS, **kwargs: Any) -> Quoter:
 
 def facts(body: bytes | dict[str, Any] | None, size: int = 30) -> RequestFacts:
     text = json.dumps(body).encode() if isinstance(body, dict) else body
-    return RequestFacts({}, b"/", b"", text, size)
+    return RequestFacts(NO_FIELDS, b"/", b"", text, size)
 
 
 def quoted(quoter: Quoter, body: bytes | dict[str, Any] | None) -> Quote:
@@ -136,6 +138,7 @@ def test_fields_inside_objects() -> None:
         PriceList.of("options.tier", {"gold": MINI}), hold={"input_tokens": Term.parse("request.a.b.c or 7")}
     )
     assert quoted(quoter, {"options": {"tier": "gold"}, "a": {"b": {"c": 3}}}).hold == 3
+    odd: dict[str, Any]
     for odd in ({"a": {"b": 5}}, {"a": 5}, {"a": []}, {"a": {}}):
         assert quoted(quoter, {"options": {"tier": "gold"}, **odd}).hold == 7
     assert refused(quoter, {"options": "gold"})[0] is RefusalCode.UNREADABLE_REQUEST

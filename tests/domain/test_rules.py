@@ -8,6 +8,8 @@ from sidecar.domain.price import Price
 from sidecar.domain.quotes import Quote, Quoter, RequestFacts
 from sidecar.domain.rules import Rule, RuleSet
 
+NO_FIELDS: dict[bytes, bytes] = {}
+
 
 def a_rule(path: str, *methods: bytes, host: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Rule:
     match = Match(methods=frozenset(methods), path=PathPattern.parse(path), host=host, headers=headers)
@@ -17,7 +19,7 @@ def a_rule(path: str, *methods: bytes, host: str = "", headers: tuple[tuple[byte
 def found(
     rules: RuleSet, method: bytes, path: bytes, host: bytes = b"", fields: dict[bytes, bytes] | None = None
 ) -> int | None:
-    rule = rules.match(method, path, host, fields or {})
+    rule = rules.match(method, path, host, fields or NO_FIELDS)
     return rules.rules.index(rule) if rule is not None else None
 
 
@@ -97,10 +99,10 @@ def test_the_dictionary_answers_as_the_walk_does(
 
 
 def test_a_free_rule_holds_and_charges_nothing() -> None:
-    quote = a_rule("/").quote(RequestFacts({}, b"/", b"", None))
+    quote = a_rule("/").quote(RequestFacts(NO_FIELDS, b"/", b"", None))
     assert isinstance(quote, Quote)
     assert quote.hold == 0
-    meter = quote.meter(200, {})
+    meter = quote.meter(200, NO_FIELDS)
     assert meter.feed(b"x") == b"x"
 
 

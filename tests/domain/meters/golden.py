@@ -1,8 +1,9 @@
 """Answers as the APIs send them, shortened: what each meter test reads."""
 
 CHAT_JSON = b"""{
-  "id": "chatcmpl-1", "object": "chat.completion", "created": 1741569952, "model": "gpt-4o-mini-2024-07-18",
-  "choices": [{"index": 0, "message": {"role": "assistant", "content": "My \\"usage\\": null"}, "finish_reason": "stop"}],
+  "id": "chatcmpl-1",
+  "object": "chat.completion", "created": 1741569952, "model": "gpt-4o-mini-2024-07-18",
+  "choices": [{"index": 0, "message": {"role": "assistant", "content": "\\"usage\\":null"}, "finish_reason": "x"}],
   "usage": {"prompt_tokens": 19, "completion_tokens": 10, "total_tokens": 29,
             "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0}}

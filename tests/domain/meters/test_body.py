@@ -1,6 +1,7 @@
 import gzip
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ def feed(body: JsonBody | EventsBody | UnreadBody, data: bytes, size: int) -> No
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_an_unread_body_passes(readable: bool) -> None:  # noqa: FBT001 - a table
+def test_an_unread_body_passes(readable: bool) -> None:
     body = UnreadBody(readable=readable)
     feed(body, b"abc", 1)
     assert body.result(whole=True) == ({}, readable)
@@ -68,7 +69,7 @@ def test_any_split_of_a_stream_reads_the_same(
     reader, data = READERS[name], stream(newline)
     body = EventsBody(reader.open_stream(), reader.needles, None)
     bounds = [0, *sorted(min(place, len(data)) for place in at), len(data)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         piece = data[start:end]
         assert body.feed(piece) is piece
     assert body.result(whole=True) == (usage, True)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_a_carriage_return_at_the_end_waits_for_its_line_feed() -> None:
 )
 def test_any_split_gives_the_same_events(stream: bytes, at: list[int]) -> None:
     bounds = [0, *sorted(min(place, len(stream)) for place in at), len(stream)]
-    pieces = [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in pairwise(bounds)]
     assert cut(*pieces) == cut(stream)
     events, rest = cut(stream)
     assert b"".join(events) + rest == stream

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.domain.meters.golden import CHAT_JSON, CHAT_USAGE, chat_stream
 def hidden(stream: bytes, bounds: list[int]) -> tuple[bytes, HidingBody]:
     body = HidingBody()
     ends = [0, *sorted(min(at, len(stream)) for at in bounds), len(stream)]
-    shown = [body.feed(stream[start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+    shown = [body.feed(stream[start:end]) for start, end in pairwise(ends)]
     return b"".join(shown) + body.flush(), body
 
 
@@ -56,7 +57,7 @@ def test_what_is_no_answer_is_not_read(body: bytes) -> None:
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("done", [True, False])
 @given(bounds=st.lists(st.integers(0, 1200), max_size=8))
-def test_any_split_hides_what_only_we_asked_for(newline: bytes, done: bool, bounds: list[int]) -> None:  # noqa: FBT001
+def test_any_split_hides_what_only_we_asked_for(newline: bytes, done: bool, bounds: list[int]) -> None:
     shown, body = hidden(chat_stream(newline, asked=True, done=done), bounds)
     assert shown == chat_stream(newline, asked=False, done=done)
     assert body.result(whole=False) == (CHAT_USAGE, True)

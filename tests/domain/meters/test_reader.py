@@ -1,4 +1,4 @@
-"""The contract of every named reader, on golden answers: whole or in pieces, in JSON or in events, always the same."""
+"""The contract of every named reader, on golden answers: JSON or events, the same reading."""
 
 from collections.abc import Callable
 
