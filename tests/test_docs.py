@@ -10,6 +10,7 @@ from sidecar.cli.main import parser
 from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.problems import KINDS
+from sidecar.telemetry import Metrics
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -18,6 +19,8 @@ RULES = sorted([*(ROOT / "rules").rglob("*.yaml"), ROOT / "benchmarks" / "rules.
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?(?:.*&& )?(?:\.venv/bin/)?sidecar (?P<arguments>.+)$")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+METRIC_NAME = re.compile(r'"(sidecar_[a-z_]+)"')
+METRIC_ROW = re.compile(r"^\| `(sidecar_[a-z_]+?)(?:_total)?` \|", re.MULTILINE)
 PROBLEM_ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<status>\d{3}) \|", re.MULTILINE)
 
 
@@ -65,3 +68,11 @@ def test_every_problem_code_is_documented_with_its_status() -> None:
         (row["code"], int(row["status"])) for row in PROBLEM_ROW.finditer((ROOT / "docs/problems.md").read_text())
     }
     assert documented == {(kind.code, kind.status) for kind in KINDS.values()}
+
+
+def test_every_metric_is_documented() -> None:
+    named_by_parts = {
+        name for path in (ROOT / "sidecar").rglob("*.py") for name in METRIC_NAME.findall(path.read_text())
+    }
+    own = {family.name for family in Metrics().collect()}
+    assert set(METRIC_ROW.findall((ROOT / "docs/metrics.md").read_text())) == named_by_parts | own
