@@ -38,6 +38,11 @@ def credential(text: str) -> str:
     return "key:" + _base64url(hashlib.sha256(text.encode()).digest())
 
 
+def external_credential(external_id: str) -> str:
+    """The same for an external id that a trusted front sends."""
+    return "external:" + external_id
+
+
 def hint(text: str) -> str:
     """What may be shown of a key: its recognisable start and its last 4 characters."""
     return f"{text[:12]}…{text[-4:]}"

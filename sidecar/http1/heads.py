@@ -57,10 +57,8 @@ class Head:
 
     def _read_connection(self) -> None:
         """Set `keep_alive` and, for the rare ones that have any, the fields `named` by ``Connection``."""
-        line = self.lines.get(b"connection")
-        if line is None or line == b"Connection: keep-alive":
-            self.keep_alive = line is not None or not self.http_1_0
-            self.named = _NONE
+        if self.lines[b"connection"] == b"Connection: keep-alive":
+            self.keep_alive = True
             return
         options = frozenset(option.strip(b" \t") for option in self.get(b"connection", b"").lower().split(b","))
         self.keep_alive = b"keep-alive" in options if self.http_1_0 else b"close" not in options
@@ -75,10 +73,14 @@ class RequestHead(Head):
     def __init__(self, lines: dict[bytes, bytes], method: bytes, target: bytes, *, http_1_0: bool) -> None:
         self.lines = lines
         self.http_1_0 = http_1_0
-        self._read_connection()
+        self.keep_alive = not http_1_0
+        self.named = _NONE
+        if b"connection" in lines:
+            self._read_connection()
         self.method = method
         self.target = target
         self.host = b""
+        self.length = 0
         self.expects_continue = False
 
 
@@ -90,7 +92,10 @@ class ResponseHead(Head):
     def __init__(self, lines: dict[bytes, bytes], status: int, reason: bytes, *, http_1_0: bool) -> None:
         self.lines = lines
         self.http_1_0 = http_1_0
-        self._read_connection()
+        self.keep_alive = not http_1_0
+        self.named = _NONE
+        if b"connection" in lines:
+            self._read_connection()
         self.status = status
         self.reason = reason
 
@@ -102,6 +107,7 @@ class _Silent:
 
 
 _SILENT = _Silent()
+_SLASH = ord("/")
 _NONE: frozenset[bytes] = frozenset()
 _PERSISTENCE = frozenset({b"close", b"keep-alive"})
 _good_hosts: dict[bytes, bytes] = {}
@@ -135,36 +141,42 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
     method, target, version = line.groups()
     if version not in (b"1.1", b"1.0"):
         raise ProtocolError(505, "http_version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    _validate_request(data, method)
+    if data.count(b"\r\n") - 2 > fields_max:
+        raise ProtocolError(431, "headers_too_large", f"The request has more than {fields_max} header fields.")
+    lines = _split(data, line_end)
+    head = RequestHead(lines, method, target, http_1_0=version == b"1.0")
+    head.host = _good_hosts.get(lines.get(b"host", b"")) or _host(head)
+    if b"upgrade" in head.named and b"upgrade" in lines:
+        raise ProtocolError(501, "upgrade_unsupported", "Protocol upgrades are not supported.")
+    if target[0] != _SLASH or b"#" in target:
+        head.target = _origin_form(head)
+    if b"content-length" in lines or b"transfer-encoding" in lines:
+        head.length = _request_length(head)
+    if b"expect" in lines:
+        _read_expectation(head)
+    return head
+
+
+def _validate_request(data: bytes, method: bytes) -> None:
     try:
         httptools.HttpRequestParser(_SILENT).feed_data(data)
     except httptools.HttpParserUpgrade:
-        pass  # Refused below, together with the upgrades that llhttp does not see.
+        # Upgrades are refused by our caller, together with those that llhttp does not see.
+        if method == b"CONNECT":
+            detail = "CONNECT is not supported: this is a reverse proxy."
+            raise ProtocolError(501, "method_unsupported", detail) from None
     except httptools.HttpParserInvalidMethodError:
         name = method.decode("ascii")
         raise ProtocolError(501, "method_unsupported", f"The method {name!r} is not supported.") from None
     except httptools.HttpParserError as error:
         raise _bad_request(f"The request head is malformed: {_reason(error)}.") from None
-    if data.count(b"\r\n") - 2 > fields_max:
-        raise ProtocolError(431, "headers_too_large", f"The request has more than {fields_max} header fields.")
-    head = RequestHead(_split(data, line_end), method, target, http_1_0=version == b"1.0")
-    _check_request(head)
-    return head
 
 
-def _check_request(head: RequestHead) -> None:
-    lines = head.lines
-    if b"upgrade" in lines and b"upgrade" in head.named:
-        raise ProtocolError(501, "upgrade_unsupported", "Protocol upgrades are not supported.")
-    if head.method == b"CONNECT":
-        raise ProtocolError(501, "method_unsupported", "CONNECT is not supported: this is a reverse proxy.")
-    head.host = _host(head)
-    if head.target[:1] != b"/" or b"#" in head.target:
-        head.target = _origin_form(head)
-    head.length = _request_length(head)
-    if b"expect" in lines:
-        if head.get(b"expect", b"").lower() != b"100-continue":
-            raise ProtocolError(417, "expectation_failed", "The only expectation that can be met is 100-continue.")
-        head.expects_continue = not head.http_1_0 and head.length != 0
+def _read_expectation(head: RequestHead) -> None:
+    if head.get(b"expect", b"").lower() != b"100-continue":
+        raise ProtocolError(417, "expectation_failed", "The only expectation that can be met is 100-continue.")
+    head.expects_continue = not head.http_1_0 and head.length != 0
 
 
 def _host(head: RequestHead) -> bytes:
@@ -174,9 +186,6 @@ def _host(head: RequestHead) -> bytes:
         if head.http_1_0:
             return b""
         raise _bad_request("The Host header is missing.")
-    known = _good_hosts.get(line)
-    if known is not None:
-        return known
     host = head.get(b"host", b"")
     if _HOST.fullmatch(host) is None or b"\r\n" in line:
         raise _bad_request("The Host header must be one host name with an optional port.")
@@ -209,10 +218,7 @@ def _request_length(head: RequestHead) -> int:
         if head.get(b"transfer-encoding", b"").lower() != b"chunked":
             raise ProtocolError(501, "coding_unsupported", "The only transfer coding that is supported is chunked.")
         return CHUNKED
-    line = lines.get(b"content-length")
-    if line is None:
-        return 0
-    length = _decimal(line)
+    length = _decimal(lines[b"content-length"])
     if length is None:
         raise _bad_request("Content-Length must be one decimal number.")
     return length

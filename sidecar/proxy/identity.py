@@ -1,11 +1,11 @@
 """Who pays for a request: a proxy key names its customer itself, a trusted front sends an external id.
 
 Nothing here decides that a key is good: the reserve script does, in the same round trip, by the credential that is
-found here. An external id costs one look-up when a process first sees it.
+found here; so what is remembered can be old, but never wrong. An external id costs one look-up when a process first
+sees it, a key none.
 """
 
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import msgspec
@@ -17,6 +17,7 @@ from sidecar.http1.heads import Head
 from sidecar.store.customers import Customers
 
 KNOWN_MAX = 10_000
+"""Payers kept in memory, of each kind; when that many are known, all are forgotten."""
 
 
 class Payer(msgspec.Struct, frozen=True):
@@ -32,54 +33,69 @@ class Identities:
     def __init__(self, customers: Customers, environment: str) -> None:
         self._customers = customers
         self._environment = environment
-        self._customer_ids: OrderedDict[str, str] = OrderedDict()
+        self._by_text: dict[bytes, Payer] = {}
+        self._by_external_id: dict[bytes, Payer] = {}
 
-    async def find(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
-        """The payer by the first source that the request satisfies; None: unidentified.
-
-        Raises StoreError when an external id is new and the store does not answer.
-        """
+    def known(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
+        """The payer by the first source that the request satisfies, as far as that is known without the store."""
         for source in sources:
             value = head.get(source.header)
             if value is None:
                 continue
-            if isinstance(source, ApiKey):
-                payer = self._by_key(source, value)
+            if source.__class__ is ApiKey:
+                payer = self._of_key(source, value)
             else:
-                payer = await self._by_external_id(source, value, peer)
+                payer = self._by_external_id.get(value) if _is_in(peer, source) else None
             if payer is not None:
                 return payer
         return None
 
-    def _by_key(self, source: ApiKey, value: bytes) -> Payer | None:
-        if source.scheme:
-            scheme, _, value = value.partition(b" ")
-            if scheme.lower() != source.scheme.lower():
-                return None
-        text = value.strip(b" ").decode("latin-1")
-        customer_id = proxy_keys.customer_id_of(text, self._environment)
-        return None if customer_id is None else Payer(customer_id, proxy_keys.credential(text))
+    async def look_up(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
+        """The same, asking the store for an external id that is new here; None: unidentified. Raises StoreError."""
+        for source in sources:
+            value = head.get(source.header)
+            if value is not None and isinstance(source, TrustedHeader) and _is_in(peer, source):
+                payer = await self._resolve(value)
+                if payer is not None:
+                    return payer
+        return None
 
-    async def _by_external_id(self, source: TrustedHeader, value: bytes, peer: bytes) -> Payer | None:
-        if not _is_in(peer, source):
-            return None
+    def _of_key(self, source: IdentitySource, value: bytes) -> Payer | None:
+        assert isinstance(source, ApiKey)
+        if source.scheme:
+            length = len(source.scheme)
+            if value[:length].lower() != source.scheme.lower() or value[length : length + 1] != b" ":
+                return None
+            value = value[length:].strip(b" ")
+        payer = self._by_text.get(value)
+        if payer is None:
+            text = value.decode("latin-1")
+            customer_id = proxy_keys.customer_id_of(text, self._environment)
+            if customer_id is not None:
+                payer = _remember(self._by_text, value, Payer(customer_id, proxy_keys.credential(text)))
+        return payer
+
+    async def _resolve(self, value: bytes) -> Payer | None:
         try:
             external_id = value.decode()
-            customer_id = self._customer_ids.get(external_id)
-            if customer_id is None:
-                customer_id = await self._customers.resolve(external_id)
+            customer_id = await self._customers.resolve(external_id)
         except (UnicodeDecodeError, InvalidInput):
             return None
         if customer_id is None:
             return None
-        if external_id not in self._customer_ids:
-            self._customer_ids[external_id] = customer_id
-            if len(self._customer_ids) > KNOWN_MAX:
-                self._customer_ids.popitem(last=False)
-        return Payer(customer_id, proxy_keys.external_credential(external_id))
+        payer = Payer(customer_id, proxy_keys.external_credential(external_id))
+        return _remember(self._by_external_id, value, payer)
 
 
-def _is_in(peer: bytes, source: TrustedHeader) -> bool:
+def _remember(payers: dict[bytes, Payer], value: bytes, payer: Payer) -> Payer:
+    if len(payers) >= KNOWN_MAX:
+        payers.clear()
+    payers[value] = payer
+    return payer
+
+
+def _is_in(peer: bytes, source: IdentitySource) -> bool:
+    assert isinstance(source, TrustedHeader)
     try:
         address = ipaddress.ip_address(peer.decode("ascii"))
     except ValueError:

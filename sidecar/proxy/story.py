@@ -113,11 +113,13 @@ class Story:
         if rule.free:
             await self._pass(exchange, terms)
             return
-        try:
-            payer = await self._identities.find(rule.identity, head, exchange.peer)
-        except StoreError:
-            self._refuse_without_store(exchange, terms)
-            return
+        payer = self._identities.known(rule.identity, head, exchange.peer)
+        if payer is None:
+            try:
+                payer = await self._identities.look_up(rule.identity, head, exchange.peer)
+            except StoreError:
+                self._refuse_without_store(exchange, terms)
+                return
         if payer is None:
             self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), rule.errors))
             return
