@@ -130,6 +130,7 @@ def a_match(
 
 NO_FIELDS: dict[bytes, bytes] = {}
 GOLD = (b"x-tier", b"gold")
+GOLDEN: dict[bytes, bytes] = dict([GOLD])
 
 
 @pytest.mark.parametrize(
@@ -159,4 +160,4 @@ def test_the_first_condition_that_fails_is_named() -> None:
     assert match.why_not(b"PUT", b"/b", b"", NO_FIELDS) == "the path does not match /a"
     assert match.why_not(b"PUT", b"/a", b"y", NO_FIELDS) == "the host is not x.example.com"
     assert match.why_not(b"PUT", b"/a", b"x.example.com", NO_FIELDS) == "the header x-tier is not gold"
-    assert match.why_not(b"PUT", b"/a", b"x.example.com", dict([GOLD])) is None
+    assert match.why_not(b"PUT", b"/a", b"x.example.com", GOLDEN) is None

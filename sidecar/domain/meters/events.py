@@ -5,6 +5,10 @@ from collections.abc import Iterator
 BLANK_LINES = (b"\n\n", b"\r\n\r\n")
 """What the last bytes of a piece are when it ends with an event, for every server that exists."""
 
+_LF, _CR = 0x0A, 0x0D
+_BLANKS = (b"\n\n", b"\n\r", b"\r\r")
+"""How a blank line begins: the end of a line and of an empty one; a CR as the second may still get its LF."""
+
 EVENT_MAX_BYTES = 4_194_304
 
 
@@ -47,18 +51,15 @@ class EventBuffer:
 
     def _end(self, pending: bytearray) -> int:
         start = self._scanned
-        found = pending.find(b"\n\n", start)
-        end = found + 2 if found >= 0 else -1
-        if pending.find(b"\r", start) < 0:
-            return end
-        for blank in (b"\n\r", b"\r\r"):
-            at = pending.find(blank, start)
-            if at < 0 or 0 <= end <= at + 2:
-                continue
-            if at + 2 == len(pending):
-                # Its LF may be still to come. Nothing before it ends an event, or `end` would be smaller.
+        blanks = _BLANKS if pending.find(b"\r", start) >= 0 else _BLANKS[:1]
+        found = [at for at in (pending.find(blank, start) for blank in blanks) if at >= 0]
+        if not found:
+            return -1
+        end = min(found) + 2
+        if pending[end - 1] == _CR:
+            if end == len(pending):
                 return -1
-            end = at + 3 if pending[at + 2] == 0x0A else at + 2
+            end += pending[end] == _LF
         return end
 
 
