@@ -1,12 +1,15 @@
 """What the end-to-end tests stand in: a store, an upstream with both imitated APIs, and the command between them."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
+from sidecar.domain.outcomes import Balance
 from tests.support.anthropic_api import AnthropicApi
-from tests.support.books import Books, Buyer, Control
+from tests.support.books import folded, journal
+from tests.support.buyers import Buyer, Control
 from tests.support.imitation import Delivery
 from tests.support.openai_api import OpenAIApi
 from tests.support.process import POLL_S, Sidecar
@@ -59,22 +62,37 @@ class House(msgspec.Struct):
         self.models = self.upstream.script = Models()
         self.upstream.forget()
 
-    async def settled(self, buyer: Buyer, *, spent: int) -> Books:
-        """The books right after an answer: `spent` charged, nothing held, and the sum right. No waiting."""
-        books = await self.control.books(buyer)
-        assert (books.spent, books.held, books.owed) == (spent, 0, 0), books
-        assert books.balanced, books
+    async def settled(self, buyer: Buyer, *, spent: int) -> Balance:
+        """The balance right after an answer: `spent` charged, nothing held, and the sum right. No waiting."""
+        balance = await self.control.balance(buyer)
+        assert (balance.spent, balance.held, balance.owed) == (spent, 0, 0), balance
+        assert_conserved(balance)
         assert await self.control.open_holds(buyer) == []
-        return books
+        return balance
 
-    async def settled_later(self, buyer: Buyer) -> Books:
-        """The books once nothing is held any more: for endings that no client is there to see."""
+    async def settled_later(self, buyer: Buyer) -> Balance:
+        """The balance once nothing is held any more: for endings that no client is there to see."""
         async with asyncio.timeout(WAIT_S):
-            while (await self.control.books(buyer)).held or await self.control.open_holds(buyer):  # noqa: ASYNC110  (the event is in another process)
+            while (await self.control.balance(buyer)).held or await self.control.open_holds(buyer):  # noqa: ASYNC110  (the event is in another process)
                 await asyncio.sleep(POLL_S)
-        books = await self.control.books(buyer)
-        assert books.balanced, books
-        return books
+        balance = await self.control.balance(buyer)
+        assert_conserved(balance)
+        return balance
+
+
+def assert_conserved(balance: Balance) -> None:
+    assert balance.granted == balance.available + balance.held + balance.spent, balance
+
+
+def journalled(store: StoreServer, buyer: Buyer) -> tuple[Balance, Counter[str]]:
+    """What the journal alone says: the balance that its lines add up to, and how often there is which outcome."""
+    with store.client() as client:
+        lines = journal(client, buyer.customer_id)
+    (balance,) = folded(lines, {})
+    settlements = [line["settlement"].split() for line in lines if "settlement" in line]
+    charged = [name for name, _, outcome, *_ in settlements if outcome == "committed"]
+    assert len(set(charged)) == len(charged), "a reservation was charged twice"
+    return balance, Counter(outcome for _, _, outcome, *_ in settlements)
 
 
 def sidecar(command: str = "run", *, upstream: str, store: str | None, **settings: str) -> Sidecar:

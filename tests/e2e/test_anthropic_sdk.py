@@ -52,8 +52,8 @@ async def test_async_answers_are_the_direct_ones_and_are_charged(
         expected = await ask(direct)
     async with anthropic.AsyncAnthropic(base_url=f"http://127.0.0.1:{house.port}", api_key=buyer.secret) as proxied:
         assert await ask(proxied) == expected
-        books = await house.settled(buyer, spent=PRICE)
-    assert books.available == CREDIT - PRICE
+        balance = await house.settled(buyer, spent=PRICE)
+    assert balance.available == CREDIT - PRICE
 
 
 @pytest.mark.parametrize("ask", [sync_message, sync_message_stream])

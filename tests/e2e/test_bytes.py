@@ -128,10 +128,10 @@ async def test_an_answer_says_what_it_cost_and_what_is_left(house: House) -> Non
     """Headers give base units as the control API does; a stream's head goes out before its cost is known."""
     buyer = await house.control.buyer(CREDIT)
     plain = await ask(house.port, "/v1/chat/completions", buyer.secret, CHAT)
-    books = await house.settled(buyer, spent=93)
+    balance = await house.settled(buyer, spent=93)
     assert plain.get("x-credits-charged") == "93"
     assert plain.get("x-credits-available") == "999907"
-    assert books.available == CREDIT - 93
+    assert balance.available == CREDIT - 93
     stream = await ask(house.port, "/v1/chat/completions", buyer.secret, CHAT_STREAM)
     ids = {plain.get("x-reservation-id"), stream.get("x-reservation-id")}
     assert len(ids - {None}) == 2

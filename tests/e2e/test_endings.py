@@ -3,7 +3,6 @@
 import asyncio
 import signal
 
-import h11
 import openai
 import pytest
 
@@ -32,11 +31,11 @@ async def test_a_client_that_leaves_a_stream_pays_the_hold_and_holds_nothing(hou
         )
         first = await anext(aiter(stream))
         assert first.choices
-        assert (await house.control.books(buyer)).held > 0
+        assert (await house.control.balance(buyer)).held > 0
         await stream.close()
-    books = await house.settled_later(buyer)
+    balance = await house.settled_later(buyer)
     # 100 tokens at 6, and the input: about what was held, never more, never nothing.
-    assert 600 < books.spent < 700
+    assert 600 < balance.spent < 700
     gate.open()
 
 
@@ -60,8 +59,8 @@ async def test_a_client_that_hangs_up_leaves_no_hold(house: House, ending: str, 
             await client.receive(until=b"Bonjour")
         if ending == "reset":
             client.reset()
-    books = await house.settled_later(buyer)
-    assert books.spent == HOLD
+    balance = await house.settled_later(buyer)
+    assert balance.spent == HOLD
     gate.open()
 
 
@@ -69,8 +68,8 @@ async def test_a_client_that_leaves_in_its_own_body_pays_nothing(house: House) -
     buyer = await house.control.buyer(CREDIT)
     async with RawClient(house.port) as client:
         await client.send(request("POST", "/v1/chat/completions", buyer.bearer, ("Content-Length", "500")) + b'{"mod')
-    books = await house.settled_later(buyer)
-    assert books.spent == 0
+    balance = await house.settled_later(buyer)
+    assert balance.spent == 0
     assert house.upstream.requests == []
 
 
@@ -103,8 +102,8 @@ async def test_sigterm_cuts_what_does_not_end_and_settles_it(house: House) -> No
             await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
             await client.receive(until=b"Bonjour")
             other.send_signal(signal.SIGTERM)
-            with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
-                await client.answer("POST")
+            # The chunked body has no end: nobody can take it for a whole one.
+            assert not (await client.ended()).endswith(b"0\r\n\r\n")
         assert await other.ended() == 0
     await house.settled(buyer, spent=0)
     gate.open()

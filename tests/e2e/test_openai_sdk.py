@@ -94,8 +94,8 @@ async def test_async_answers_are_the_direct_ones_and_are_charged(
         expected = await ask(direct)
     async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{house.port}/v1", api_key=buyer.secret) as proxied:
         assert await ask(proxied) == expected
-        books = await house.settled(buyer, spent=price)
-    assert books.available == CREDIT - price
+        balance = await house.settled(buyer, spent=price)
+    assert balance.available == CREDIT - price
     assert len(house.upstream.requests) == 2
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.e2e.house import BODY_MAX_BYTES, CREDIT, House
+from tests.e2e.house import BODY_MAX_BYTES, CREDIT, House, assert_conserved
 from tests.support.rawhttp import Answer, RawClient, fetch, request
 from tests.support.upstream import answers
 
@@ -132,7 +132,7 @@ async def test_a_body_over_the_limit_is_413(house: House) -> None:
 MALFORMED = [
     pytest.param(b"GET /fixed/a HTTP/1.1\r\n\r\n", id="no host"),
     pytest.param(b"GET /fixed/a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two hosts"),
-    pytest.param(b"GET /fixed/a HTTP/1.1\nHost: a\n\n", id="bare line feeds"),
+    pytest.param(b"GET /fixed/a HTTP/1.1\nHost: a\r\n\r\n", id="a bare line feed"),
     pytest.param(b"GET /fixed/a HTTP/1.1\r\nHost : a\r\n\r\n", id="a space before the colon"),
     pytest.param(
         b"POST /fixed/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
@@ -185,8 +185,8 @@ async def test_a_cost_header_never_raises_a_balance_nor_passes_the_cap(
     assert (answer.status, answer.body) == (200, b"picture")
     assert answer.get("x-gpu-ms") is None
     assert answer.get("x-credits-charged") is not None
-    books = await house.settled(buyer, spent=price)
-    assert books.granted == 10 * CREDIT
+    balance = await house.settled(buyer, spent=price)
+    assert balance.granted == 10 * CREDIT
 
 
 async def test_costs_that_a_client_sends_influence_nothing(house: House) -> None:
@@ -220,13 +220,13 @@ async def test_a_cost_above_the_hold_takes_the_rest_and_owes_what_is_missing(hou
     house.upstream.once(answers(b"picture", ("x-gpu-ms", "1000000")))
     answer = await fetch(house.port, "POST", "/render/large", buyer.bearer, body=b"draw")
     assert answer.status == 200
-    books = await house.control.books(buyer)
-    assert (books.available, books.held, books.spent, books.owed) == (0, 0, CREDIT, 1_010_000)
-    assert books.balanced
+    balance = await house.control.balance(buyer)
+    assert (balance.available, balance.held, balance.spent, balance.owed) == (0, 0, CREDIT, 1_010_000)
+    assert_conserved(balance)
     assert (await fetch(house.port, "POST", "/render/large", buyer.bearer)).status == 402
     await house.control.grant(buyer, 2 * CREDIT)
-    books = await house.settled(buyer, spent=2_010_000)
-    assert books.available == 990_000
+    balance = await house.settled(buyer, spent=2_010_000)
+    assert balance.available == 990_000
 
 
 async def test_a_free_rule_needs_no_purse(house: House) -> None:

@@ -87,8 +87,8 @@ async def test_an_upstream_that_fails_in_its_body_is_passed_on_as_a_failure(hous
         # Neither a proper end nor a refusal in the middle of a body: the client must see that it is not whole.
         with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
             await client.answer("POST")
-    books = await house.settled_later(buyer)
-    assert books.spent == 0
+    balance = await house.settled_later(buyer)
+    assert balance.spent == 0
 
 
 async def test_a_stream_that_reports_an_error_costs_nothing(house: House) -> None:
@@ -122,8 +122,8 @@ async def test_an_early_answer_ends_the_request_and_is_charged(house: House) -> 
         await client.send(request("POST", "/fixed/a", buyer.bearer, ("Content-Length", "90000")) + b"first part")
         answer = await client.answer("POST")
     assert (answer.status, answer.body) == (200, b"early")
-    books = await house.settled_later(buyer)
-    assert books.spent == CREDIT
+    balance = await house.settled_later(buyer)
+    assert balance.spent == CREDIT
 
 
 async def test_a_keep_alive_connection_that_the_upstream_has_closed_is_not_used(house: House) -> None:
@@ -171,8 +171,8 @@ async def test_a_stream_that_stops_is_cut(house: House, impatient: Sidecar) -> N
         await client.send(request("POST", "/v1/chat/completions", buyer.bearer, body=CHAT_STREAM))
         with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
             await client.answer("POST")
-    books = await house.settled_later(buyer)
-    assert books.spent == 0
+    balance = await house.settled_later(buyer)
+    assert balance.spent == 0
     gate.open()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.books import Control
+from tests.support.buyers import Control
 from tests.support.rawhttp import fetch
 from tests.support.upstream import WAIT_S
 
@@ -104,14 +104,9 @@ class Sidecar:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._process is not None and self._process.returncode is None:
-                await self.stop(signal.SIGTERM if error is None else signal.SIGKILL)
-        finally:
-            if error is not None:
-                print(f"--- output of sidecar {self.command}:\n{self.output}")
-            if self._own_dir:
-                shutil.rmtree(self.data_dir, ignore_errors=True)
+        if error is not None:
+            print(f"--- output of sidecar {self.command}:\n{self.output}")
+        await self.close(signal.SIGTERM if error is None else signal.SIGKILL)
 
     async def spawn(self) -> None:
         """Start the process and do not wait for anything."""
@@ -140,6 +135,15 @@ class Sidecar:
             return False
         writer.close()
         return True
+
+    async def close(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the process if it still runs, and delete its data folder."""
+        try:
+            if self._process is not None and self._process.returncode is None:
+                await self.stop(number)
+        finally:
+            if self._own_dir:
+                shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None

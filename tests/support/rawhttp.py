@@ -112,9 +112,10 @@ class RawClient:
         self._buffer = self._buffer[size:]
 
     async def ended(self) -> bytes:
-        """Wait for the other side's end of the connection; returns what came before it."""
-        while not self._ended:
-            self._buffer += await self._read()
+        """Wait until the other side ends the connection, by close or reset; returns what came before."""
+        with contextlib.suppress(ConnectionResetError):
+            while not self._ended:
+                self._buffer += await self._read()
         return self._buffer
 
     async def answer(self, method: str = "GET") -> Answer:
