@@ -73,12 +73,12 @@ class Sidecar:
         self.control_port: int | None = None
         self.admin_key = ""
         self.admin_key_made = False
-        self.draining = False
+        self.unready: str | None = "The process is starting."
 
     def not_ready(self) -> str | None:
         """Why this process cannot serve, in one sentence; None when it can."""
-        if self.draining:
-            return "The process is shutting down."
+        if self.unready is not None:
+            return self.unready
         if not self.lane.connected:
             return f"There is no connection to the store at {self.store}."
         return None
@@ -92,6 +92,10 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
     InvalidInput or StoreUnavailable, in one sentence, for whatever else keeps it from starting. What had started is
     stopped again.
     """
+    if Role.PROXY in role and not settings.upstream.url:
+        raise StartupError(
+            "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
+        )
     units = {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}
     rules = load_rules([Path(path) for path in settings.rules.paths], units)
     async with AsyncExitStack() as stack:
@@ -106,6 +110,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
             await _serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
             await _serve_proxy(sidecar, stack, share_port=share_port)
+        sidecar.unready = None
         yield sidecar
 
 
@@ -159,10 +164,6 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
 
 async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
     settings = sidecar.settings
-    if not settings.upstream.url:
-        raise StartupError(
-            "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
-        )
     holds = Holds(
         sidecar.ledger,
         ttl_s=settings.timeouts.total_s + settings.timeouts.hold_grace_s,
@@ -196,7 +197,7 @@ def _measure_store(sidecar: Sidecar) -> None:
 
 
 async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> None:
-    sidecar.draining = True
+    sidecar.unready = "The process is shutting down."
     await proxy.drain(sidecar.settings.timeouts.shutdown_s)
     await proxy.close()
     if not await holds.drain(SETTLE_S):

@@ -43,7 +43,7 @@ def print_up(sidecar: Sidecar) -> None:
     if sidecar.proxy_port is not None and not sidecar.rules.rules:
         print(f"{NO_RULES}\n")
     elif sidecar.proxy_port is not None and sidecar.control_port is not None:
-        print(f"In another terminal:\n\n{_next_steps(sidecar, ink)}\n")
+        print(f"In another terminal, with what the second command prints for KEY:\n\n{_next_steps(sidecar, ink)}\n")
     print("Ctrl-C stops it.", flush=True)
 
 
