@@ -81,8 +81,10 @@ class Ledger:
         Outcomes, in this order: Settled (the reservation has ended: nothing is held), Reserved with `replayed`,
         Refused as unidentified, customer_suspended, holds_in_flight or insufficient_credits, Reserved.
         """
+        if ttl_ms <= 0:
+            raise InvalidInput(f"A hold lives for at least 1 ms; got {ttl_ms}.", "ttl_ms")
         place = self._keys.of(customer_id)
-        hold = f"{customer_id}:{reservation_id}".encode()
+        hold = _name(customer_id, reservation_id)
         packed = RESERVE.pack(
             place.customer, place.holds + hold, place.due,
             credential.encode(), hold, self._unit(unit), b"%d" % checked(amount), b"%d" % ttl_ms, rule.encode(),
@@ -110,7 +112,7 @@ class Ledger:
         Outcomes, in this order: UnknownReservation, Settled with `replayed` (as it ended then), Settled as committed.
         """
         place = self._keys.of(customer_id)
-        hold = f"{customer_id}:{reservation_id}".encode()
+        hold = _name(customer_id, reservation_id)
         packed = COMMIT.pack(
             place.customer, place.holds + hold, place.due, place.journal,
             hold, self._unit(unit), b"%d" % checked(charge, "charge"), usage.encode(),
@@ -137,7 +139,7 @@ class Ledger:
         with `replayed` (as it ended then), Settled as released.
         """
         place = self._keys.of(customer_id)
-        hold = f"{customer_id}:{reservation_id}".encode()
+        hold = _name(customer_id, reservation_id)
         packed = RELEASE.pack(
             place.customer, place.holds + hold, place.due, place.journal,
             hold, self._unit(unit), reason.encode(),
@@ -159,6 +161,8 @@ class Ledger:
 
         Raises, in this order: IdempotencyMismatch, NotFound, AmountOverflow; nothing was changed then.
         """
+        if " " in grant_id:
+            raise InvalidInput(f"A grant id has no spaces; got {grant_id!r}.", "grant_id")
         place = self._keys.of(customer_id)
         packed = GRANT.pack(
             place.customer, self._keys.grant_once(customer_id, once.key), place.journal,
@@ -225,6 +229,13 @@ class Ledger:
                 raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
             known = self._units[unit] = unit.encode()
         return known
+
+
+def _name(customer_id: str, reservation_id: str) -> bytes:
+    """How the index of deadlines and the journal call a hold."""
+    if " " in reservation_id:
+        raise InvalidInput(f"A reservation id has no spaces; got {reservation_id!r}.", "reservation_id")
+    return f"{customer_id}:{reservation_id}".encode()
 
 
 def _balance(unit: str, text: bytes) -> Balance:

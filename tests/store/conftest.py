@@ -1,6 +1,6 @@
 """Every test of the store runs on each different server of this machine."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,6 @@ def shared_store(request: pytest.FixtureRequest) -> Iterator[StoreServer]:
 
 
 @pytest.fixture
-async def purse(lane: Lane) -> AsyncIterator[Purse]:
+async def purse(lane: Lane) -> Purse:
     """A customer with 1,000 base units of credits."""
-    yield await open_purse(lane, granted=1000)
+    return await open_purse(lane, granted=1000)

@@ -5,6 +5,7 @@ import pytest
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import AmountOverflow, IdempotencyMismatch, InvalidInput, NotFound, StoreCorrupt
 from sidecar.domain.ids import new_id
+from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Balance, RefusalCode, Refused, Reserved, Settled, Settlement, UnknownReservation
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
@@ -17,16 +18,6 @@ NOBODY = new_id("cus", 1, b"0123456789")
 
 def balance(granted: int, available: int, held: int, spent: int, owed: int = 0) -> Balance:
     return Balance(unit=UNIT, granted=granted, available=available, held=held, spent=spent, owed=owed)
-
-
-async def overdue(purse: Purse, reservation_id: str, amount: int) -> None:
-    """Reserve, let the deadline pass, sweep."""
-    await purse.reserve(reservation_id, amount, ttl_ms=1)
-
-    async def expired() -> bool:
-        return await purse.sweep() == 1
-
-    await until_async(expired, "the hold to expire")
 
 
 async def test_a_hold_moves_from_available_to_held(purse: Purse) -> None:
@@ -172,7 +163,7 @@ class TestRepetition:
 
 class TestExpiry:
     async def test_an_overdue_hold_goes_back(self, purse: Purse) -> None:
-        await overdue(purse, "r1", 300)
+        await purse.expired("r1", 300)
         assert await purse.balance() == balance(1000, 1000, 0, 0)
 
     async def test_a_hold_in_time_stays(self, purse: Purse) -> None:
@@ -181,20 +172,20 @@ class TestExpiry:
         assert await purse.balance() == balance(1000, 700, 300, 0)
 
     async def test_a_late_commit_is_charged_and_says_so(self, purse: Purse) -> None:
-        await overdue(purse, "r1", 300)
+        await purse.expired("r1", 300)
         late = Settled(Settlement.COMMITTED, charged=250, available=750, late=True)
         assert await purse.commit("r1", 250) == late
         assert await purse.commit("r1", 250) == Settled(Settlement.COMMITTED, 250, 750, replayed=True, late=True)
 
     async def test_a_late_commit_owes_what_is_no_longer_there(self, purse: Purse) -> None:
-        await overdue(purse, "r1", 800)
+        await purse.expired("r1", 800)
         await purse.reserve("r2", 900)
         late = await purse.commit("r1", 800)
         assert late == Settled(Settlement.COMMITTED, charged=800, available=0, owed=700, late=True)
         assert await purse.balance() == balance(1000, 0, 900, 100, 700)
 
     async def test_a_late_release_changes_nothing(self, purse: Purse) -> None:
-        await overdue(purse, "r1", 300)
+        await purse.expired("r1", 300)
         assert await purse.release("r1") == Settled(Settlement.EXPIRED, 0, 1000, replayed=True)
 
     async def test_a_sweep_is_bounded(self, purse: Purse) -> None:
@@ -245,9 +236,30 @@ async def test_an_amount_out_of_range_never_leaves(purse: Purse, lane: Lane, amo
     assert lane.commands_total == before
 
 
+async def test_a_hold_without_a_life_is_refused(purse: Purse) -> None:
+    with pytest.raises(InvalidInput, match="at least 1 ms"):
+        await purse.reserve("r1", 1, ttl_ms=0)
+
+
 async def test_a_unit_with_a_space_is_refused(purse: Purse) -> None:
     with pytest.raises(InvalidInput, match="unit"):
         await purse.reserve("r1", 1, unit="my credits")
+
+
+async def test_an_id_with_a_space_is_refused(purse: Purse) -> None:
+    for attempt in (purse.reserve("r 1", 1), purse.commit("r 1", 1), purse.release("r 1")):
+        with pytest.raises(InvalidInput, match="reservation id"):
+            await attempt
+    with pytest.raises(InvalidInput, match="grant id"):
+        await purse.ledger.grant(
+            customer_id=purse.customer_id,
+            unit=UNIT,
+            amount=1,
+            grant_id="g 1",
+            source="",
+            reason="",
+            once=Once("k", "f"),
+        )
 
 
 async def test_balances_of_nobody_are_not_found(purse: Purse) -> None:
@@ -277,7 +289,7 @@ async def test_the_journal_tells_the_whole_story(purse: Purse, shared_store: Sto
     await purse.commit("r1", 120)
     await purse.reserve("r2", 300)
     await purse.release("r2")
-    await overdue(purse, "r3", 40)
+    await purse.expired("r3", 40)
     await purse.commit("r3", 1000)
     with shared_store.client() as client:
         lines = journal(client, purse.customer_id)

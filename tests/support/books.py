@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import redis
 
@@ -14,6 +15,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Granted, Ledger
+from tests.support.until import until_async
 
 TENANT, ENVIRONMENT = "default", "live"
 NOW_MS = 1_700_000_000_000
@@ -33,7 +35,7 @@ class Purse:
             customer_id=self.customer_id,
             unit=unit,
             amount=amount,
-            grant_id=f"grt_{key}",
+            grant_id=f"grt_{key.replace(' ', '_')}",
             source="test",
             reason="a reason with spaces",
             once=Once(key or f"key {amount}", fingerprint),
@@ -75,6 +77,15 @@ class Purse:
         """Expire everything that is overdue."""
         return sum(await asyncio.gather(*(self.ledger.sweep(partition, 1000) for partition in range(PARTITIONS))))
 
+    async def expired(self, reservation_id: str, amount: int) -> None:
+        """Reserve, let the deadline pass, and sweep it away."""
+        await self.reserve(reservation_id, amount, ttl_ms=1)
+
+        async def swept() -> bool:
+            return await self.sweep() == 1
+
+        await until_async(swept, "the hold to expire")
+
 
 @asynccontextmanager
 async def open_lane(url: str, timeout_s: float = 5.0) -> AsyncIterator[Lane]:
@@ -99,7 +110,8 @@ async def open_purse(lane: Lane, external_id: str = "alice", granted: int = 0) -
 def journal(client: redis.Redis, customer_id: str) -> list[dict[str, str]]:
     """The lines about one customer, oldest first."""
     stream = Keys(TENANT, ENVIRONMENT).of(customer_id).journal
-    lines = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in client.xrange(stream)]
+    entries: Any = client.xrange(stream)
+    lines = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
     return [line for line in lines if customer_id in line.get("settlement", line.get("grant", ""))]
 
 
