@@ -1,0 +1,104 @@
+"""Several processes on one port: they share it, are replaced when they die, and end with their parent."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import Sidecar
+from tests.support.rawhttp import fetch
+from tests.support.store import StoreServer
+from tests.support.until import until
+from tests.support.upstream import Upstream
+
+RULES = "tests/e2e/rules.yaml"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these tests look at processes through /proc")
+
+
+def workers(run: Sidecar) -> set[int]:
+    """The processes that a parent has started."""
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text()
+    return {int(pid) for pid in children.split()}
+
+
+def listening(run: Sidecar) -> int:
+    """How many sockets listen on the proxy's port: one for each worker that serves."""
+    wanted = f"0100007F:{run.proxy_port:04X} 00000000:0000 0A"
+    return Path("/proc/net/tcp").read_text().count(wanted)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+async def run(shared_store: StoreServer) -> AsyncIterator[Sidecar]:
+    async with Upstream() as upstream:
+        sidecar = Sidecar(
+            "proxy", upstream=upstream.url, rules=[RULES], store=shared_store.url, arguments=["--workers", "2"]
+        )
+        async with sidecar as run:
+            await until(lambda: listening(run) == 2, "two listeners")
+            yield run
+
+
+async def test_all_workers_serve_one_port(run: Sidecar) -> None:
+    assert len(workers(run)) == 2
+    answers = await asyncio.gather(*(fetch(run.proxy_port, "GET", "/v1/models") for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert "  workers    2\n" in run.output
+    assert run.output.count("is running") == 1
+
+
+async def test_a_worker_that_dies_is_replaced(run: Sidecar) -> None:
+    before = workers(run)
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: len(workers(run) - {victim}) == 2 and listening(run) == 2, "a new worker")
+    assert workers(run) & before == before - {victim}
+    assert "sidecar: a worker ended (SIGKILL); starting another" in run.output
+    assert (await fetch(run.proxy_port, "GET", "/v1/models")).status == 200
+
+
+async def test_a_signal_ends_all_in_order(run: Sidecar) -> None:
+    processes = workers(run)
+    assert await run.stop(signal.SIGINT) == 0
+    assert not any(alive(pid) for pid in processes)
+    assert run.output.count("stopping") == 2
+
+
+async def test_workers_end_with_a_parent_that_is_killed(run: Sidecar) -> None:
+    processes = workers(run)
+    await run.stop(signal.SIGKILL)
+    await until(lambda: not any(alive(pid) for pid in processes), "the workers' end")
+
+
+async def test_a_port_that_other_workers_share_is_in_use(run: Sidecar, shared_store: StoreServer) -> None:
+    other = Sidecar("proxy", upstream="http://127.0.0.1:9", store=shared_store.url, arguments=["--workers", "2"])
+    other._arguments += ["--listen", f"127.0.0.1:{run.proxy_port}"]
+    await other.spawn()
+    assert await other.ended() == 1
+    assert other.output.endswith(
+        f"sidecar: The proxy cannot listen on 127.0.0.1:{run.proxy_port}: the port is in use; "
+        "choose another address with --listen.\n"
+    )
+    await other.close()
+
+
+async def test_what_keeps_the_first_from_starting_is_said_once(tmp_path: Path) -> None:
+    run = Sidecar(
+        "proxy", upstream="http://127.0.0.1:9", store=f"unix://{tmp_path}/none", arguments=["--workers", "3"]
+    )
+    await run.spawn()
+    assert await run.ended() == 1
+    assert run.output.count("\n") == 1
+    assert f"Cannot reach the store at unix://{tmp_path}/none" in run.output
+    await run.close()
