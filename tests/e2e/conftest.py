@@ -17,7 +17,13 @@ async def whole_house() -> AsyncIterator[House]:
     try:
         async with (
             Upstream() as upstream,
-            sidecar(upstream=upstream.url, store=store.url, limits__body_max_bytes=str(BODY_MAX_BYTES)) as running,
+            sidecar(
+                upstream=upstream.url,
+                store=store.url,
+                limits__body_max_bytes=str(BODY_MAX_BYTES),
+                log__level="debug",
+                log__access="true",
+            ) as running,
         ):
             yield House(store, upstream, running, Models())
     finally:

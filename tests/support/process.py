@@ -79,6 +79,7 @@ class Sidecar:
         given = {"admin.key": ADMIN_KEY, **(settings or {})}
         self._environment |= {f"SIDECAR_{name.replace('.', '_').upper()}": value for name, value in given.items()}
         self._environment |= environment or {}
+        self._secrets = [self._environment["SIDECAR_ADMIN_KEY"], *(environment or {}).values()]
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -137,10 +138,16 @@ class Sidecar:
         return True
 
     async def close(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the process if it still runs, and delete its data folder."""
+        """End the process if it still runs, and delete its data folder.
+
+        A traceback or a secret in what it printed fails the test.
+        """
         try:
             if self._process is not None and self._process.returncode is None:
                 await self.stop(number)
+            output = self.output
+            assert "Traceback" not in output, output
+            assert not [secret for secret in self._secrets if secret in output], "it printed a secret"
         finally:
             if self._own_dir:
                 shutil.rmtree(self.data_dir, ignore_errors=True)

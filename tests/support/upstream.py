@@ -11,14 +11,18 @@ Each request is recorded as the exact bytes that came in. It imitates no API: se
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 WAIT_S = 20.0
 """Bound of every wait: long enough for a busy machine, short enough to fail a test and not a suite."""
+
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _HEAD_END = b"\r\n\r\n"
@@ -155,7 +159,9 @@ class Upstream:
         *,
         requests_per_connection: int | None = None,
         receive_buffer_bytes: int | None = None,
+        certificate: str | None = None,
     ) -> None:
+        """`certificate` names a file of `CERTIFICATES` and makes it a TLS server."""
         self.script = script or answers()
         self.requests: list[Received] = []
         self.connections = 0
@@ -163,6 +169,10 @@ class Upstream:
         self.unexpected: list[BaseException] = []
         self._requests_per_connection = requests_per_connection
         self._receive_buffer_bytes = receive_buffer_bytes
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(CERTIFICATES / certificate)
         self._queue: deque[Script] = deque()
         self._arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -170,7 +180,7 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def once(self, *scripts: Script) -> None:
         """Play each of `scripts` for one of the next requests, in this order, before `script` is used again."""
@@ -192,7 +202,7 @@ class Upstream:
         if self._receive_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
         sock.bind(("127.0.0.1", 0))
-        self._server = await asyncio.start_server(self._connected, sock=sock, backlog=1024)
+        self._server = await asyncio.start_server(self._connected, sock=sock, backlog=1024, ssl=self._tls)
         self.port = sock.getsockname()[1]
 
     async def stop(self) -> None:
