@@ -37,7 +37,7 @@ class Cursor:
             self._mismatch(wanted)
             return {}
         if not self.value:
-            self.problem(f"empty; {wanted} belongs here")
+            self.problem(f"empty: expected {wanted}")
         return {key: Cursor(self.document, self.problems, (*self.path, key)) for key in self.value}
 
     def entries(self, known: Iterable[str], wanted: str) -> "dict[str, Cursor]":
@@ -54,7 +54,7 @@ class Cursor:
             self._mismatch(wanted)
             return []
         if not self.value:
-            self.problem(f"empty; {wanted} belongs here")
+            self.problem(f"empty: expected {wanted}")
         return [Cursor(self.document, self.problems, (*self.path, index)) for index in range(len(self.value))]
 
     def one_or_items(self, wanted: str) -> "list[Cursor]":
@@ -65,7 +65,7 @@ class Cursor:
         """The one entry of a mapping that has exactly one of the `known` keys."""
         entries = self.entries(known, wanted)
         if len(entries) > 1:
-            self.problem(f"only one of these can stand here: {', '.join(entries)}", f"{wanted} belongs here")
+            self.problem(f"only one of these can stand here: {', '.join(entries)}", f"expected {wanted}")
         return next(iter(entries.items())) if len(entries) == 1 else None
 
     def text(self, wanted: str) -> str | None:
@@ -97,6 +97,6 @@ class Cursor:
 
     def _mismatch(self, wanted: str) -> None:
         if self.value is None or self.value == "":
-            self.problem(f"nothing here; {wanted} belongs here")
+            self.problem(f"nothing here: expected {wanted}")
         else:
-            self.problem(f"{_KINDS[type(self.value)]} here; {wanted} belongs here")
+            self.problem(f"{_KINDS[type(self.value)]} here: expected {wanted}")

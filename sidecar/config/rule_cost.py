@@ -54,7 +54,7 @@ def read_usage(cursor: Cursor) -> Meters:
         name = cursor.choice(READERS, "a reader")
         return Meters(reader=READERS[name]) if name is not None else Meters()
     sources = _Sources()
-    for meter, source in cursor.mapping("a reader's name, or meters with their sources,").items():
+    for meter, source in cursor.mapping("a reader's name, or meters with their sources").items():
         if not _METER.match(meter) or meter == FLAT:
             source.problem(f"`{meter}` cannot be a meter's name", "lower case, digits and _; not `flat`", at_key=True)
         _read_source(meter, source, sources)
@@ -117,7 +117,7 @@ def _read_rates(cursor: Cursor, unit: Unit, meters: Meters, *, or_deny: bool = F
     known = (FLAT, *meters.names)
     rates: dict[str, Fraction] = {}
     flat = 0
-    for meter, line in cursor.mapping("rates by meter, or deny," if or_deny else "rates by meter").items():
+    for meter, line in cursor.mapping("rates by meter, or deny" if or_deny else "rates by meter").items():
         if meter not in known:
             line.problem(f"nothing measures `{meter}`", suggestion(meter, known), at_key=True)
             continue
@@ -155,7 +155,7 @@ def read_hold(
         return hold
     if not isinstance(cursor.value, dict):
         return read_amount(cursor, unit) or 0
-    for meter, line in cursor.mapping("an amount, or terms by meter,").items():
+    for meter, line in cursor.mapping("an amount, or terms by meter").items():
         if meter not in meters.names:
             line.problem(f"nothing measures `{meter}`", suggestion(meter, meters.names), at_key=True)
             continue

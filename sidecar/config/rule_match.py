@@ -46,7 +46,7 @@ def read_identity(cursor: Cursor) -> tuple[IdentitySource, ...]:
     return tuple(source for source in sources if source is not None)
 
 
-_A_METHOD = "a method, or a list of them,"
+_A_METHOD = "a method, or a list of them"
 
 
 def _method(cursor: Cursor) -> bytes:
@@ -77,7 +77,7 @@ def _host(cursor: Cursor) -> str:
 
 def _headers(cursor: Cursor) -> tuple[tuple[bytes, bytes], ...]:
     pairs = []
-    for name, value in cursor.mapping("header names with the value each must have,").items():
+    for name, value in cursor.mapping("header names with the value each must have").items():
         if not _TOKEN.match(name):
             value.problem(f"`{name}` is not the name of a header", at_key=True)
         text = value.written("the value that the header must have")
@@ -108,7 +108,7 @@ def _identity_source(cursor: Cursor) -> IdentitySource | None:
 
 
 def _api_key(cursor: Cursor) -> ApiKey | None:
-    entries = cursor.entries(("header", "scheme"), "header, and scheme if there is one,")
+    entries = cursor.entries(("header", "scheme"), "header, and scheme if there is one")
     if "header" not in entries:
         if entries:
             cursor.problem("no `header`: where is the key?")

@@ -45,7 +45,8 @@ def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
             problems += error.problems
     _check_together(rules)
     if problems:
-        raise ConfigError(problems)
+        order = {file: index for index, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
+        raise ConfigError(sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column)))
     return RuleSet(read.rule for read in rules)
 
 
@@ -128,7 +129,8 @@ class _RuleReader:
 
     def _free(self, cursor: Cursor) -> bool:
         if cursor.flag() is False:
-            cursor.problem("`free: false` has no effect", "leave it out and say `price`")
+            cursor.problem("`free: false` has no effect", "leave it out")
+            return False
         for key, entry in self._entries.items():
             if key not in _FREE_KEYS:
                 entry.problem(
@@ -166,7 +168,8 @@ class _RuleReader:
             on_unknown=on_unknown,
             hold_when_unreadable=on_unreadable == "hold",
         )
-        self._check(quoter)
+        if len(cursor.problems) == before:
+            self._check(quoter)
         return quoter
 
     def _check(self, quoter: Quoter) -> None:

@@ -53,9 +53,9 @@ class Term(msgspec.Struct, frozen=True):
             node = ast.parse(stripped, mode="eval").body
         except SyntaxError as error:
             offset = start + max((error.offset or 1) - 1, 0)
-            raise ExpressionError("not an expression: " + _GRAMMAR, min(offset, len(text))) from error
+            raise ExpressionError("not an expression: it has " + _GRAMMAR, min(offset, len(text))) from error
         except (ValueError, RecursionError, MemoryError) as error:
-            raise ExpressionError("not an expression: " + _GRAMMAR, 0) from error
+            raise ExpressionError("not an expression: it has " + _GRAMMAR, 0) from error
         compiler = _Compiler(stripped, start)
         divisor = 1
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
@@ -106,7 +106,7 @@ class _Compiler:
                 return self._arithmetic(op, left, right)
             case ast.BinOp(op=ast.Div()) as division:
                 return self._divide(division)
-        raise self._error("not usable here: an expression has " + _GRAMMAR, node)
+        raise self._error("an expression has only " + _GRAMMAR, node)
 
     def divisor(self, division: ast.BinOp) -> int:
         node = division.right
