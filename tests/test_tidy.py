@@ -32,6 +32,9 @@ POSITIONAL_MAX_FIELDS = 4
 
 TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/__main__.py": "Two lines; every test of the command line goes through it.",
+    "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
+    "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",
+    "sidecar/cli/toy_upstream.py": "Serves the demo and nothing else; tests/cli/test_demo.py sees what it answers.",
 }
 """Modules without a test file of their own, and why."""
 

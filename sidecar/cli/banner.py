@@ -111,11 +111,11 @@ def _curl(sidecar: Sidecar, rule: Rule) -> str:
     path = rule.match.path.text.removesuffix("**") or "/"
     parts = ["curl", "-i", shlex.quote(_url(sidecar.settings.proxy.listen, sidecar.proxy_port) + path)]
     parts += ["-H", f"'{_key_header(rule)}'"]
-    methods = rule.match.methods
-    if methods and b"GET" not in methods:
-        if b"POST" not in methods:
-            parts += ["-X", min(methods).decode()]
+    methods = rule.match.methods or {b"GET"}
+    if b"POST" in methods:
         parts += ["-H", "'content-type: application/json'", "-d", shlex.quote(_SAMPLES.get(path, "{}"))]
+    elif b"GET" not in methods:
+        parts += ["-X", min(methods).decode()]
     return " ".join(parts)
 
 

@@ -99,5 +99,8 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) or "-"
+        items = {
+            name: f"{{{_text(item)}}}" if isinstance(item, Mapping) else _text(item) for name, item in value.items()
+        }
+        return ", ".join(f"{name}: {item}" for name, item in items.items()) or "-"
     return str(value) if value != "" else "-"

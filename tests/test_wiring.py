@@ -1,0 +1,143 @@
+"""The composition root: a whole sidecar in this process, its parts by role, and how it stops."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sidecar.config.problems import ConfigError
+from sidecar.config.settings import Admin, Control, Data, Proxy, RulesSection, Settings, Store, Timeouts, Upstream
+from sidecar.domain.errors import InvalidInput, StartupError, StoreUnavailable
+from sidecar.wiring import Role, running
+from tests.support.buyers import Control as ControlApi
+from tests.support.rawhttp import RawClient, fetch, request
+from tests.support.store import StoreServer
+from tests.support.until import until
+from tests.support.upstream import Exchange, Gate, answers, head
+from tests.support.upstream import Upstream as Behind
+
+RULES = Path(__file__).parent / "e2e" / "rules.yaml"
+KEY = "ck_live_" + "k" * 20
+CREDIT = 1_000_000
+
+
+def settings(upstream: str = "http://127.0.0.1:9", store: str = "", data: Path | str = "") -> Settings:
+    return Settings(
+        data=Data(dir=str(data)),
+        admin=Admin(key=KEY),
+        rules=RulesSection(paths=[str(RULES)]),
+        proxy=Proxy(listen="127.0.0.1:0"),
+        control=Control(listen="127.0.0.1:0"),
+        upstream=Upstream(url=upstream),
+        store=Store(url=store),
+        timeouts=Timeouts(shutdown_s=0.1),
+    )
+
+
+async def metric(port: int, name: str) -> float:
+    page = (await fetch(port, "GET", "/metrics")).body.decode()
+    (value,) = (line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{name} "))
+    return float(value)
+
+
+async def test_a_whole_sidecar_with_a_store_of_its_own(tmp_path: Path) -> None:
+    async with Behind(answers(b"paid")) as upstream, running(settings(upstream.url, data=tmp_path)) as sidecar:
+        assert sidecar.proxy_port is not None
+        assert sidecar.control_port is not None
+        control = ControlApi(sidecar.control_port, KEY)
+        buyer = await control.buyer(2 * CREDIT)
+        answer = await fetch(sidecar.proxy_port, "GET", "/fixed/a", buyer.bearer)
+        assert (answer.status, answer.body) == (200, b"paid")
+        assert (await control.balance(buyer)).spent == CREDIT
+        assert await metric(sidecar.control_port, "sidecar_store_connected") == 1
+        assert await metric(sidecar.control_port, "sidecar_settlements_pending") == 0
+    assert not (tmp_path / "store.sock").exists() or not await _answers(tmp_path / "store.sock")
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_the_parts_work_together_on_one_store(store_url: str) -> None:
+    async with (
+        Behind(answers(b"paid")) as upstream,
+        running(settings(upstream.url, store_url), Role.PROXY) as proxy,
+        running(settings("", store_url), Role.CONTROL) as control,
+    ):
+        assert (proxy.control_port, control.proxy_port) == (None, None)
+        assert proxy.proxy_port is not None
+        assert control.control_port is not None
+        api = ControlApi(control.control_port, KEY)
+        buyer = await api.buyer(2 * CREDIT)
+        assert (await fetch(proxy.proxy_port, "GET", "/fixed/a", buyer.bearer)).status == 200
+        assert (await api.balance(buyer)).spent == CREDIT
+
+
+async def test_readiness_follows_the_store(store_server: StoreServer) -> None:
+    async with running(settings(store=store_server.url)) as sidecar:
+        assert sidecar.control_port is not None
+        assert sidecar.not_ready() is None
+        store_server.kill()
+        await until(lambda: sidecar.not_ready() is not None, "the loss of the store")
+        readiness = await fetch(sidecar.control_port, "GET", "/readyz")
+        assert readiness.status == 503
+        detail = f"There is no connection to the store at {store_server.url}."
+        assert readiness.json()["detail"] == detail
+        store_server.start()
+        await until(lambda: sidecar.not_ready() is None, "the store's return")
+
+
+async def test_leaving_cuts_and_settles(store_url: str) -> None:
+    gate = Gate()
+
+    async def never_ends(exchange: Exchange) -> None:
+        await exchange.send(head(200, ("content-length", "10")) + b"some")
+        await gate.pause()
+
+    async with Behind(never_ends) as upstream, running(settings("", store_url), Role.CONTROL) as rest:
+        assert rest.control_port is not None
+        api = ControlApi(rest.control_port, KEY)
+        buyer = await api.buyer(2 * CREDIT)
+        async with running(settings(upstream.url, store_url), Role.PROXY) as proxy:
+            assert proxy.proxy_port is not None
+            client = RawClient(proxy.proxy_port)
+            await client.__aenter__()
+            await client.send(request("GET", "/fixed/a", buyer.bearer))
+            await client.receive(until=b"some")
+            assert (await api.balance(buyer)).held == CREDIT
+        assert proxy.not_ready() == "The process is shutting down."
+        assert (await api.balance(buyer)).held == 0
+        await client.__aexit__(None, None, None)
+        gate.open()
+
+
+async def test_nothing_stays_behind_a_start_that_failed(store_url: str) -> None:
+    before = asyncio.all_tasks()
+    async with running(settings(store=store_url)) as sidecar:
+        taken = Control(listen=f"127.0.0.1:{sidecar.control_port}")
+        with pytest.raises(
+            StartupError, match=f"The control API cannot listen on {taken.listen}: the port is in use"
+        ):
+            async with running(replace(settings(store=store_url), control=taken)):
+                pass
+    assert asyncio.all_tasks() == before
+
+
+async def test_each_reason_not_to_start_has_its_error(tmp_path: Path, store_url: str) -> None:
+    bad = tmp_path / "rules.yaml"
+    bad.write_text("rules: 3\n")
+    for changed, error in (
+        (settings(store="redis://host:port"), InvalidInput),
+        (settings(store=f"unix://{tmp_path}/none"), StoreUnavailable),
+        (settings("", store_url), StartupError),
+        (replace(settings(store=store_url), rules=RulesSection(paths=[str(bad)])), ConfigError),
+    ):
+        with pytest.raises(error):
+            async with running(changed):
+                pass
