@@ -5,6 +5,8 @@ execute a write twice. From then on the transport belongs to a `Wire`.
 """
 
 import asyncio
+import os
+import ssl
 from typing import Any
 
 from redis import exceptions
@@ -70,10 +72,20 @@ def _detached(connection: Connection | UnixDomainSocketConnection, address: Addr
 
 
 def _sentence(error: exceptions.RedisError, address: Address) -> str:
-    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+    # redis-py wraps what fails while it connects to a Unix socket.
+    answer = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
+    if isinstance(answer, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return f"The store at {address} refuses our user name or password."
-    if isinstance(error, exceptions.TimeoutError):
+    if isinstance(answer, exceptions.TimeoutError):
         return f"The store at {address} did not answer in time."
-    cause = error.__context__ if isinstance(error.__context__, OSError) else error
-    reason = getattr(cause, "strerror", None) or str(cause)
-    return f"Cannot reach the store at {address}: {reason.rstrip('.')}."
+    return f"Cannot reach the store at {address}: {_reason(answer).rstrip('.')}."
+
+
+def _reason(error: exceptions.RedisError) -> str:
+    cause = error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate verify failed, {cause.verify_message}"
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+        # asyncio writes the address into the text of the error and leaves the reason out.
+        return os.strerror(cause.errno or 0)
+    return str(error)

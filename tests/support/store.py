@@ -28,12 +28,12 @@ def servers() -> list[Path]:
 class StoreServer:
     """One server on a Unix socket in its own short folder. Extra arguments as on its command line."""
 
-    def __init__(self, *arguments: str, binary: Path | None = None, append_only: bool = False) -> None:
+    def __init__(self, *arguments: str, binary: Path | None = None, append_only: bool = False, port: int = 0) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="st-"))
         self.socket = self.dir / "s"
         self.url = f"unix://{self.socket}"
         self._binary = binary or find_server()
-        self._arguments = [*arguments, "--appendonly", "yes" if append_only else "no"]
+        self._arguments = ["--port", str(port), "--appendonly", "yes" if append_only else "no", *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -44,7 +44,7 @@ class StoreServer:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                str(self._binary), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.dir),
+                str(self._binary), "--unixsocket", str(self.socket), "--dir", str(self.dir),
                 "--save", "", "--logfile", str(self.dir / "log"), *self._arguments,
             ],
             stdin=subprocess.DEVNULL,
