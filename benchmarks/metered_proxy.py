@@ -61,10 +61,12 @@ class Meter:
         async def charge(tail: bytes) -> None:
             used = OUTPUT_TOKENS.search(tail)
             tokens = int(used[1]) if used else amount
-            await self._commit(
+            settled = await self._commit(
                 keys=[place.customer, place.holds + hold.encode(), place.due, place.journal],
-                args=[hold, customer, CREDITS.name, tokens, f"output_tokens={tokens}", "reported"],
+                args=[hold, CREDITS.name, tokens, f"output_tokens={tokens}", "reported"],
             )
+            if settled[0] != b"committed":
+                raise RuntimeError(f"the commit answered {settled}")
 
         return await forward(request, body, charge)
 
