@@ -1,6 +1,9 @@
 """Connections of clients: reading requests, one after the other, and handing each to a coroutine of its own."""
 
 import asyncio
+import re
+import socket
+import struct
 from typing import cast
 
 from sidecar.http1 import fields
@@ -14,11 +17,15 @@ from sidecar.http1.reasons import reason_of
 LINGER_S = 2.0
 """How long bytes of a refused request are read and dropped: a reset would destroy our answer on its way."""
 
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_RESET = struct.pack("ii", 1, 0)
+
 
 class ClientConnection(asyncio.Protocol):
     """One connection; carries one exchange at a time, and keeps what is pipelined behind it."""
 
     __slots__ = (
+        "_beginning",
         "_buffer",
         "_deadline_s",
         "_decoder",
@@ -38,6 +45,7 @@ class ClientConnection(asyncio.Protocol):
         self.engine = engine
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
+        self._beginning = False
         self._buffer = b""
         self._scanned = 0
         self._decoder: ChunkDecoder | None = None
@@ -70,18 +78,21 @@ class ClientConnection(asyncio.Protocol):
             self._close(linger=not exchange.request_done or bool(self._buffer))
         elif exchange.request_done:
             self._exchange = None
-            self._next()
+            if self._buffer or self._paused_by or self.engine.draining:
+                self._next()
+            else:
+                self._deadline_s = self.engine.now_s + self.engine.limits.client_idle_s
         else:
             self._deadline_s = self.engine.now_s + self.engine.limits.client_idle_s
             self.resume_reading_body()
 
     def hang_up(self, *, reset: bool) -> None:
         self._exchange = None
-        if not self.gone and self._transport is not None:
-            if reset:
-                self._transport.abort()
-            else:
-                self._transport.close()
+        if reset and not self.gone and self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+        else:
+            self._close(linger=False)
 
     def pause_reading_body(self) -> None:
         self._pause(_BODY)
@@ -97,15 +108,18 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None and not exchange.answered:
             exchange.check(now_s)
         elif now_s >= self._deadline_s:
-            if self._buffer and not self._lingering and exchange is None:
+            if self._lingering or self.paused:
+                if self._transport is not None:
+                    self._transport.abort()
+            elif self._buffer and exchange is None:
                 self._reject(ProtocolError(408, "request_timed_out", "The request head did not arrive in time."))
-            elif self._transport is not None:
-                self._transport.abort() if self._lingering else self._transport.close()
+            else:
+                self._close(linger=False)
 
     def drain(self) -> None:
         """No further request on this connection."""
-        if self._exchange is None and not self._lingering and self._transport is not None:
-            self._transport.close()
+        if self._exchange is None and not self._lingering:
+            self._close(linger=False)
 
     def cut_off(self) -> None:
         """The time for draining is over."""
@@ -138,6 +152,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._deadline_s = self.engine.now_s + self.engine.limits.client_idle_s
         if self._exchange is not None:
             self._exchange.on_client_paused()
 
@@ -145,6 +160,8 @@ class ClientConnection(asyncio.Protocol):
         self.paused = False
         if self._exchange is not None:
             self._exchange.on_client_resumed()
+        else:
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -157,42 +174,61 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = self._buffer + data if self._buffer else data
             if exchange is None:
                 self._next()
-            elif len(self._buffer) > HIGH_WATER_BYTES:
+            if len(self._buffer) > HIGH_WATER_BYTES:
                 self._pause(_PIPELINE)
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _next(self) -> None:
+        """Begin the requests that are whole, each as soon as the one before is answered.
+
+        What is answered at once comes back here, and must not nest; a client that does not read gets no more answers.
+        """
+        if self._beginning:
+            return
+        self._beginning = True
+        try:
+            while self._exchange is None and not self.paused and self._begin_next():
+                pass
+        finally:
+            self._beginning = False
+
+    def _begin_next(self) -> bool:
         """Begin the next exchange if its head is whole."""
         engine = self.engine
         if self._paused_by:
             self._resume(_PIPELINE)
         # RFC 9112 §2.2: empty lines before a request are ignored; a lone CR or LF is not an empty line.
-        while self._buffer.startswith(b"\r\n"):
-            self._buffer = self._buffer[2:]
+        if self._buffer.startswith(b"\r\n"):
+            self._buffer = _EMPTY_LINES.sub(b"", self._buffer, count=1)
         if not self._buffer:
             self._deadline_s = engine.now_s + engine.limits.client_idle_s
             self._scanned = 0
-            if engine.draining and not self.gone and self._transport is not None:
-                self._transport.close()
-            return
+            if engine.draining:
+                self._close(linger=False)
+            return False
         try:
             head = self._read_head()
         except ProtocolError as error:
             self._reject(error)
-            return
+            return False
         if head is not None:
             self._begin(head)
+        return head is not None
 
     def _begin(self, head: RequestHead) -> None:
-        engine = self.engine
-        self._left = head.length
-        self._decoder = ChunkDecoder(engine.limits.head_max_bytes) if head.length == CHUNKED else None
+        engine, length, data = self.engine, head.length, self._buffer
         engine.requests_total += 1
-        exchange = self._exchange = Exchange(self, head)
-        if self._buffer and not exchange.request_done:
-            data, self._buffer = self._buffer, b""
-            self._read_body(exchange, data)
+        if 0 <= length <= len(data):
+            # Nearly all requests come whole: head and body in one read.
+            exchange = self._exchange = Exchange(self, head, data[:length])
+            self._buffer = data[length:]
+        else:
+            self._left, self._buffer = length, b""
+            self._decoder = ChunkDecoder(engine.limits.head_max_bytes) if length == CHUNKED else None
+            exchange = self._exchange = Exchange(self, head, None)
+            if data:
+                self._read_body(exchange, data)
         exchange.run(engine.handler(exchange))
 
     def _read_head(self) -> RequestHead | None:
@@ -213,16 +249,19 @@ class ClientConnection(asyncio.Protocol):
         """Where the head in `_buffer` ends, or -1; a head that is too long is refused as soon as that shows."""
         limits, buffer = self.engine.limits, self._buffer
         end = buffer.find(b"\r\n\r\n", self._scanned)
-        if 0 <= end <= limits.request_line_max_bytes:
+        line_max = limits.request_line_max_bytes
+        if 0 <= end <= line_max:
             return end
-        length = end if end >= 0 else len(buffer)
-        if length > limits.request_line_max_bytes:
-            if buffer.find(b"\r\n", 0, limits.request_line_max_bytes + 2) < 0:
-                detail = f"The request line is longer than {limits.request_line_max_bytes} bytes."
-                raise ProtocolError(414, "uri_too_long", detail)
-            if length > limits.head_max_bytes:
-                detail = f"The request head is longer than {limits.head_max_bytes} bytes."
-                raise ProtocolError(431, "headers_too_large", detail)
+        first = buffer.find(b"\n")
+        if first >= 0 and not buffer.endswith(b"\r", 0, first):
+            raise ProtocolError(400, "bad_request", "The request line ends without CR.")
+        if len(buffer) >= line_max + 2 and buffer.find(b"\r\n", 0, line_max + 2) < 0:
+            detail = f"The request line is longer than {line_max} bytes."
+            raise ProtocolError(414, "uri_too_long", detail)
+        # Up to three bytes of the empty line that ends a head may be here already.
+        if (end if end >= 0 else len(buffer) - 3) > limits.head_max_bytes:
+            detail = f"The request head is longer than {limits.head_max_bytes} bytes."
+            raise ProtocolError(431, "headers_too_large", detail)
         if end < 0:
             if self._scanned == 0:
                 self._deadline_s = self.engine.now_s + limits.client_head_s
@@ -253,7 +292,8 @@ class ClientConnection(asyncio.Protocol):
     def _body_broke(self, exchange: Exchange, error: ProtocolError) -> None:
         self._lingering = True
         if exchange.answered:
-            self.hang_up(reset=False)
+            self._exchange = None
+            self._close(linger=True)
         else:
             exchange.on_client_broke(error)
 
@@ -266,12 +306,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _close(self, *, linger: bool) -> None:
         """Close; with `linger` after the client had time to read what we wrote (RFC 9112 §9.6)."""
+        self._buffer = b""
         if self.gone or self._transport is None:
             return
-        self._buffer = b""
+        # What is still to be written may take a while, and must not take for ever.
+        patience_s = self.engine.limits.client_idle_s if self._transport.get_write_buffer_size() else LINGER_S
+        self._deadline_s = self.engine.now_s + patience_s
+        self._lingering = True
         if linger and self._transport.can_write_eof():
-            self._lingering = True
-            self._deadline_s = self.engine.now_s + LINGER_S
             self._resume(_BODY | _PIPELINE)
             self._transport.write_eof()
         else:

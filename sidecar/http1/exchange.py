@@ -101,7 +101,8 @@ class Exchange:
         "started_s",
     )
 
-    def __init__(self, client: "ClientConnection", head: RequestHead) -> None:
+    def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes | None) -> None:
+        """`body` is the whole body if it is here already (empty where there is none), else None."""
         engine = client.engine
         self._client = client
         self._engine = engine
@@ -119,12 +120,11 @@ class Exchange:
         self.failure: Failure | None = None
         self.broken: ProtocolError | None = None
         # The request's body: what has arrived and was not sent yet.
-        self.request_done = head.length == 0
-        self.request_bytes = 0
-        self._body: list[bytes] = []
-        self._body_size = 0
+        self.request_done = body is not None
+        self.request_bytes = self._body_size = len(body) if body else 0
+        self._body: list[bytes] = [body] if body else []
         self._body_wanted = HIGH_WATER_BYTES
-        self._expects = head.expects_continue
+        self._expects = head.expects_continue and body is None
         self._continued = False
         self._chunks_up = False
         self._trailers_up: list[tuple[bytes, bytes]] = []
@@ -242,10 +242,11 @@ class Exchange:
         assert self.end is End.COMPLETE
         if not self.answered:
             self.answered = True
+            keep_alive = self._may_keep_alive()
             if not self._head_sent:
-                self._tail.insert(0, self._answer_head(late))
+                self._tail.insert(0, self._answer_head(late, keep_alive=keep_alive))
             self._client.write(b"".join(self._tail))
-            self._client.exchange_done(keep_alive=self._may_keep_alive())
+            self._client.exchange_done(keep_alive=keep_alive)
 
     def answer(self, status: int, reason: bytes, fields_: fields.Pairs, body: bytes) -> None:
         """Answer by ourselves. Does nothing for a client that has gone; cuts an answer that had begun."""
@@ -450,7 +451,7 @@ class Exchange:
         if not done:
             if not self._head_sent:
                 self._head_sent = True
-                payload = self._answer_head(b"") + payload
+                payload = self._answer_head(b"", keep_alive=self._may_keep_alive()) + payload
             if payload:
                 self._client.write(payload)
             return
@@ -464,14 +465,14 @@ class Exchange:
         self.end = End.COMPLETE
         self._woken = True
 
-    def _answer_head(self, late: bytes) -> bytes:
+    def _answer_head(self, late: bytes, *, keep_alive: bool) -> bytes:
         assert self.response is not None
         return fields.response_head(
             self.response,
             self._drops,
             chunked=self._frame,
             sized=not self._rewrites or self.response.length == 0,
-            close=not self._may_keep_alive(),
+            close=not keep_alive,
             via=self._via,
             extra=self._extra + late,
         )

@@ -152,7 +152,7 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
     if target[0] != _SLASH or b"#" in target:
         head.target = _origin_form(head)
     if b"content-length" in lines or b"transfer-encoding" in lines:
-        head.length = _request_length(head)
+        head.length = _request_length(head, lines)
     if b"expect" in lines:
         _read_expectation(head)
     return head
@@ -208,8 +208,7 @@ def _origin_form(head: RequestHead) -> bytes:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def _request_length(head: RequestHead) -> int:
-    lines = head.lines
+def _request_length(head: RequestHead, lines: dict[bytes, bytes]) -> int:
     if b"transfer-encoding" in lines:
         if b"content-length" in lines:
             raise _bad_request("Content-Length and Transfer-Encoding must not come together.")
