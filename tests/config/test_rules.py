@@ -1,5 +1,6 @@
 import copy
 import ipaddress
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from sidecar.config.problems import ConfigError
 from sidecar.config.rules import load_rules, rule_files
 from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.metering import Measure, OnUnknown
+from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
 from sidecar.domain.quotes import PriceList, Quote, RequestFacts
 from sidecar.domain.rules import ApiKey, RuleSet, TrustedHeader
 
+ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
 GOOD = CASES / "every_key.good.yaml"
 UNITS = {"credits": CREDITS, "seconds": Unit(name="seconds", scale=3)}
@@ -164,3 +167,27 @@ def test_names_and_reach_are_checked_over_all_files(tmp_path: Path) -> None:
 
 def test_no_files_are_no_rules() -> None:
     assert load_rules([], UNITS).rules == ()
+
+
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_of_the_reference_loads(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    assert load(file).rules
+
+
+def test_the_reference_names_every_key_and_every_reader() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    names = {key for rule in DOCUMENT["rules"] for key in rule} | set(READERS) | set(OnUnknown)
+    assert [name for name in sorted(names) if f"`{name}" not in page and f"{name}`" not in page] == []
+    for name, reader in READERS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+        assert all(f"`{term}`" in row for term in reader.hold.values()) or "the same" in row
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "http"])
+def test_shipped_files_are_in_order(name: str) -> None:
+    assert load(ROOT / "rules" / f"{name}.yaml").rules
