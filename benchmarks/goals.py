@@ -55,6 +55,7 @@ def of_memory(memory: Memory) -> list[Goal]:
     return [
         Goal(name="script calls per request", bar="= 2", measured=f"{calls:.7g}", met=calls == 2),
         _at_most(f"errors over {memory.answers:,} requests", 0, memory.errors),
+        _at_most("holds left open", 0, memory.holds_left),
         _at_most(
             f"growth over {memory.answers:,} requests", FLAT_MB, memory.after_answers_mb - memory.warm_mb, " MB"
         ),

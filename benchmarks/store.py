@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +21,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 
 SCRIPT_COMMANDS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
+MANY = 1_000
 AMOUNT = MAX_AMOUNT // 2
 
 
@@ -62,20 +65,37 @@ class Store:
         statistics = self._info("commandstats")
         return sum(statistics[name]["calls"] for name in SCRIPT_COMMANDS if name in statistics)
 
+    def open_holds(self) -> int:
+        """Holds that have not ended, `MANY` at most."""
+        return asyncio.run(_open_holds(self.url))
+
     def _info(self, section: str) -> dict[str, Any]:
         with redis.Redis.from_url(self.url) as client:
             found: dict[str, Any] = client.info(section)
             return found
 
 
-async def _callers(url: str) -> list[str]:
-    """Make the customers, give each credit and a key, and return the keys."""
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Lane]:
     lane = Lane(parse_address(url), timeout_s=5.0, connect_timeout_s=5.0)
     await lane.open()
     try:
-        return await asyncio.gather(*(_caller(lane, number) for number in range(workload.CUSTOMERS)))
+        yield lane
     finally:
         await lane.close()
+
+
+async def _open_holds(url: str) -> int:
+    async with _opened(url) as lane:
+        ledger = Ledger(lane, tenant="default", environment="live")
+        holds, _ = await ledger.open_holds(customer_id=None, limit=MANY, cursor=None)
+        return len(holds)
+
+
+async def _callers(url: str) -> list[str]:
+    """Make the customers, give each credit and a key, and return the keys."""
+    async with _opened(url) as lane:
+        return await asyncio.gather(*(_caller(lane, number) for number in range(workload.CUSTOMERS)))
 
 
 async def _caller(lane: Lane, number: int) -> str:

@@ -67,6 +67,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     download_peak_mb: float
     upload_peak_mb: float
     script_calls: int
+    holds_left: int
+    """Open holds when all was over."""
 
 
 def small_requests(plan: Plan, store: Store) -> Windows:
@@ -105,6 +107,7 @@ def memory(plan: Plan, store: Store) -> Memory:
             download_peak_mb=download_peak_mb,
             upload_peak_mb=machine.peak_resident_mb(server.pid),
             script_calls=calls,
+            holds_left=store.open_holds(),
         )
 
 

@@ -29,6 +29,7 @@ MEMORY = Memory(
     download_peak_mb=31.5,
     upload_peak_mb=31.5,
     script_calls=200_000,
+    holds_left=0,
 )
 
 
@@ -68,6 +69,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
     [
         ({}, []),
         ({"script_calls": 200_001}, ["script calls per request"]),
+        ({"holds_left": 1}, ["holds left open"]),
         ({"after_answers_mb": 33.0}, ["growth over 100,000 requests"]),
         ({"download_peak_mb": 34.0}, ["growth over a 1 GiB answer"]),
         ({"upload_peak_mb": 34.0}, ["growth over a 1 GiB request"]),
