@@ -88,7 +88,7 @@ def _next_steps(sidecar: Sidecar, ink: Ink) -> str:
 def _client_options(sidecar: Sidecar) -> str:
     """What the commands of another terminal need to find this one, if it is not where they look first."""
     settings = sidecar.settings
-    options = ["--data", shlex.quote(settings.data.dir)] if settings.data.dir and not settings.admin.key else []
+    options = ["--data", shlex.quote(str(data_dir(settings)))] if settings.data.dir and not settings.admin.key else []
     default = Endpoint.parse(Control().listen)
     listen = Endpoint.parse(settings.control.listen)
     assert listen is not None

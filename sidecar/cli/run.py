@@ -33,14 +33,17 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     options.add(run)
     run.set_defaults(run=_run)
-    proxy = _parser(subparsers, "proxy", "serve the data path only, on a store that is named", _PROXY_EXAMPLES)
+    proxy = _parser(subparsers, "proxy", "serve the data path only, on the store that --store names", _PROXY_EXAMPLES)
     options.add(proxy, "--upstream", "--upstream-header", "--rules", "--listen", "--store")
     proxy.add_argument(
         "--workers", metavar="N", type=_count, default=1, help="processes that share the port (default: 1)"
     )
     proxy.set_defaults(run=_proxy)
     control = _parser(
-        subparsers, "control", "serve the control API and give back overdue holds; run it once", _CONTROL_EXAMPLES
+        subparsers,
+        "control",
+        "serve the control API and give back overdue holds; a cluster runs it once",
+        _CONTROL_EXAMPLES,
     )
     options.add(control, "--control-listen", "--store", "--data")
     control.set_defaults(run=_control)
@@ -52,7 +55,7 @@ def _parser(
     return subparsers.add_parser(
         name,
         help=about,
-        description=f"{about.capitalize()}.",
+        description=f"{about[0].upper()}{about[1:]}.",
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,7 +12,7 @@ from tests.support.store import StoreServer
 from tests.support.until import until
 from tests.support.upstream import Exchange, Gate, Upstream, answers, chunk, head
 
-RULES = "tests/e2e/rules.yaml"
+RULES = "tests/cli/rules.yaml"
 NOBODY = "http://127.0.0.1:9"
 CREDIT = 1_000_000
 
@@ -115,3 +115,15 @@ async def test_killed_it_takes_its_store_along_and_the_next_run_finds_the_balanc
         await run.start()
         balance = await run.control.balance(buyer)
         assert (balance.spent, balance.held, balance.available) == (CREDIT, 0, CREDIT)
+
+
+async def test_it_serves_without_uvloop_too(shared_store: StoreServer, tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("raise ImportError('not on this machine')")
+    without = {"PYTHONPATH": str(tmp_path)}
+    async with (
+        Upstream(answers(b"plain")) as upstream,
+        Sidecar(upstream=upstream.url, rules=[RULES], store=shared_store.url, environment=without) as run,
+    ):
+        buyer = await run.control.buyer(2 * CREDIT)
+        assert (await fetch(run.proxy_port, "GET", "/fixed/a", buyer.bearer)).body == b"plain"
+        assert await run.stop() == 0

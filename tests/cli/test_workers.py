@@ -15,7 +15,7 @@ from tests.support.store import StoreServer
 from tests.support.until import until
 from tests.support.upstream import Upstream
 
-RULES = "tests/e2e/rules.yaml"
+RULES = "tests/cli/rules.yaml"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these tests look at processes through /proc")
 
