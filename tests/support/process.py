@@ -147,7 +147,7 @@ class Sidecar:
                 await self.stop(number)
             output = self.output
             assert "Traceback" not in output, output
-            assert not [secret for secret in self._secrets if secret in output], "it printed a secret"
+            assert not [secret for secret in self._secrets if secret and secret in output], "it printed a secret"
         finally:
             if self._own_dir:
                 shutil.rmtree(self.data_dir, ignore_errors=True)
