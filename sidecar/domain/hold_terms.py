@@ -34,10 +34,11 @@ class ExpressionError(InvalidInput):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A compiled expression; `fields` are the request's fields it reads, as dotted names, `body_bytes` aside."""
+    """A compiled expression. `fields` are the dotted names it reads; `sized`: it reads the body's size as well."""
 
     text: str
     fields: frozenset[str]
+    sized: bool
     _value: _Compiled
     _divisor: int
     """A division that comes last is done with the rounding, in whole numbers."""
@@ -66,7 +67,7 @@ class Term(msgspec.Struct, frozen=True):
             raise ExpressionError(
                 "a request may lack it: end with a number, as in `request.max_tokens or 1024`", start
             )
-        return cls(text, frozenset(compiler.fields), value, divisor)
+        return cls(text, frozenset(compiler.fields), compiler.sized, value, divisor)
 
     def value(self, values: _Values) -> int:
         """The term for one request: `values` by dotted name, None or absent for missing; 0 to 2^53 - 1."""
@@ -91,6 +92,7 @@ class _Compiler:
 
     def __init__(self, text: str, start: int) -> None:
         self.fields: set[str] = set()
+        self.sized = False
         self._text = text
         self._start = start
 
@@ -124,6 +126,7 @@ class _Compiler:
             raise self._error("a field is written request.<field>, such as request.max_tokens", base)
         name = ".".join(reversed(names))
         if name == BODY_BYTES:
+            self.sized = True
             return lambda values: values[BODY_BYTES], True
         self.fields.add(name)
         return lambda values: values.get(name), False

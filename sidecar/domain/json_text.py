@@ -4,7 +4,7 @@ It checks nothing: the text must have been decoded as an object before.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -49,13 +49,17 @@ def _text(quoted: bytes) -> str:
         return quoted[1:-1].decode("latin-1")
 
 
-def repeats(text: bytes, name: str) -> bool:
-    """Whether the outermost object has `name` more than once, also in other capitals or with escapes.
+def repeats(text: bytes, names: Sequence[str]) -> bool:
+    """Whether an object on the way along `names` has the next name more than once, in any capitals or escapes.
 
     Decoders disagree about which of them counts (the last, the first, any capitals), so that what we read need not be
     what the upstream reads.
     """
-    quoted = b'"%b"' % name.encode()
-    if text.lower().count(quoted.lower()) < 2 and b"\\u00" not in text:
+    name, *inner = names
+    if not inner and text.lower().count(b'"%b"' % name.lower().encode()) < 2 and b"\\u00" not in text:
         return False
-    return sum(member.name.lower() == name.lower() for member in members(text)) > 1
+    found = [member for member in members(text) if member.name.lower() == name.lower()]
+    if len(found) != 1 or not inner:
+        return len(found) > 1
+    value = text[found[0].value : found[0].end].strip()
+    return value.startswith(b"{") and repeats(value, inner)

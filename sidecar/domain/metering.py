@@ -2,12 +2,13 @@
 
 Pure: the proxy shows the pieces of the body as they pass. Outcomes, in the order in which they are decided:
 
-========================================  =================================================================
-the status is not 2xx                     release
-usage read (for a stream: its last word)  charge what it costs, capped by ``max_charge``
-the upstream failed, or said so           release
-usage unknown                             what ``on_unknown`` says: the whole hold, what was observed, nothing
-========================================  =================================================================
+=======================================================  ==================================================
+the status is not 2xx                                    release
+the upstream failed before the body had told its usage   release
+usage read (of a stream: its last word)                  charge what it costs, capped by ``max_charge``
+the answer reported an error                             release
+usage unknown                                            what ``on_unknown`` says: the hold, the observed, nothing
+=======================================================  ==================================================
 
 A client that hangs up does not make known usage unknown: headers, bytes and time are charged as they were measured.
 """

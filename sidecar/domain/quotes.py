@@ -169,17 +169,23 @@ class Quoter:
         names = set(self._counts)
         names |= {price.by} if isinstance(price, PriceList) else set()
         names |= {_STREAM, _STREAM_OPTIONS} if self._asks else set()
-        self.reads_body = bool(names)
+        self._by = price.by.split(".") if isinstance(price, PriceList) else []
+        self._reads_fields = bool(names)
+        self._sized = any(term.sized for term in terms.values())
+        self.reads_body = self._reads_fields or self._sized
         self.fields = BodyFields(sorted(names))
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """A quote, or `Unquoted` when the body cannot be read, or when nothing has a price; in this order."""
         values: dict[str, Any] = {}
-        if self.reads_body:
+        # A body without a size is one in chunks that is too large to be read: a hold for nothing would be no hold.
+        readable = not (self._sized and facts.body is None and not facts.body_bytes)
+        if self._reads_fields and readable:
             read = self.fields.read(facts.body)
-            if read is None and not self.hold_when_unreadable:
-                return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
+            readable = read is not None
             values = read or {}
+        if not (readable or self.hold_when_unreadable):
+            return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
         price = self.price_of(values, facts.body) if isinstance(self.price, PriceList) else self.price
         if isinstance(price, Unquoted):
             return price
@@ -214,7 +220,7 @@ class Quoter:
         assert isinstance(self.price, PriceList)
         by = self.price.by
         value = values.get(by)
-        if body is not None and repeats(body, by.split(".", maxsplit=1)[0]):
+        if body is not None and repeats(body, self._by):
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, f"The request has `{by}` more than once; send it once.")
         price = self.price.find(value) if isinstance(value, str) else self.price.other
         if price is not None:
@@ -232,5 +238,5 @@ def _shown(value: str) -> str:
 
 def _unreadable(facts: RequestFacts) -> str:
     if facts.body is None:
-        return "The request's body is too large to be read, and its price depends on it."
+        return "The request's body is too large to be read, and what it may cost depends on it."
     return "The request's body must be a JSON object, without content coding: its price depends on it."

@@ -57,7 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reads_body(self) -> bool:
-        """Whether a quote needs the whole request body."""
+        """Whether a quote needs the whole request body, or its size when that was not announced."""
         return self.quoter.reads_body
 
     @property

@@ -44,4 +44,19 @@ def test_members_are_where_they_stand(document: dict[str, Any], indent: int | No
     ],
 )
 def test_repeated_names(text: bytes, answer: bool) -> None:
-    assert repeats(text, "model") is answer
+    assert repeats(text, ["model"]) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (b'{"a":{"b":1}}', False),
+        (b'{"a":{"b":1,"b":2}}', True),
+        (b'{"a":{"b":1},"A":{}}', True),
+        (b'{"a":{"c":{"b":1,"b":2}},"b":1}', False),
+        (b'{"a":["b","b"]}', False),
+        (b"{}", False),
+    ],
+)
+def test_repeated_names_on_the_way(text: bytes, answer: bool) -> None:
+    assert repeats(text, ["a", "b"]) is answer

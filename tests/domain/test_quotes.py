@@ -176,6 +176,18 @@ def test_a_rule_that_reads_nothing_needs_no_body() -> None:
     assert quoter.cost_headers == {b"x-cost"}
 
 
+def test_a_size_that_nobody_knows_is_no_size_of_zero() -> None:
+    quoter = chat(MINI, meters=Meters(), hold={"input_tokens": Term.parse("request.body_bytes / 3")})
+    assert quoter.reads_body
+    unknown = quoter.quote(RequestFacts(NO_FIELDS, b"/", b"", None, 0))
+    assert isinstance(unknown, Unquoted)
+    assert unknown.code is RefusalCode.UNREADABLE_REQUEST
+    for body, size, hold in ((None, 300, 100), (b"", 0, 0), (b"not JSON", 8, 3)):
+        quote = quoter.quote(RequestFacts(NO_FIELDS, b"/", b"", body, size))
+        assert isinstance(quote, Quote)
+        assert quote.hold == hold
+
+
 def test_what_was_forwarded_and_never_answered_is_charged_by_the_rule() -> None:
     quote = quoted(chat(hold=20), {"model": "mini"})
     assert quote.without_answer(End.UPSTREAM_FAILED).release
