@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sidecar.domain.errors import Conflict, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import Refused, Reserved, Settled, UnknownReservation
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
@@ -22,8 +22,6 @@ log = logging.getLogger("sidecar.holds")
 
 REPEAT_FIRST_S = 0.05
 REPEAT_MOST_S = 2.0
-
-_Attempt = Awaitable[Settled | UnknownReservation]
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +35,14 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     deadline: float
     """On the loop's clock: from then on the sweep may give the hold back."""
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """One settlement that has to be acknowledged."""
+
+    hold: Hold
+    charge: int
+    attempt: Callable[[], Awaitable[Settled | UnknownReservation]]
 
 
 class Holds:
@@ -57,7 +63,7 @@ class Holds:
         self.pending = 0
         """Settlements that the store has not acknowledged."""
         self.abandoned_total = 0
-        """Settlements that were given up: unacknowledged at the hold's deadline, or refused as corrupt."""
+        """Settlements that were given up: unacknowledged at the hold's deadline, unknown to the store, or corrupt."""
 
     async def take(self, *, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
         """Hold `amount`, or say why not.
@@ -107,7 +113,7 @@ class Holds:
         Cancelling the caller does not cancel the work.
         """
 
-        def attempt() -> _Attempt:
+        def attempt() -> Awaitable[Settled | UnknownReservation]:
             return self._ledger.commit(
                 customer_id=hold.customer_id,
                 reservation_id=hold.reservation_id,
@@ -117,11 +123,11 @@ class Holds:
                 source=source,
             )
 
-        return await self._settle(hold, attempt)
+        return await self._settle(_Work(hold, charge, attempt))
 
     async def release(self, hold: Hold, reason: str) -> Settled | None:
         """Give the whole hold back; None as for `commit`."""
-        return await self._settle(hold, self._release(hold, reason))
+        return await self._settle(self._release(hold, reason))
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until the store has acknowledged every settlement; False when `timeout_s` was not enough."""
@@ -138,61 +144,76 @@ class Holds:
     def _give_back(self, hold: Hold) -> None:
         """Release a hold that may have been taken, though nobody knows."""
         self.pending += 1
-        release = self._release(hold, "the reserve was not acknowledged")
-        self._tasks.start(self._repeat(hold, release), f"release {hold.reservation_id}")
+        self._start(self._release(hold, "the reserve was not acknowledged"))
 
-    def _release(self, hold: Hold, reason: str) -> Callable[[], _Attempt]:
-        return lambda: self._ledger.release(
-            customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
-        )
+    def _release(self, hold: Hold, reason: str) -> _Work:
+        def attempt() -> Awaitable[Settled | UnknownReservation]:
+            return self._ledger.release(
+                customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
+            )
 
-    async def _settle(self, hold: Hold, attempt: Callable[[], _Attempt]) -> Settled | None:
+        return _Work(hold, 0, attempt)
+
+    async def _settle(self, work: _Work) -> Settled | None:
         """The first attempt runs in the caller, without a task; only what is not acknowledged gets one."""
         give_up_at = asyncio.get_running_loop().time() + self._timeout_s
         self.pending += 1
         try:
-            return self._acknowledged(hold, await attempt())
+            return self._acknowledged(work, await work.attempt())
         except StoreCorrupt as error:
-            self._abandon(hold, error.detail)
+            self._abandon(work, error.detail)
             return None
         except StoreError:
-            repeated = self._tasks.start(self._repeat(hold, attempt), f"settle {hold.reservation_id}")
+            repeated = self._start(work)
         except asyncio.CancelledError:
-            self._tasks.start(self._repeat(hold, attempt), f"settle {hold.reservation_id}")
+            self._start(work)
+            raise
+        except InvalidInput:
+            self._count_down()
             raise
         left_s = max(0.0, give_up_at - asyncio.get_running_loop().time())
         done, _ = await asyncio.wait({repeated}, timeout=left_s)
         return repeated.result() if done else None
 
-    async def _repeat(self, hold: Hold, attempt: Callable[[], _Attempt]) -> Settled | None:
+    def _start(self, work: _Work) -> "asyncio.Task[Settled | None]":
+        return self._tasks.start(self._repeat(work), f"settle {work.hold.reservation_id}")
+
+    async def _repeat(self, work: _Work) -> Settled | None:
         pause_s = REPEAT_FIRST_S
         while True:
             try:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
-                return self._acknowledged(hold, await attempt())
+                return self._acknowledged(work, await work.attempt())
             except StoreCorrupt as error:
-                self._abandon(hold, error.detail)
+                self._abandon(work, error.detail)
                 return None
             except StoreError as error:
-                if asyncio.get_running_loop().time() > hold.deadline:
-                    self._abandon(hold, error.detail)
+                if asyncio.get_running_loop().time() > work.hold.deadline:
+                    self._abandon(work, error.detail)
                     return None
             except asyncio.CancelledError:
-                self._abandon(hold, "we are stopping")
+                self._abandon(work, "we are stopping")
                 raise
             pause_s = min(2 * pause_s, REPEAT_MOST_S)
 
-    def _acknowledged(self, hold: Hold, outcome: Settled | UnknownReservation) -> Settled | None:
-        self._count_down()
+    def _acknowledged(self, work: _Work, outcome: Settled | UnknownReservation) -> Settled | None:
         if isinstance(outcome, Settled):
+            self._count_down()
             return outcome
-        log.debug("the store knows no hold %s of %s", hold.reservation_id, hold.customer_id)
+        if work.charge:
+            self._abandon(work, "the store does not know it any more")
+        else:
+            self._count_down()
         return None
 
-    def _abandon(self, hold: Hold, why: str) -> None:
+    def _abandon(self, work: _Work, why: str) -> None:
         self._count_down()
         self.abandoned_total += 1
-        log.error("hold %s of %s (%s) is not settled: %s", hold.reservation_id, hold.customer_id, hold.rule, why)
+        hold = work.hold
+        log.error(
+            "hold %s of %s (%s) is not settled, its charge of %d base units of %s is not made: %s",
+            *(hold.reservation_id, hold.customer_id, hold.rule, work.charge, hold.unit, why),
+        )
 
     def _count_down(self) -> None:
         self.pending -= 1
