@@ -20,6 +20,7 @@ from sidecar.domain.meters.reader import Reader, Reading
 
 _USAGE = b'"usage"'
 _ERROR = b'"error"'
+_NULL_LAST = b',"usage":null}\n\n'
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*|"usage"\s*:\s*null(?=\s*})')
 
 
@@ -119,6 +120,8 @@ class HidingBody:
             not buffer.pending and data.endswith(BLANK_LINES) and _USAGE not in data and _ERROR not in data
         ):
             return data
+        if not buffer.pending and data.endswith(_NULL_LAST) and _is_one_plain_chunk(data):
+            return data[: -len(_NULL_LAST)] + b"}\n\n"
         shown: list[bytes] = []
         try:
             shown.extend(map(self._show, buffer.add(data)))
@@ -148,6 +151,20 @@ class HidingBody:
         if not null or data not in event:
             return event
         return event.replace(data, _without_null_usage(data), 1)
+
+
+def _is_one_plain_chunk(data: bytes) -> bool:
+    """Whether a piece that ends with a null usage is one event on one line that says nothing else about usage.
+
+    What stands right before the last brace is a member of the outer object: no decoding is needed to know that.
+    """
+    return (
+        data.startswith(b"data: {")
+        and data.find(b"\n") == len(data) - 2
+        and data.count(_USAGE) == 1
+        and _ERROR not in data
+        and b"\r" not in data
+    )
 
 
 def _without_null_usage(chunk: bytes) -> bytes:

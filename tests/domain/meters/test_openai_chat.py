@@ -63,6 +63,13 @@ def test_any_split_hides_what_only_we_asked_for(newline: bytes, done: bool, boun
     assert body.result(whole=False) == (CHAT_USAGE, True)
 
 
+def test_one_event_at_a_time() -> None:
+    body, asked = HidingBody(), chat_stream(asked=True)
+    events = [event + b"\n\n" for event in asked.split(b"\n\n")[:-1]]
+    assert b"".join(map(body.feed, events)) == chat_stream(asked=False)
+    assert body.result(whole=True) == (CHAT_USAGE, True)
+
+
 def test_split_at_every_byte() -> None:
     stream = chat_stream(b"\r\n", asked=True)
     shown, body = hidden(stream, list(range(len(stream))))
