@@ -79,7 +79,7 @@ def write(text: str) -> None:
 def _cases_table(results: Windows, connections: int, unit: str) -> str:
     plain = results.of(connections, PlainAiohttp.name)
     header = ["case", f"{unit}s/s", "p50 µs", "p99 µs", f"CPU µs/{unit}", "user", "system"]
-    header += ["CPU / aiohttp", "rate / aiohttp", "store CPU µs", "core busy", "RSS MB", "errors"]
+    header += ["CPU / aiohttp", "rate / aiohttp", "store CPU µs", "core busy", "others", "RSS MB", "errors"]
     return _table(
         header,
         [_case_row(case, window, plain) for (count, case), window in results.medians.items() if count == connections],
@@ -97,6 +97,7 @@ def _case_row(case: str, window: Window, plain: Window | None) -> list[str]:
         *ratios,
         f"{window.store_cpu_us:.1f}" if window.store_cpu_us else "",
         f"{window.busy:.2f}",
+        f"{window.foreign_percent / 100:.2f}",
         f"{window.resident_mb:.0f}",
         f"{window.errors:.0f}",
     ]
