@@ -8,7 +8,7 @@ import re
 
 from sidecar.http1.errors import ProtocolError
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
 
 LINE_MAX_BYTES = 1024
@@ -97,7 +97,8 @@ class ChunkDecoder:
         length = len(data) - start
         if self._state == _DATA_END and (length > 1 or data[start:] not in (b"", b"\r")):
             raise _bad("a chunk is longer than its size")
-        if length > (self._trailer_max if self._state == _TRAILERS else LINE_MAX_BYTES):
+        # Its last byte may be the CR.
+        if length > (self._trailer_max if self._state == _TRAILERS else LINE_MAX_BYTES + 1):
             raise _bad("a line of its framing is too long")
         if b"\n" in data[start:]:
             raise _bad("a line ends without CR")

@@ -61,6 +61,11 @@ class ClientConnection(asyncio.Protocol):
     def busy(self) -> bool:
         return self._exchange is not None
 
+    @property
+    def reads_body(self) -> bool:
+        """Whether the rest of a body is awaited from the client: nobody on our side has paused it."""
+        return not self._paused_by & _BODY
+
     # --- The exchange's side ------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:

@@ -14,6 +14,7 @@ futures too; what needs `asyncio.current_task()` (`asyncio.timeout`) does not wo
 Nothing here raises for what clients and upstreams do: `end` and `failure` say it, exactly once.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from sidecar.http1.bodies import encode_chunk, encode_end
 from sidecar.http1.engine import HIGH_WATER_BYTES
 from sidecar.http1.errors import End, Failure, Phase, ProtocolError
 from sidecar.http1.heads import CHUNKED, RequestHead, ResponseHead
+from sidecar.http1.reasons import reason_of
 
 if TYPE_CHECKING:
     from sidecar.http1.client import ClientConnection
@@ -61,6 +63,7 @@ class Exchange:
         "_client",
         "_continued",
         "_drops",
+        "_drops_up",
         "_early",
         "_early_size",
         "_engine",
@@ -128,6 +131,7 @@ class Exchange:
         self._continued = False
         self._chunks_up = False
         self._trailers_up: list[tuple[bytes, bytes]] = []
+        self._drops_up = _NO_NAMES
         # The upstream.
         self._pool: Pool | None = None
         self._upstream: UpstreamConnection | None = None
@@ -159,15 +163,17 @@ class Exchange:
 
         Whatever was read is still forwarded.
         """
-        if self.head.length > max_bytes:
-            return None
-        if not self.request_done:
-            self._body_wanted = max(max_bytes, HIGH_WATER_BYTES)
+        if self.head.length <= max_bytes and not self.request_done:
+            self._body_wanted = max_bytes + 1
             self._client.resume_reading_body()
             self._say_continue()
             while self._body_fits(max_bytes) and self._wants_more():
                 await self._event()
-        if not self.request_done or not self._body_fits(max_bytes):
+        return self.whole_body(max_bytes)
+
+    def whole_body(self, max_bytes: int) -> bytes | None:
+        """The request's body if all of it is here and it is not larger than `max_bytes`."""
+        if not self.request_done or self._body_size > max_bytes:
             return None
         if len(self._body) > 1:
             self._body = [b"".join(self._body)]
@@ -195,7 +201,7 @@ class Exchange:
             self._phase = Phase.CONNECT
             self._since_s = self._engine.now_s
             self._upstream = pool.take(self)
-        while self._upstream is None and self.end is None:
+        while self.end is None and self._needs_connection(pool):
             await self._event()
         if self._upstream is not None:
             self._dispatch(policy, drops, extra)
@@ -206,17 +212,17 @@ class Exchange:
             return self.response
         return self.failure
 
-    async def relay(
+    def relay(
         self,
-        *,
         drops: frozenset[bytes] = _NO_NAMES,
         extra: bytes = b"",
         through: Through | None = None,
         flush: Callable[[], bytes] | None = None,
+        *,
         rewrites: bool = False,
         via: bool = True,
-    ) -> End:
-        """Pass the answer on, all but its last piece; how it ended.
+    ) -> End | None:
+        """Begin to pass the answer on, all but its last piece; how it ended, or None: then await `ended`.
 
         `drops` are lower-case names of fields to leave out, `extra` whole header lines to add. `through` is shown
         each piece of the body once, in order, and returns what to send on; with `rewrites` it may change the length.
@@ -233,6 +239,10 @@ class Exchange:
         self._pass_on(early, done=self.response_done)
         if self._upstream is not None:
             self._upstream.resume(_EARLY)
+        return self.end
+
+    async def ended(self) -> End:
+        """Wait until the answer has ended, and say how."""
         while self.end is None:
             await self._event()
         return self.end
@@ -266,7 +276,9 @@ class Exchange:
         if not self.answered:
             self.answered = True
             # Without a length the end of the connection would look like the end of the body: reset it instead.
-            delimited = self._frame or (self.response is not None and self.response.length >= 0)
+            delimited = self._frame or (
+                self.response is not None and self.response.length >= 0 and not self._rewrites
+            )
             self._client.hang_up(reset=self._head_sent and not delimited)
 
     # --- The client connection's side ---------------------------------------------------------------------------
@@ -320,7 +332,8 @@ class Exchange:
         """Called on each tick."""
         if self.end is not None or (now_s < self._since_s + self._patience_s() and now_s < self._total_at_s):
             return
-        if self._phase is Phase.REQUEST and not self.request_done:
+        waits_for_body = self._phase is Phase.REQUEST or (self._phase is Phase.HEAD and self._client.reads_body)
+        if waits_for_body and not self.request_done:
             self.on_client_broke(ProtocolError(408, "request_timed_out", "The request body did not arrive in time."))
         elif self._client.paused:
             self._fail(End.CLIENT_GONE, "The client did not read the answer in time.")
@@ -405,6 +418,12 @@ class Exchange:
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
+    def _needs_connection(self, pool: "Pool") -> bool:
+        """One that closed between being handed out and being used is replaced: nothing was sent on it."""
+        if self._upstream is not None and self._upstream.closed:
+            self._upstream = pool.take(self)
+        return self._upstream is None
+
     def _dispatch(self, policy: fields.RequestPolicy, drops: frozenset[bytes], extra: fields.Pairs) -> None:
         """Write the head and what there is of the body in one send."""
         upstream, head = self._upstream, self.head
@@ -416,6 +435,7 @@ class Exchange:
         else:
             length = fields.NO_BODY
         self._chunks_up = length == CHUNKED
+        self._drops_up = drops
         if self._expects:
             extra = (*extra, (b"Expect", b"100-continue"))
         data = [fields.request_head(head, policy, drops, length, peer=self.peer, extra=extra)]
@@ -429,16 +449,17 @@ class Exchange:
         if self.request_done and head.method in _IDEMPOTENT and len(message) <= _REPLAY_MAX_BYTES:
             self._replay = message
         self._since_s = self._engine.now_s
-        upstream.send(self, message)
         if not self.request_done:
+            # Before anything is written: an upstream that is full pauses it again.
             self._client.resume_reading_body()
+        upstream.send(self, message)
 
     def _framed_up(self, payload: bytes) -> bytes:
         if not self._chunks_up:
             return payload
         framed = encode_chunk(payload) if payload else b""
         if self.request_done:
-            framed += encode_end(fields.trailers_to_pass(self._trailers_up, self.head, _NO_NAMES))
+            framed += encode_end(fields.trailers_to_pass(self._trailers_up, self.head, self._drops_up))
         return framed
 
     def _pass_on(self, payload: bytes, *, done: bool) -> None:
@@ -518,6 +539,8 @@ class Exchange:
                     upstream.abandon()
                 else:
                     upstream.give_back()
+            elif self._phase is Phase.CONNECT and self._pool is not None:
+                self._pool.give_up(self)
             self.end = end
             self._wake_soon()
 
@@ -553,15 +576,23 @@ class Exchange:
             awaited = story.send(None)
         except StopIteration:
             self._story_ended()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             log.exception("the handler of a %s request failed", self.head.method.decode("ascii"))
-            self.cut_off()
+            self._fail(End.CUT, "The proxy failed.")
+            self._answer_internal_error()
             self._story_ended()
         else:
-            if awaited is not _EVENT:
+            if awaited is None:
+                self._engine.loop.call_soon(self._step)
+            elif awaited is not _EVENT:
                 # The protocol between futures and who drives a coroutine: see asyncio.Task.__step.
                 awaited._asyncio_future_blocking = False
                 awaited.add_done_callback(self._step)
+
+    def _answer_internal_error(self) -> None:
+        error = ProtocolError(500, "internal", "The proxy failed while it handled this request; its log says why.")
+        pairs, body = self._engine.refuse(error)
+        self.answer(error.status, reason_of(error.status), pairs, body)
 
     def _story_ended(self) -> None:
         self._story = None

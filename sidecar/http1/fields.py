@@ -71,9 +71,23 @@ class RequestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     via: bool = True
 
     def dropped(self, more: Iterable[bytes] = ()) -> frozenset[bytes]:
-        """The fields of a request that never reach the upstream; `more` are lower-case names."""
+        """The fields of a request that never reach the upstream; `more` are lower-case names.
+
+        CGI and its heirs (WSGI, PHP) take ``X_Forwarded_For`` for ``X-Forwarded-For``, so that goes too.
+        """
         drops = _REQUEST_DROPS | {name.lower() for name, _ in self.set} | frozenset(more)
-        return drops if self.trust_forwarded else drops | _FORWARDING
+        if not self.trust_forwarded:
+            drops |= _FORWARDING
+        return frozenset(spelling for name in drops for spelling in _spellings(name))
+
+
+def _spellings(name: bytes) -> list[bytes]:
+    """`name` with each of its dashes as a dash or an underscore."""
+    first, *rest = name.split(b"-")
+    spellings = [first]
+    for part in rest:
+        spellings = [begin + joint + part for begin in spellings for joint in (b"-", b"_")]
+    return spellings
 
 
 def request_head(
@@ -88,14 +102,14 @@ def request_head(
     if extra:
         drops = drops | {name.lower() for name, _ in extra}
     target = policy.path_prefix + head.target if policy.path_prefix and head.target != b"*" else head.target
-    host = head.host if policy.preserve_host else policy.host
+    host = (policy.preserve_host and head.host) or policy.host
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, target, host)]
     lines += [line for name, line in head.lines.items() if name not in drops]
     if length >= 0:
         lines.append(b"Content-Length: %d" % length)
     elif length == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    if b"te" in head and b"trailers" in (head.get(b"te") or b"").lower():
+    if b"te" in head and b"trailers" in (option.strip(b" \t") for option in head.get(b"te", b"").lower().split(b",")):
         lines.append(b"Connection: TE\r\nTE: trailers")
     if policy.set:
         lines += [b"%b: %b" % field for field in policy.set]
@@ -113,7 +127,9 @@ def _add_forwarding(lines: list[bytes], head: RequestHead, policy: RequestPolicy
     if policy.x_forwarded:
         lines.append(b"X-Forwarded-For: %b" % peer)
         if not (policy.trust_forwarded and b"x-forwarded-proto" in head):
-            lines.append(b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: %b" % head.host)
+            lines.append(b"X-Forwarded-Proto: http")
+        if not (policy.trust_forwarded and b"x-forwarded-host" in head):
+            lines.append(b"X-Forwarded-Host: %b" % head.host)
     if policy.forwarded:
         node = b'"[%b]"' % peer if b":" in peer else peer
         lines.append(b'Forwarded: for=%b;host="%b";proto=http' % (node, head.host))

@@ -141,6 +141,8 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
     method, target, version = line.groups()
     if version not in (b"1.1", b"1.0"):
         raise ProtocolError(505, "http_version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    if method == b"TRACE":
+        raise ProtocolError(501, "method_unsupported", "TRACE is not supported: it would show our own credentials.")
     _validate_request(data, method)
     if data.count(b"\r\n") - 2 > fields_max:
         raise ProtocolError(431, "headers_too_large", f"The request has more than {fields_max} header fields.")
@@ -202,9 +204,11 @@ def _origin_form(head: RequestHead) -> bytes:
     if absolute is None or b"#" in target:
         raise _bad_request("The request target must be a path that begins with `/`, without a fragment.")
     # RFC 9112 §3.2.2 lets the target win over Host; a request in which they differ is refused instead.
-    if absolute[1].lower() != head.host.lower():
+    if not absolute[1] or absolute[1].lower() != head.host.lower():
         raise _bad_request("The request target names another host than the Host header.")
     rest = absolute[2]
+    if not rest and head.method == b"OPTIONS":
+        return b"*"
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
@@ -265,6 +269,8 @@ def _response_length(head: ResponseHead, method: bytes) -> int:
         if declared is None:
             raise _bad_answer("its Content-Length is not one decimal number")
         length = declared
+        # Written anew, for clients that read a leading zero as octal.
+        lines[b"content-length"] = b"Content-Length: %d" % length
     if chunked:
         coding = head.get(b"transfer-encoding", b"").lower()
         if length >= 0 or head.http_1_0 or coding != b"chunked":
@@ -272,7 +278,7 @@ def _response_length(head: ResponseHead, method: bytes) -> int:
         length = CHUNKED
     if head.status < 200 or head.status in (204, 304) or method == b"HEAD":
         # Some servers send a body all the same: nothing more is read from such a connection.
-        if chunked and method != b"HEAD":
+        if (chunked and method != b"HEAD") or (head.status == 204 and length > 0):
             head.keep_alive = False
         return 0
     if length == UNTIL_CLOSE:

@@ -6,7 +6,7 @@ that finds none waits in a queue; whatever becomes free first, a new connection 
 
 import asyncio
 import ssl
-from collections import deque
+from collections import OrderedDict
 from typing import cast
 
 import msgspec
@@ -43,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused_by",
         "_pool",
         "_transport",
+        "_writing_paused",
         "closed",
         "idle_since_s",
         "uses",
@@ -59,6 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._left = 0
         self._keep_alive = False
         self._paused_by = 0
+        self._writing_paused = False
         self.closed = False
         self.idle_since_s = 0.0
         self.uses = 0
@@ -109,6 +111,10 @@ class UpstreamConnection(asyncio.Protocol):
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
+    def eof_received(self) -> None:
+        if self._exchange is None:
+            self.discard()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._pool.forget(self)
@@ -126,10 +132,12 @@ class UpstreamConnection(asyncio.Protocol):
         )
 
     def pause_writing(self) -> None:
+        self._writing_paused = True
         if self._exchange is not None:
             self._exchange.on_upstream_paused()
 
     def resume_writing(self) -> None:
+        self._writing_paused = False
         if self._exchange is not None:
             self._exchange.on_upstream_resumed()
 
@@ -194,9 +202,10 @@ class UpstreamConnection(asyncio.Protocol):
             payload, rest, done = data[: self._left], data[self._left :], True
         if done:
             self._exchange = None
-            if rest or not self._keep_alive or not exchange.request_done:
+            if rest or not self._keep_alive or not exchange.request_done or self._writing_paused:
                 self.discard()
             else:
+                self.resume(self._paused_by)
                 self._pool.release(self)
         if payload or done:
             exchange.on_response_body(payload, done=done, trailers=trailers)
@@ -229,7 +238,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._connections: set[UpstreamConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: OrderedDict[Exchange, None] = OrderedDict()
         self.closed = False
 
     @property
@@ -247,10 +256,14 @@ class Pool:
             connection = self._idle.pop()
             if not connection.closed:
                 return connection
-        self._waiting.append(exchange)
+        self._waiting[exchange] = None
         if self.size < self.most:
             self._open(None, b"")
         return None
+
+    def give_up(self, exchange: Exchange) -> None:
+        """It waits no longer."""
+        self._waiting.pop(exchange, None)
 
     def connect_again(self, exchange: Exchange, data: bytes) -> None:
         """A new connection for an exchange whose used one turned out to be dead; `data` is sent on it."""
@@ -261,7 +274,8 @@ class Pool:
         if connection.closed:
             return
         while self._waiting:
-            if self._waiting.popleft().on_connected(connection):
+            exchange, _ = self._waiting.popitem(last=False)
+            if exchange.on_connected(connection):
                 return
         if len(self._idle) >= self._idle_max or self.closed:
             connection.discard()
@@ -274,6 +288,10 @@ class Pool:
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+        self._open_another()
+
+    def _open_another(self) -> None:
+        """For those who wait and whom no attempt in progress will serve."""
         if self._waiting and not self.closed and self.size < self.most and len(self._opening) < len(self._waiting):
             self._open(None, b"")
 
@@ -294,7 +312,11 @@ class Pool:
     def _open(self, exchange: Exchange | None, data: bytes) -> None:
         task = self.engine.loop.create_task(self._connect(exchange, data), name=f"connect {self.origin}")
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        self._open_another()
 
     async def _connect(self, exchange: Exchange | None, data: bytes) -> None:
         """Open one connection, for `exchange` or for whoever waits longest."""
@@ -315,9 +337,13 @@ class Pool:
             detail = f"The certificate of the upstream {origin} is not valid: {error.verify_message}."
             self._tell_failure(exchange, detail, timed_out=False)
             return
-        except OSError as error:
-            reason = error.strerror or str(error) or type(error).__name__
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._tell_failure(exchange, f"The upstream {origin} cannot be reached: {reason}.", timed_out=False)
+            return
+        if connection.closed:
+            detail = f"The upstream {origin} closed a new connection at once."
+            self._tell_failure(exchange, detail, timed_out=False)
             return
         self._connections.add(connection)
         if exchange is None:
@@ -329,8 +355,7 @@ class Pool:
 
     def _tell_failure(self, exchange: Exchange | None, detail: str, *, timed_out: bool) -> None:
         """One failed attempt fails one exchange; the others have attempts of their own."""
-        while exchange is None and self._waiting:
-            candidate = self._waiting.popleft()
-            exchange = candidate if candidate.end is None else None
+        if exchange is None and self._waiting:
+            exchange, _ = self._waiting.popitem(last=False)
         if exchange is not None:
             exchange.on_connect_failed(detail, timed_out=timed_out)

@@ -109,11 +109,12 @@ class ProxyServer:
         await self._pool.close()
 
     def _tick(self) -> None:
-        self._engine.tick()
-        self._pool.tick()
         limits = self._engine.limits
         shortest_s = min(limits.connect_s, limits.head_s, limits.idle_s, limits.client_head_s, limits.total_s)
+        # First, so that no error can stop the clock.
         self._ticking = self._engine.loop.call_later(min(TICK_MAX_S, shortest_s / 4), self._tick)
+        self._engine.tick()
+        self._pool.tick()
 
     def _refuse(self, error: ProtocolError) -> tuple[Pairs, bytes]:
         """The engine asks how to answer a request that cannot even be begun."""

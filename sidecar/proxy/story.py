@@ -11,7 +11,7 @@ import msgspec
 
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StoreError
-from sidecar.domain.metering import RELEASED, Charge, Meter
+from sidecar.domain.metering import RELEASED, Charge
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
@@ -52,6 +52,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     drops_up: frozenset[bytes]
     drops_down: frozenset[bytes]
     unit_line: bytes
+    reads_body: bool
 
     @classmethod
     def of(cls, rule: Rule, unit: Unit, policy: RequestPolicy) -> "Terms":
@@ -63,6 +64,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
             drops_down=rule.cost_headers | refusals.OURS,
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
+            reads_body=rule.reads_body,
         )
 
 
@@ -113,21 +115,29 @@ class Story:
         if rule.free:
             await self._pass(exchange, terms)
             return
-        payer = self._identities.known(rule.identity, head, exchange.peer)
+        payer = self._identities.known(rule.identity, head, exchange.peer) or await self._look_up(exchange, terms)
         if payer is None:
-            try:
-                payer = await self._identities.look_up(rule.identity, head, exchange.peer)
-            except StoreError:
-                self._refuse_without_store(exchange, terms)
-                return
-        if payer is None:
-            self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), rule.errors))
             return
-        quote = await self._quote(exchange, terms, path, query)
+        if terms.reads_body and not exchange.request_done:
+            await exchange.read_body(self._inspect_max_bytes)
+        quote = self._quote(exchange, terms, path, query)
         if quote is None:
             return
-        hold = await self._hold(exchange, terms, payer, quote)
-        if hold is None:
+        asked_s = self._now()
+        try:
+            hold = await self._holds.take(
+                customer_id=payer.customer_id,
+                credential=payer.credential,
+                unit=terms.unit.name,
+                amount=quote.hold,
+                rule=rule.name,
+            )
+        except StoreError:
+            self._refuse_without_store(exchange, terms)
+            return
+        self._metrics.reserve_seconds.add(self._now() - asked_s)
+        if isinstance(hold, Refused):
+            self._refuse_unheld(exchange, terms, hold)
             return
         await self._serve(exchange, terms, quote, hold)
 
@@ -139,102 +149,71 @@ class Story:
         if isinstance(answer, Failure):
             self._answer_failure(exchange, terms, answer)
             return
-        end = await exchange.relay(drops=terms.drops_down, via=self._policy.via)
+        end = exchange.relay(terms.drops_down, via=self._policy.via) or await exchange.ended()
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
-    async def _quote(self, exchange: Exchange, terms: Terms, path: bytes, query: bytes) -> Quote | None:
+    async def _look_up(self, exchange: Exchange, terms: Terms) -> Payer | None:
+        """Ask the store who pays; None when the request has been answered instead."""
+        sources = terms.rule.identity
+        try:
+            payer = await self._identities.look_up(sources, exchange.head, exchange.peer)
+        except StoreError:
+            self._refuse_without_store(exchange, terms)
+            return None
+        if payer is None:
+            self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), terms.rule.errors))
+        return payer
+
+    def _quote(self, exchange: Exchange, terms: Terms, path: bytes, query: bytes) -> Quote | None:
         """What the request may cost; None when it has been answered instead."""
-        head, body = exchange.head, None
-        if terms.rule.reads_body:
-            body = await exchange.read_body(self._inspect_max_bytes)
-            if exchange.failure is not None:
-                self._answer_failure(exchange, terms, exchange.failure)
-                return None
-        body_bytes = len(body) if body is not None else max(head.length, 0)
-        facts = RequestFacts(fields=head, path=path, query=query, body=body, body_bytes=body_bytes)
-        quote = terms.rule.quote(facts)
+        if exchange.failure is not None:
+            self._answer_failure(exchange, terms, exchange.failure)
+            return None
+        body = exchange.whole_body(self._inspect_max_bytes) if terms.reads_body else None
+        body_bytes = len(body) if body is not None else max(exchange.head.length, 0)
+        quote = terms.rule.quote(RequestFacts(exchange.head, path, query, body, body_bytes))
         if isinstance(quote, Unquoted):
             self._refuse(exchange, terms, quote.code, quote.detail)
             return None
         return quote
 
-    async def _hold(self, exchange: Exchange, terms: Terms, payer: Payer, quote: Quote) -> Hold | None:
-        """Take the hold; None when the request has been answered instead."""
-        started_s = self._now()
-        try:
-            hold = await self._holds.take(
-                customer_id=payer.customer_id,
-                credential=payer.credential,
-                unit=terms.unit.name,
-                amount=quote.hold,
-                rule=terms.rule.name,
-            )
-        except StoreError:
-            self._refuse_without_store(exchange, terms)
-            return None
-        self._metrics.reserve_seconds.add(self._now() - started_s)
-        if isinstance(hold, Refused):
-            retry_after_s = self._metrics.typical_request_s()
-            shape, request_id = terms.rule.errors, self._request_ids.next()
-            self._answer(
-                exchange, terms, refusals.of_refused(hold, terms.unit, request_id, shape, retry_after_s=retry_after_s)
-            )
-            return None
-        self._metrics.held[terms.unit.name] += hold.held
-        return hold
-
     # --- While something is held --------------------------------------------------------------------------------
 
     async def _serve(self, exchange: Exchange, terms: Terms, quote: Quote, hold: Hold) -> None:
         """Forward, relay, settle; from here on every way out settles the hold."""
+        self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
-            extra = _codings(exchange, quote)
-            answer = await exchange.forward(self._pool, self._policy, terms.drops_up, extra=extra, body=quote.body)
+            answer = await exchange.forward(
+                self._pool, self._policy, terms.drops_up, extra=_codings(exchange, quote), body=quote.body
+            )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
                 settled = True
-                await self._settle(terms, hold, charge, reason=answer.detail)
+                await self._settle(terms, hold, charge, answer.detail)
                 self._answer_failure(exchange, terms, answer)
                 return
             meter = quote.meter(answer.status, answer)
-            end = await exchange.relay(
-                drops=terms.drops_down,
-                extra=b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), terms.unit_line),
-                through=meter.feed,
-                flush=meter.flush,
-                rewrites=quote.plain_answer,
-                via=self._policy.via,
-            )
-            charge = self._charge(exchange, meter, end)
+            extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), terms.unit_line)
+            end = exchange.relay(
+                terms.drops_down, extra, meter.feed, meter.flush, rewrites=quote.plain_answer, via=self._policy.via
+            ) or (await exchange.ended())
+            duration_ms = round((self._now() - exchange.started_s) * 1000)
+            charge = meter.finish(_METER_ENDS[end], exchange.request_bytes, exchange.response_bytes, duration_ms)
+            reason = f"status {answer.status}" if end is End.COMPLETE else end.value
             settled = True
-            await self._conclude(exchange, terms, hold, charge, end, status=answer.status)
+            if end is not End.COMPLETE or not self._wait_for_commit:
+                self._end(exchange, end, _charged(charge, None))
+            done = await self._settle(terms, hold, charge, reason)
+            if not exchange.answered:
+                exchange.finish(_charged(charge, done))
+            self._count(exchange, terms, "released" if charge.release else "charged")
         finally:
             if not settled:
-                await self._settle(terms, hold, RELEASED, reason="internal error")
+                await self._settle(terms, hold, RELEASED, "internal error")
 
-    def _charge(self, exchange: Exchange, meter: Meter, end: End) -> Charge:
-        duration_ms = round((self._now() - exchange.started_s) * 1000)
-        return meter.finish(_METER_ENDS[end], exchange.request_bytes, exchange.response_bytes, duration_ms)
-
-    async def _conclude(
-        self, exchange: Exchange, terms: Terms, hold: Hold, charge: Charge, end: End, *, status: int
-    ) -> None:
-        """Settle, and let the end of the answer follow its settlement."""
-        reason = f"status {status}" if end is End.COMPLETE else end.value
-        if end is not End.COMPLETE or not self._wait_for_commit:
-            self._end(exchange, end, b"x-credits-charged: %d\r\n" % charge.amount)
-            await self._settle(terms, hold, charge, reason=reason)
-        else:
-            done = await self._settle(terms, hold, charge, reason=reason)
-            late = b"x-credits-charged: %d\r\n" % charge.amount
-            if done is not None:
-                late = b"x-credits-charged: %d\r\nx-credits-available: %d\r\n" % (done.charged, done.available)
-            exchange.finish(late)
-        self._count(exchange, terms, "released" if charge.release else "charged")
-
-    async def _settle(self, terms: Terms, hold: Hold, charge: Charge, *, reason: str) -> Settled | None:
+    async def _settle(self, terms: Terms, hold: Hold, charge: Charge, reason: str) -> Settled | None:
         """Commit or release; None when the store has not acknowledged it yet."""
         started_s = self._now()
         if charge.release:
@@ -261,6 +240,11 @@ class Story:
     def _refuse(self, exchange: Exchange, terms: Terms | None, code: str, detail: str) -> None:
         shape = terms.rule.errors if terms is not None else "problem"
         self._answer(exchange, terms, Refusal(code, detail, self._request_ids.next(), shape=shape))
+
+    def _refuse_unheld(self, exchange: Exchange, terms: Terms, refused: Refused) -> None:
+        request_id, wait_s = self._request_ids.next(), self._metrics.typical_request_s()
+        refusal = refusals.of_refused(refused, terms.unit, request_id, terms.rule.errors, retry_after_s=wait_s)
+        self._answer(exchange, terms, refusal)
 
     def _refuse_without_store(self, exchange: Exchange, terms: Terms) -> None:
         detail = (
@@ -311,6 +295,13 @@ class Story:
                 exchange.response_bytes,
                 round(took_s * 1000),
             )
+
+
+def _charged(charge: Charge, done: Settled | None) -> bytes:
+    """The header lines that say what was charged, and what is left as far as it is known."""
+    if done is None:
+        return b"x-credits-charged: %d\r\n" % charge.amount
+    return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n" % (done.charged, done.available)
 
 
 def _codings(exchange: Exchange, quote: Quote) -> Pairs:
