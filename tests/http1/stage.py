@@ -70,7 +70,7 @@ class Stage:
         if isinstance(answer, Failure):
             self.tell(exchange, answer)
             return
-        end = await exchange.relay(via=self.policy.via)
+        end = exchange.relay(via=self.policy.via) or await exchange.ended()
         self.ends.append(end)
         if end is End.COMPLETE:
             exchange.finish()
