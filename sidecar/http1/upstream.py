@@ -337,7 +337,7 @@ class Pool:
             detail = f"The certificate of the upstream {origin} is not valid: {error.verify_message}."
             self._tell_failure(exchange, detail, timed_out=False)
             return
-        except (OSError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001  Whatever it is, it must not leave an exchange waiting.
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._tell_failure(exchange, f"The upstream {origin} cannot be reached: {reason}.", timed_out=False)
             return
