@@ -1,4 +1,4 @@
-"""Commands as bytes: packing, and the Lua scripts with their bytes formats. It sends nothing.
+"""Commands as bytes: packing, and the Lua scripts. It sends nothing.
 
 A script is one file in `lua/`, one atomic operation, with its KEYS, ARGV and outcomes in its header. What several of
 them need stands in `lua/shared/` and is put in front; the line numbers of Redis are mapped back to the file.
@@ -11,13 +11,15 @@ from importlib import resources
 _LINE = re.compile(r"(?:@\s*)?user_script:(\d+)")
 
 
+def bulk(data: bytes) -> bytes:
+    """One argument in the Redis protocol."""
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
 def pack(*arguments: bytes | str | int) -> bytes:
     """One command in the Redis protocol."""
-    pieces = [b"*%d\r\n" % len(arguments)]
-    for argument in arguments:
-        data = argument if isinstance(argument, bytes) else str(argument).encode()
-        pieces.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(pieces)
+    values = (argument if isinstance(argument, bytes) else str(argument).encode() for argument in arguments)
+    return b"*%d\r\n" % len(arguments) + b"".join(map(bulk, values))
 
 
 class Script:
@@ -32,24 +34,19 @@ class Script:
         self.text = "".join(texts)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest().encode()
         self._lines = [(file, text.count("\n")) for file, text in zip(files, texts, strict=True)]
-        tail = b"$%d\r\n%d\r\n" % (len(str(keys)), keys) + b"$%d\r\n%b\r\n" * (keys + arguments)
-        head = b"*%d\r\n" % (3 + keys + arguments)
-        self._head = head + b"$7\r\nEVALSHA\r\n$40\r\n" + self.sha + b"\r\n"
-        self._format = self._head + tail
-        source = self.text.encode()
-        self._eval_head = head + b"$4\r\nEVAL\r\n$%d\r\n" % len(source) + source + b"\r\n"
-        self._slots = 2 * (keys + arguments)
+        size, count = b"*%d\r\n" % (3 + keys + arguments), bulk(b"%d" % keys)
+        self.head = size + bulk(b"EVALSHA") + bulk(self.sha) + count
+        """What a call by digest begins with; the keys follow, then the arguments, each as `bulk`."""
+        self._eval_head = size + bulk(b"EVAL") + bulk(self.text.encode()) + count
 
     def pack(self, *values: bytes) -> bytes:
         """Call by digest: the keys, then the arguments, in the order of the header."""
-        slots: list[int | bytes] = [0] * self._slots
-        slots[0::2] = map(len, values)
-        slots[1::2] = values
-        return self._format % tuple(slots)
+        assert len(values) == self.keys + self.arguments
+        return self.head + b"".join(map(bulk, values))
 
     def as_eval(self, packed: bytes) -> bytes:
         """The same call with the whole text, for a server that has forgotten the digest."""
-        return self._eval_head + packed[len(self._head) :]
+        return self._eval_head + packed[len(self.head) :]
 
     def located(self, message: str) -> str:
         """The error message of Redis, with ``user_script:41`` written as ``reserve.lua:20``."""
