@@ -211,7 +211,7 @@ class Holds:
         self.abandoned_total += 1
         hold = work.hold
         log.error(
-            "hold %s of %s (%s) is not settled, its charge of %d base units of %s is not made: %s",
+            "hold %s of %s (%s): the end of it, a charge of %d base units of %s, was never acknowledged: %s",
             *(hold.reservation_id, hold.customer_id, hold.rule, work.charge, hold.unit, why),
         )
 

@@ -194,7 +194,7 @@ class TestAnAbsentStore:
         assert await hasty.commit(hold) is None
         assert await hasty.holds.drain(10)
         assert hasty.holds.abandoned_total == 1
-        assert f"hold {hold.reservation_id} of {hold.customer_id} (a rule) is not settled" in caplog.text
+        assert f"hold {hold.reservation_id} of {hold.customer_id} (a rule): the end of it, a charge of 120" in caplog.text
 
 
 class TestACancelledCaller:
