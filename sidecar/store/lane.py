@@ -7,14 +7,18 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sidecar.domain.errors import StoreCorrupt, StoreError, StoreUnavailable
 from sidecar.store.address import Address
 from sidecar.store.commands import SCRIPTS, pack
 from sidecar.store.dial import dial
+from sidecar.store.reply import Reply
 from sidecar.store.wire import Wire
 from sidecar.tasks import Tasks
+
+T = TypeVar("T")
 
 log = logging.getLogger("sidecar.store")
 
@@ -79,13 +83,22 @@ class Lane:
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Queue one packed command and return the future of its reply; `StoreUnavailable` while disconnected."""
-        if self._wire is None:
-            raise StoreUnavailable(f"There is no connection to the store at {self._address}.")
-        return self._wire.send(packed)
+        return self._connected().send(packed)
+
+    def ask(self, packed: bytes, decode: Callable[[Any], T]) -> Reply[T]:
+        """`send` for the commands of every request: without a future, and `decode` makes the result of the reply."""
+        reply = Reply(decode)
+        self._connected().put(packed, reply)
+        return reply
 
     def execute(self, *arguments: bytes | str | int) -> asyncio.Future[Any]:
         """`send` for a plain command."""
         return self.send(pack(*arguments))
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            raise StoreUnavailable(f"There is no connection to the store at {self._address}.")
+        return self._wire
 
     async def _connect(self) -> Wire:
         writer = await dial(self._address, self._connect_timeout_s)

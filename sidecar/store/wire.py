@@ -6,6 +6,7 @@ kept by one periodic look at the queue, not by a timer for each command.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import hiredis
 
 from sidecar.domain.errors import StoreError, StoreTimeout, StoreUnavailable
+from sidecar.store.reply import Reply
 
 STUCK_AFTER = 5
 """A connection whose oldest command waits for this many timeouts is given up and replaced."""
 WAITERS_MAX = 20_000
 """Most commands without a reply; beyond it commands are refused, so that a stuck store cannot fill the memory."""
+
+Waiter = asyncio.Future[Any] | Reply[Any]
 
 
 class Wire(asyncio.Protocol):
@@ -41,7 +45,7 @@ class Wire(asyncio.Protocol):
         self._again = again
         self._error_of = error_of
         self._reader = hiredis.Reader()
-        self._waiters: deque[tuple[asyncio.Future[Any], bytes, float]] = deque()
+        self._waiters: deque[tuple[Waiter, bytes, float]] = deque()
         self._unsent: list[bytes] = []
         self._tick_at = 0.0
         self._check: asyncio.TimerHandle | None = None
@@ -58,7 +62,13 @@ class Wire(asyncio.Protocol):
         return len(self._waiters)
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
-        """Queue one command; the future gets its reply.
+        """Queue one command; the future gets its reply. Otherwise as `put`."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.put(packed, future)
+        return future
+
+    def put(self, packed: bytes, waiter: Waiter) -> None:
+        """Queue one command; `waiter` gets its reply.
 
         It fails with `StoreTimeout` when the effect is unknown, with `StoreUnavailable` when the command never left,
         and with what `error_of` makes of an error reply.
@@ -67,9 +77,7 @@ class Wire(asyncio.Protocol):
             raise StoreUnavailable(f"The connection to the store was lost: {self._reason}.")
         if len(self._waiters) >= WAITERS_MAX:
             raise StoreUnavailable(f"The store is too slow: {WAITERS_MAX} commands wait for it.")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._push(future, packed)
-        return future
+        self._push(waiter, packed)
 
     def abort(self, reason: str) -> None:
         """End the connection at once."""
@@ -86,11 +94,11 @@ class Wire(asyncio.Protocol):
             gets, pop = self._reader.gets, self._waiters.popleft
             reply = gets()
             while reply is not False:
-                future, packed, _ = pop()
+                waiter, packed, _ = pop()
                 if reply.__class__ is hiredis.ReplyError:
-                    self._fail(future, packed, str(reply))
-                elif not future.done():
-                    future.set_result(reply)
+                    self._fail(waiter, packed, str(reply))
+                elif not waiter.done():
+                    waiter.set_result(reply)
                 reply = gets()
         except (hiredis.ProtocolError, IndexError):
             self.abort("the server sent something that is no reply")
@@ -105,12 +113,12 @@ class Wire(asyncio.Protocol):
 
     # Inside
 
-    def _push(self, future: asyncio.Future[Any], packed: bytes) -> None:
+    def _push(self, waiter: Waiter, packed: bytes) -> None:
         if not self._unsent:
             self._tick_at = self._loop.time()
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
-        self._waiters.append((future, packed, self._tick_at))
+        self._waiters.append((waiter, packed, self._tick_at))
 
     def _flush(self) -> None:
         if not self._unsent:
@@ -122,13 +130,13 @@ class Wire(asyncio.Protocol):
         if self._check is None:
             self._check = self._loop.call_later(self.timeout_s / 10, self._check_deadlines)
 
-    def _fail(self, future: asyncio.Future[Any], packed: bytes, message: str) -> None:
-        if future.done():
+    def _fail(self, waiter: Waiter, packed: bytes, message: str) -> None:
+        if waiter.done():
             return
         if message.startswith("NOSCRIPT") and (repeated := self._again(packed)) is not None:
-            self._push(future, repeated)
+            self._push(waiter, repeated)
             return
-        future.set_exception(self._error_of(packed, message))
+        waiter.set_exception(self._error_of(packed, message))
         if message.startswith("READONLY"):
             # A demoted primary: only a new connection can find the new one.
             self.abort("the server is read-only now")
@@ -141,12 +149,12 @@ class Wire(asyncio.Protocol):
         if now - self._waiters[0][2] > STUCK_AFTER * self.timeout_s:
             self.abort("the server does not answer")
             return
-        for future, _, sent_at in self._waiters:
-            if now - sent_at < self.timeout_s:
-                break
-            if not future.done():
+        # Taken out first: who is told may send again at once.
+        late = list(itertools.takewhile(lambda entry: now - entry[2] >= self.timeout_s, self._waiters))
+        for waiter, _, _ in late:
+            if not waiter.done():
                 self.timeouts_total += 1
-                future.set_exception(StoreTimeout(f"The store did not answer within {self.timeout_s:g} s."))
+                waiter.set_exception(StoreTimeout(f"The store did not answer within {self.timeout_s:g} s."))
         self._check = self._loop.call_later(self.timeout_s / 10, self._check_deadlines)
 
     def _end(self) -> None:
@@ -157,9 +165,9 @@ class Wire(asyncio.Protocol):
             self._check.cancel()
         sent = len(self._waiters) - len(self._unsent)
         self._unsent.clear()
-        for index, (future, _, _) in enumerate(self._waiters):
-            if not future.done():
-                future.set_exception(self._lost_error(was_sent=index < sent))
+        for index, (waiter, _, _) in enumerate(self._waiters):
+            if not waiter.done():
+                waiter.set_exception(self._lost_error(was_sent=index < sent))
         self._waiters.clear()
 
     def _lost_error(self, *, was_sent: bool) -> StoreError:
