@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import redis
 
+from sidecar.store import die_with_parent
 from sidecar.store.bundled import find_server
 from tests.support.until import until_sync
 
@@ -44,6 +46,7 @@ class StoreServer:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
+                sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()),
                 str(self._binary), "--unixsocket", str(self.socket), "--dir", str(self.dir),
                 "--save", "", "--logfile", str(self.dir / "log"), *self._arguments,
             ],
