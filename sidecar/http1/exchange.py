@@ -298,7 +298,7 @@ class Exchange:
         self._since_s = self._engine.now_s
         upstream = self._upstream
         if upstream is not None and self._phase is not Phase.CONNECT:
-            upstream.write(self._framed_up(payload))
+            upstream.write(self._framed_up(payload, upstream))
             return
         if payload:
             self._body.append(payload)
@@ -441,7 +441,7 @@ class Exchange:
         data = [fields.request_head(head, policy, drops, length, peer=self.peer, extra=extra)]
         body, self._body, self._body_size = self._body, [], 0
         if self._chunks_up:
-            data.append(self._framed_up(b"".join(body)))
+            data.append(self._framed_up(b"".join(body), upstream))
         else:
             data += body
         self._phase = Phase.HEAD
@@ -454,12 +454,16 @@ class Exchange:
             self._client.resume_reading_body()
         upstream.send(self, message)
 
-    def _framed_up(self, payload: bytes) -> bytes:
+    def _framed_up(self, payload: bytes, upstream: "UpstreamConnection") -> bytes:
         if not self._chunks_up:
             return payload
         framed = encode_chunk(payload) if payload else b""
         if self.request_done:
-            framed += encode_end(fields.trailers_to_pass(self._trailers_up, self.head, self._drops_up))
+            trailers = fields.trailers_to_pass(self._trailers_up, self.head, self._drops_up)
+            if trailers:
+                # aiohttp's parser (3.14) adds them to the head of the next request, which may be another customer's.
+                upstream.use_up()
+            framed += encode_end(trailers)
         return framed
 
     def _pass_on(self, payload: bytes, *, done: bool) -> None:

@@ -43,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused_by",
         "_pool",
         "_transport",
+        "_used_up",
         "_writing_paused",
         "closed",
         "idle_since_s",
@@ -60,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._left = 0
         self._keep_alive = False
         self._paused_by = 0
+        self._used_up = False
         self._writing_paused = False
         self.closed = False
         self.idle_since_s = 0.0
@@ -76,6 +78,10 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.closed and data:
             assert self._transport is not None
             self._transport.write(data)
+
+    def use_up(self) -> None:
+        """Carry no further exchange after this one."""
+        self._used_up = True
 
     def abandon(self) -> None:
         """The exchange ended before its answer did: nothing more can be done with this connection."""
@@ -202,7 +208,7 @@ class UpstreamConnection(asyncio.Protocol):
             payload, rest, done = data[: self._left], data[self._left :], True
         if done:
             self._exchange = None
-            if rest or not self._keep_alive or not exchange.request_done or self._writing_paused:
+            if rest or not self._keep_alive or not exchange.request_done or self._writing_paused or self._used_up:
                 self.discard()
             else:
                 self.resume(self._paused_by)
