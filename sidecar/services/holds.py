@@ -9,7 +9,10 @@ import itertools
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -24,17 +27,16 @@ REPEAT_FIRST_S = 0.05
 REPEAT_MOST_S = 2.0
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """One amount that is held for one request. `available` is what the customer had left just after."""
+class Hold(msgspec.Struct, frozen=True):
+    """One amount that is held for one request."""
 
     reservation_id: str
     customer_id: str
     unit: str
     held: int
-    available: int
     rule: str
     deadline: float
-    """On the loop's clock: from then on the sweep may give the hold back."""
+    """On the monotonic clock: from then on the sweep may give the hold back."""
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -72,19 +74,7 @@ class Holds:
         a hold that may have been taken is given back in the background.
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
-        deadline = asyncio.get_running_loop().time() + self._ttl_s
-
-        def hold(available: int) -> Hold:
-            return Hold(
-                reservation_id=reservation_id,
-                customer_id=customer_id,
-                unit=unit,
-                held=amount,
-                available=available,
-                rule=rule,
-                deadline=deadline,
-            )
-
+        hold = Hold(reservation_id, customer_id, unit, amount, rule, time.monotonic() + self._ttl_s)
         try:
             outcome = await self._ledger.reserve(
                 customer_id=customer_id,
@@ -96,38 +86,34 @@ class Holds:
                 rule=rule,
             )
         except (StoreTimeout, asyncio.CancelledError):
-            self._give_back(hold(available=0))
+            self._give_back(hold)
             raise
-        match outcome:
-            case Reserved():
-                return hold(outcome.available)
-            case Refused():
-                return outcome
-            case Settled():
-                raise Conflict(f"The reservation {reservation_id} ended before it began.")
+        if isinstance(outcome, Reserved):
+            return hold
+        if isinstance(outcome, Refused):
+            return outcome
+        raise Conflict(f"The reservation {reservation_id} ended before it began.")
 
-    async def commit(self, hold: Hold, charge: int, usage: str, source: str) -> Settled | None:
+    def commit(self, hold: Hold, charge: int, usage: str, source: str) -> Coroutine[Any, Any, Settled | None]:
         """Charge the real cost, give the rest back.
 
         None: not acknowledged within `timeout_s`, and the work goes on; or the store knows no such hold any more.
         Cancelling the caller does not cancel the work.
         """
+        attempt = partial(
+            self._ledger.commit,
+            customer_id=hold.customer_id,
+            reservation_id=hold.reservation_id,
+            unit=hold.unit,
+            charge=charge,
+            usage=usage,
+            source=source,
+        )
+        return self._settle(_Work(hold, charge, attempt))
 
-        def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.commit(
-                customer_id=hold.customer_id,
-                reservation_id=hold.reservation_id,
-                unit=hold.unit,
-                charge=charge,
-                usage=usage,
-                source=source,
-            )
-
-        return await self._settle(_Work(hold, charge, attempt))
-
-    async def release(self, hold: Hold, reason: str) -> Settled | None:
+    def release(self, hold: Hold, reason: str) -> Coroutine[Any, Any, Settled | None]:
         """Give the whole hold back; None as for `commit`."""
-        return await self._settle(self._release(hold, reason))
+        return self._settle(self._release(hold, reason))
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until the store has acknowledged every settlement; False when `timeout_s` was not enough."""
@@ -147,16 +133,18 @@ class Holds:
         self._start(self._release(hold, "the reserve was not acknowledged"))
 
     def _release(self, hold: Hold, reason: str) -> _Work:
-        def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.release(
-                customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
-            )
-
+        attempt = partial(
+            self._ledger.release,
+            customer_id=hold.customer_id,
+            reservation_id=hold.reservation_id,
+            unit=hold.unit,
+            reason=reason,
+        )
         return _Work(hold, 0, attempt)
 
     async def _settle(self, work: _Work) -> Settled | None:
         """The first attempt runs in the caller, without a task; only what is not acknowledged gets one."""
-        give_up_at = asyncio.get_running_loop().time() + self._timeout_s
+        give_up_at = time.monotonic() + self._timeout_s
         self.pending += 1
         try:
             return self._acknowledged(work, await work.attempt())
@@ -171,7 +159,7 @@ class Holds:
         except InvalidInput:
             self._count_down()
             raise
-        left_s = max(0.0, give_up_at - asyncio.get_running_loop().time())
+        left_s = max(0.0, give_up_at - time.monotonic())
         done, _ = await asyncio.wait({repeated}, timeout=left_s)
         return repeated.result() if done else None
 
@@ -188,7 +176,7 @@ class Holds:
                 self._abandon(work, error.detail)
                 return None
             except StoreError as error:
-                if asyncio.get_running_loop().time() > work.hold.deadline:
+                if time.monotonic() > work.hold.deadline:
                     self._abandon(work, error.detail)
                     return None
             except asyncio.CancelledError:

@@ -10,6 +10,7 @@ import msgspec
 
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.ids import is_customer_id, partition_of
+from sidecar.store.commands import bulk
 
 CACHED_CUSTOMERS = 16_384
 
@@ -26,6 +27,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """The deadlines of the partition's open holds."""
     journal: bytes
     """The partition's stream with one line for each change of what a customer owns or owes."""
+    packed_customer: bytes
+    """This and the next are packed already: arguments of the commands that every request sends."""
+    packed_due: bytes
+    packed_journal: bytes
 
 
 class Keys:
@@ -42,12 +47,17 @@ class Keys:
                 f"A customer id looks like cus_01jd…, 30 characters; got {customer_id!r}.", "customer_id"
             )
         partition = self.partition(customer_id)
+        customer, due = self._key(partition, f"customer:{customer_id}"), self.due(partition)
+        journal = self._key(partition, "journal")
         return Place(
-            customer=self._key(partition, f"customer:{customer_id}"),
+            customer=customer,
             keys=self._key(partition, f"keys:{customer_id}"),
             holds=self.holds(partition),
-            due=self.due(partition),
-            journal=self._key(partition, "journal"),
+            due=due,
+            journal=journal,
+            packed_customer=bulk(customer),
+            packed_due=bulk(due),
+            packed_journal=bulk(journal),
         )
 
     def partition(self, name: str) -> int:

@@ -6,6 +6,7 @@ the way to find out what happened. Amounts are base units.
 
 import asyncio
 import re
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -28,10 +29,11 @@ from sidecar.domain.outcomes import (
     Settlement,
     UnknownReservation,
 )
-from sidecar.store.commands import COMMIT, EXPIRE, GRANT, OVERDUE, RELEASE, RESERVE
-from sidecar.store.keys import Keys
+from sidecar.store.commands import COMMIT, EXPIRE, GRANT, OVERDUE, RELEASE, RESERVE, bulk
+from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.reply import Reply
 
 _REFUSALS = {
     code.value.encode(): code
@@ -42,6 +44,7 @@ _REFUSALS = {
         RefusalCode.INSUFFICIENT_CREDITS,
     )
 }
+_ENDS = {b"committed": Settlement.COMMITTED, b"released": Settlement.RELEASED}
 _UNIT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
 
 
@@ -63,9 +66,8 @@ class Ledger:
         self._lane = lane
         self._keys = Keys(tenant, environment)
         self._open_holds = OpenHolds(lane, self._keys)
-        self._units: dict[str, bytes] = {}
 
-    async def reserve(
+    def reserve(
         self,
         *,
         customer_id: str,
@@ -75,7 +77,7 @@ class Ledger:
         amount: int,
         ttl_ms: int,
         rule: str,
-    ) -> Reserved | Refused | Settled:
+    ) -> Reply[Reserved | Refused | Settled]:
         """Hold `amount` for one request.
 
         Outcomes, in this order: Settled (the reservation has ended: nothing is held), Reserved with `replayed`,
@@ -85,25 +87,16 @@ class Ledger:
             raise InvalidInput(f"A hold lives for at least 1 ms; got {ttl_ms}.", "ttl_ms")
         place = self._keys.of(customer_id)
         hold = _name(customer_id, reservation_id)
-        packed = RESERVE.pack(
-            place.customer, place.holds + hold, place.due,
-            credential.encode(), hold, self._unit(unit), b"%d" % checked(amount), b"%d" % ttl_ms, rule.encode(),
-        )  # fmt: skip
-        reply = await self._lane.send(packed)
-        match reply[0]:
-            case b"reserved":
-                return Reserved(amount, int(reply[1]))
-            case b"replayed":
-                return Reserved(int(reply[2]), int(reply[1]), replayed=True)
-            case b"ended":
-                return _settled(reply, replayed=True)
-            case word if (code := _REFUSALS.get(word)) is not None:
-                return Refused(code, amount, *map(int, reply[1:]))
-        raise _unexpected("reserve", reply)
+        packed = b"".join((
+            RESERVE.head, place.packed_customer, bulk(place.holds + hold), place.packed_due,
+            _known(credential), bulk(hold), _known_unit(unit), bulk(b"%d" % checked(amount)), bulk(b"%d" % ttl_ms),
+            _known(rule),
+        ))  # fmt: skip
+        return self._lane.ask(packed, partial(_reserved, amount))
 
-    async def commit(
+    def commit(
         self, *, customer_id: str, reservation_id: str, unit: str, charge: int, usage: str, source: str
-    ) -> Settled | UnknownReservation:
+    ) -> Reply[Settled | UnknownReservation]:
         """Charge the real cost and give the rest of the hold back.
 
         A charge above the hold takes the difference from what is available; what that does not cover is owed. A hold
@@ -113,26 +106,16 @@ class Ledger:
         """
         place = self._keys.of(customer_id)
         hold = _name(customer_id, reservation_id)
-        packed = COMMIT.pack(
-            place.customer, place.holds + hold, place.due, place.journal,
-            hold, self._unit(unit), b"%d" % checked(charge, "charge"), usage.encode(),
-            source.encode(),
-        )  # fmt: skip
-        reply = await self._lane.send(packed)
-        match reply[0]:
-            case b"committed":
-                return Settled(
-                    Settlement.COMMITTED, int(reply[1]), int(reply[4]), int(reply[2]), late=reply[3] == b"1"
-                )
-            case b"replayed":
-                return _settled(reply, replayed=True)
-            case b"unknown":
-                return UnknownReservation()
-        raise _unexpected("commit", reply)
+        packed = b"".join((
+            COMMIT.head, place.packed_customer, bulk(place.holds + hold), place.packed_due, place.packed_journal,
+            bulk(hold), _known_unit(unit), bulk(b"%d" % checked(charge, "charge")), bulk(usage.encode()),
+            _known(source),
+        ))  # fmt: skip
+        return self._lane.ask(packed, _settled)
 
-    async def release(
+    def release(
         self, *, customer_id: str, reservation_id: str, unit: str, reason: str
-    ) -> Settled | UnknownReservation:
+    ) -> Reply[Settled | UnknownReservation]:
         """Give the whole hold back.
 
         Outcomes, in this order: UnknownReservation (a reserve of it that is still under way will do nothing), Settled
@@ -140,19 +123,11 @@ class Ledger:
         """
         place = self._keys.of(customer_id)
         hold = _name(customer_id, reservation_id)
-        packed = RELEASE.pack(
-            place.customer, place.holds + hold, place.due, place.journal,
-            hold, self._unit(unit), reason.encode(),
-        )  # fmt: skip
-        reply = await self._lane.send(packed)
-        match reply[0]:
-            case b"released":
-                return Settled(Settlement.RELEASED, int(reply[1]), int(reply[4]), int(reply[2]))
-            case b"replayed":
-                return _settled(reply, replayed=True)
-            case b"unknown":
-                return UnknownReservation()
-        raise _unexpected("release", reply)
+        packed = b"".join((
+            RELEASE.head, place.packed_customer, bulk(place.holds + hold), place.packed_due, place.packed_journal,
+            bulk(hold), _known_unit(unit), bulk(reason.encode()),
+        ))  # fmt: skip
+        return self._lane.ask(packed, _settled)
 
     async def grant(
         self, *, customer_id: str, unit: str, amount: int, grant_id: str, source: str, reason: str, once: Once
@@ -166,7 +141,7 @@ class Ledger:
         place = self._keys.of(customer_id)
         packed = GRANT.pack(
             place.customer, self._keys.grant_once(customer_id, once.key), place.journal,
-            customer_id.encode(), self._unit(unit), b"%d" % checked(amount), grant_id.encode(), source.encode(),
+            customer_id.encode(), _checked_unit(unit), b"%d" % checked(amount), grant_id.encode(), source.encode(),
             reason.encode(), once.fingerprint.encode(),
         )  # fmt: skip
         reply = await self._lane.send(packed)
@@ -221,15 +196,6 @@ class Ledger:
         keys = (place.customer, place.holds + name, place.due, place.journal)
         return self._lane.send(EXPIRE.pack(*keys, name))
 
-    def _unit(self, unit: str) -> bytes:
-        """The name as bytes; checked when it is first seen, because the records are split at spaces."""
-        known = self._units.get(unit)
-        if known is None:
-            if _UNIT.match(unit) is None:
-                raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
-            known = self._units[unit] = unit.encode()
-        return known
-
 
 def _name(customer_id: str, reservation_id: str) -> bytes:
     """How the index of deadlines and the journal call a hold."""
@@ -238,21 +204,62 @@ def _name(customer_id: str, reservation_id: str) -> bytes:
     return f"{customer_id}:{reservation_id}".encode()
 
 
+@lru_cache(maxsize=CACHED_CUSTOMERS)
+def _known(text: str) -> bytes:
+    """An argument that comes with many requests, packed."""
+    return bulk(text.encode())
+
+
+@lru_cache(maxsize=64)
+def _known_unit(unit: str) -> bytes:
+    return bulk(_checked_unit(unit))
+
+
+def _checked_unit(unit: str) -> bytes:
+    """The name as bytes; checked because the records are split at spaces."""
+    if _UNIT.match(unit) is None:
+        raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
+    return unit.encode()
+
+
 def _balance(unit: str, text: bytes) -> Balance:
     """As `lua/shared/amounts.lua` describes it."""
     granted, available, held, spent, owed = map(int, text.split(b" "))
     return Balance(unit=unit, granted=granted, available=available, held=held, spent=spent, owed=owed)
 
 
-def _settled(reply: list[bytes], *, replayed: bool) -> Settled:
+def _reserved(amount: int, reply: list[bytes]) -> Reserved | Refused | Settled:
+    word = reply[0]
+    if word == b"reserved":
+        return Reserved(amount, int(reply[1]))
+    if word == b"replayed":
+        return Reserved(int(reply[2]), int(reply[1]), replayed=True)
+    if word == b"ended":
+        return _ended(reply)
+    code = _REFUSALS.get(word)
+    if code is None:
+        raise _unexpected("reserve", reply)
+    return Refused(code, amount, *map(int, reply[1:]))
+
+
+def _settled(reply: list[bytes]) -> Settled | UnknownReservation:
+    """``[word, charged, owed, late, available]``, or as it ended before, or unknown."""
+    word = reply[0]
+    state = _ENDS.get(word)
+    if state is not None:
+        return Settled(state, int(reply[1]), int(reply[4]), int(reply[2]), late=reply[3] == b"1")
+    if word == b"replayed":
+        return _ended(reply)
+    if word == b"unknown":
+        return UnknownReservation()
+    raise _unexpected("commit or release", reply)
+
+
+def _ended(reply: list[bytes]) -> Settled:
     """``[word, state, charged, owed, late, available]``."""
+    _, state, charged, owed, late, available = reply
     return Settled(
-        Settlement(reply[1].decode()),
-        int(reply[2]),
-        int(reply[5]),
-        int(reply[3]),
-        replayed=replayed,
-        late=reply[4] == b"1",
+        Settlement(state.decode()), int(charged), int(available), int(owed), replayed=True, late=late == b"1"
     )
 
 
