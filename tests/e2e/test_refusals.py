@@ -6,10 +6,11 @@ import pytest
 
 from tests.e2e.house import BODY_MAX_BYTES, CREDIT, House, assert_conserved
 from tests.support.rawhttp import Answer, RawClient, fetch, request
-from tests.support.upstream import answers
+from tests.support.upstream import Exchange, answers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHAT = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
 
 
@@ -234,6 +235,56 @@ async def test_a_free_rule_needs_no_purse(house: House) -> None:
     answer = await fetch(house.port, "GET", "/v1/models")
     assert (answer.status, answer.body) == (200, b"[]")
     assert answer.get("x-reservation-id") is None
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "status"),
+    [
+        pytest.param("/fixed/" + "a" * 9000, [], 414, id="a target over the limit"),
+        pytest.param("/fixed/a", [("X-Long", "a" * 70_000)], 431, id="a head over the limit"),
+        pytest.param("/fixed/a", [(f"X-{number}", "") for number in range(200)], 431, id="too many fields"),
+        pytest.param("/fixed/a", [("Connection", "upgrade"), ("Upgrade", "websocket")], 501, id="an upgrade"),
+        pytest.param("http://another.example/fixed/a", [], 400, id="another host in the target"),
+    ],
+)
+async def test_what_the_proxy_does_not_do_is_said_and_costs_nothing(
+    house: House, target: str, fields: list[tuple[str, str]], status: int
+) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    answer = await fetch(house.port, "GET", target, buyer.bearer, *fields)
+    assert answer.status == status
+    assert answer.get("x-sidecar-refusal") is not None
+    assert house.upstream.requests == []
+    await house.settled(buyer, spent=0)
+
+
+async def test_absolute_form_is_charged_as_origin_form(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    house.upstream.once(answers())
+    answer = await fetch(house.port, "GET", "http://api.example/fixed/a?b=c", buyer.bearer)
+    assert answer.status == 200
+    assert house.upstream.requests[0].target == b"/fixed/a?b=c"
+    await house.settled(buyer, spent=CREDIT)
+
+
+async def test_a_client_that_waits_for_100_continue_hears_it_from_who_reads_the_body(house: House) -> None:
+    async def continues(exchange: Exchange) -> None:
+        assert exchange.request.get(b"expect") == b"100-continue"
+        await exchange.send(CONTINUE)
+        await answers()(exchange)
+
+    # The upstream reads what the proxy does not need to see; the proxy itself what the price depends on.
+    house.upstream.once(continues, answers())
+    buyer = await house.control.buyer(2 * CREDIT)
+    for target, body in (("/fixed/a", b"hello"), ("/v1/chat/completions", CHAT)):
+        async with RawClient(house.port) as client:
+            fields = (buyer.bearer, ("Expect", "100-continue"), ("Content-Length", str(len(body))))
+            await client.send(request("POST", target, *fields))
+            await client.receive(until=CONTINUE)
+            await client.send(body)
+            assert (await client.answer("POST")).status == 200
+    assert [each.body for each in house.upstream.requests] == [b"hello", CHAT]
+    assert house.upstream.requests[1].get(b"expect") is None
 
 
 async def test_a_client_that_waits_for_100_continue_is_refused_before_it_sends(house: House) -> None:

@@ -98,6 +98,14 @@ class Sidecar:
         """What it printed until now, stdout and stderr."""
         return "".join((self.data_dir / name).read_text(errors="replace") for name in ("stdout", "stderr"))
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that the process has had resident until now (Linux)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM")
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

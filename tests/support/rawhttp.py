@@ -111,6 +111,14 @@ class RawClient:
             assert self._buffer, f"the connection ended {size} bytes too early"
         self._buffer = self._buffer[size:]
 
+    async def skip_to(self, end: bytes) -> None:
+        """Read and drop everything up to and including the first `end`."""
+        while (at := self._buffer.find(end)) < 0:
+            data = await self._read()
+            assert data, f"the connection ended before {end!r}"
+            self._buffer = self._buffer[-len(end) :] + data
+        self._buffer = self._buffer[at + len(end) :]
+
     async def ended(self) -> bytes:
         """Wait until the other side ends the connection, by close or reset; returns what came before."""
         with contextlib.suppress(ConnectionResetError):

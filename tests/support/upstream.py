@@ -87,10 +87,8 @@ class Exchange:
         return request.body
 
     async def read(self, size: int) -> bytes:
-        """At most `size` bytes as they come off the wire, for slow readers; framing is the script's concern."""
-        data = await self._reader.read(size)
-        self.request.raw_body += data
-        return data
+        """At most `size` bytes of the body as they come off the wire, for slow readers; they are not recorded."""
+        return await self._reader.read(size)
 
     async def _sized(self, length: int) -> None:
         pieces: list[bytes] = []
