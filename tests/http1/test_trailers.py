@@ -37,7 +37,9 @@ async def test_what_a_policy_drops_or_sets_cannot_come_as_a_trailer() -> None:
 
 
 async def test_trailers_of_an_answer_pass() -> None:
-    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: x-named\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n"
+    answer = (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: x-named\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n"
+    )
     async with Upstream(says(answer, FORBIDDEN, b"\r\n")) as upstream, Stage(upstream.port) as stage:
         async with RawClient(stage.port) as client:
             for _ in range(2):

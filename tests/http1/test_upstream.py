@@ -289,7 +289,11 @@ async def test_a_close_delimited_answer_becomes_chunked() -> None:
     async with Upstream(script) as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
         await client.send(request("GET", "/"))
         answer = await client.answer()
-        assert (answer.body, answer.get("transfer-encoding"), answer.get("connection")) == (b"onetwo", "chunked", None)
+        assert (answer.body, answer.get("transfer-encoding"), answer.get("connection")) == (
+            b"onetwo",
+            "chunked",
+            None,
+        )
         assert stage.pool.size == 0
 
 
