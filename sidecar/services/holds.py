@@ -11,7 +11,6 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -100,15 +99,17 @@ class Holds:
         None: not acknowledged within `timeout_s`, and the work goes on; or the store knows no such hold any more.
         Cancelling the caller does not cancel the work.
         """
-        attempt = partial(
-            self._ledger.commit,
-            customer_id=hold.customer_id,
-            reservation_id=hold.reservation_id,
-            unit=hold.unit,
-            charge=charge,
-            usage=usage,
-            source=source,
-        )
+
+        def attempt() -> Awaitable[Settled | UnknownReservation]:
+            return self._ledger.commit(
+                customer_id=hold.customer_id,
+                reservation_id=hold.reservation_id,
+                unit=hold.unit,
+                charge=charge,
+                usage=usage,
+                source=source,
+            )
+
         return self._settle(_Work(hold, charge, attempt))
 
     def release(self, hold: Hold, reason: str) -> Coroutine[Any, Any, Settled | None]:
@@ -133,13 +134,11 @@ class Holds:
         self._start(self._release(hold, "the reserve was not acknowledged"))
 
     def _release(self, hold: Hold, reason: str) -> _Work:
-        attempt = partial(
-            self._ledger.release,
-            customer_id=hold.customer_id,
-            reservation_id=hold.reservation_id,
-            unit=hold.unit,
-            reason=reason,
-        )
+        def attempt() -> Awaitable[Settled | UnknownReservation]:
+            return self._ledger.release(
+                customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
+            )
+
         return _Work(hold, 0, attempt)
 
     async def _settle(self, work: _Work) -> Settled | None:

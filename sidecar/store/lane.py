@@ -87,8 +87,9 @@ class Lane:
 
     def ask(self, packed: bytes, decode: Callable[[Any], T]) -> Reply[T]:
         """`send` for the commands of every request: without a future, and `decode` makes the result of the reply."""
+        wire = self._wire or self._connected()
         reply = Reply(decode)
-        self._connected().put(packed, reply)
+        wire.put(packed, reply)
         return reply
 
     def execute(self, *arguments: bytes | str | int) -> asyncio.Future[Any]:

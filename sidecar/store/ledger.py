@@ -89,7 +89,7 @@ class Ledger:
         hold = _name(customer_id, reservation_id)
         packed = b"".join((
             RESERVE.head, place.packed_customer, bulk(place.holds + hold), place.packed_due,
-            _known(credential), bulk(hold), _known_unit(unit), bulk(b"%d" % checked(amount)), bulk(b"%d" % ttl_ms),
+            _known(credential), bulk(hold), _known_unit(unit), bulk(b"%d" % checked(amount)), _known(ttl_ms),
             _known(rule),
         ))  # fmt: skip
         return self._lane.ask(packed, partial(_reserved, amount))
@@ -205,9 +205,9 @@ def _name(customer_id: str, reservation_id: str) -> bytes:
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)
-def _known(text: str) -> bytes:
+def _known(value: str | int) -> bytes:
     """An argument that comes with many requests, packed."""
-    return bulk(text.encode())
+    return bulk(str(value).encode())
 
 
 @lru_cache(maxsize=64)

@@ -24,12 +24,11 @@ class Reply(Generic[T]):
     a context is called at once.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_decode", "_done", "_error", "_raw")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_decode", "_done", "_error", "_raw")
 
     def __init__(self, decode: Callable[[Any], T]) -> None:
         self._decode = decode
         self._callback: _Callback | None = None
-        self._error: BaseException | None = None
         self._done = self._asyncio_future_blocking = False
 
     def __await__(self) -> Generator["Reply[T]", None, T]:
@@ -43,19 +42,26 @@ class Reply(Generic[T]):
     def done(self) -> bool:
         return self._done
 
-    def set_result(self, raw: object) -> None:
-        self._raw = raw
-        self._end()
+    def set_result(self, raw: object, error: BaseException | None = None) -> None:
+        self._raw, self._error, self._done = raw, error, True
+        if self._callback is not None:
+            try:
+                self._callback(self)
+            except Exception:
+                # Whoever awaits a reply must not keep the wire from handing out the others.
+                log.exception("what followed a reply failed")
 
     def set_exception(self, error: BaseException) -> None:
-        self._error = error
-        self._end()
+        self.set_result(None, error)
 
     # For the driver
 
     def add_done_callback(self, callback: _Callback, *, context: contextvars.Context | None = None) -> None:
-        self._callback = callback
-        self._context = context
+        if context is None:
+            self._callback = callback
+        else:
+            later = asyncio.get_running_loop().call_soon
+            self._callback = lambda reply: later(callback, reply, context=context)
 
     def result(self) -> T:
         if self._error is not None:
@@ -72,16 +78,3 @@ class Reply(Generic[T]):
     @staticmethod
     def get_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
-
-    def _end(self) -> None:
-        self._done = True
-        if self._callback is None:
-            return
-        if self._context is not None:
-            asyncio.get_running_loop().call_soon(self._callback, self, context=self._context)
-            return
-        try:
-            self._callback(self)
-        except Exception:
-            # Whoever awaits a reply must not keep the wire from handing out the others.
-            log.exception("what followed a reply failed")
