@@ -80,6 +80,12 @@ class House(msgspec.Struct):
         return balance
 
 
+def chat_hold(body: bytes, output_tokens: int = 100) -> int:
+    """What a chat request holds: a token of input, at 1.5, for each three bytes begun; its `max_tokens`, at 6."""
+    input_tokens = -(-len(body) // 3)
+    return -(-3 * input_tokens // 2) + 6 * output_tokens
+
+
 def assert_conserved(balance: Balance) -> None:
     assert balance.granted == balance.available + balance.held + balance.spent, balance
 

@@ -5,7 +5,7 @@ import signal
 import openai
 import pytest
 
-from tests.e2e.house import CREDIT, MODEL, House, sidecar
+from tests.e2e.house import CREDIT, MODEL, House, chat_hold, sidecar
 from tests.support.imitation import Delivery
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.upstream import Exchange, Gate
@@ -14,9 +14,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHAT_STREAM = b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}'
 CHAT = CHAT_STREAM.replace(b'"stream":true,', b"")
-
-# What a request with this body holds: a third of its bytes as input at 1.5, and 100 tokens of output at 6.
-HOLD = -(-len(CHAT_STREAM) // 2) + 600
 
 
 async def test_a_client_that_leaves_a_stream_pays_the_hold_and_holds_nothing(house: House) -> None:
@@ -59,7 +56,7 @@ async def test_a_client_that_hangs_up_leaves_no_hold(house: House, ending: str, 
         if ending == "reset":
             client.reset()
     balance = await house.settled_later(buyer)
-    assert balance.spent == HOLD
+    assert balance.spent == chat_hold(CHAT_STREAM)
     gate.open()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.house import CREDIT, House
+from tests.e2e.house import CREDIT, House, chat_hold
 from tests.support.rawhttp import fetch
 from tests.support.upstream import Exchange, chunk, cut, head
 
@@ -12,9 +12,7 @@ ASKED = (
     b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"stream_options":{"include_usage":true},"messages":[]}'
 )
 NOT_ASKED = ASKED.replace(b'"stream_options":{"include_usage":true},', b"")
-# A third of the body as input at 1.5, and 100 tokens of output at 6.
-HOLD = -(-len(ASKED) // 2) + 600
-UNASKED_HOLD = -(-len(NOT_ASKED) // 2) + 600
+HOLD = chat_hold(ASKED)
 
 TEXT = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
 TEXT_NULL = b'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}\n\n'
@@ -79,7 +77,7 @@ async def test_usage_that_the_client_asked_for(house: House, sent: bytes, price:
         pytest.param((TEXT_NULL + USAGE + DONE).replace(b"\n", b"\r\n"), (TEXT + DONE).replace(b"\n", b"\r\n"), 45,
                      id="CRLF"),
         pytest.param(b": hello\n\n" + TEXT + USAGE + DONE, b": hello\n\n" + TEXT + DONE, 45, id="comments"),
-        pytest.param(TEXT + DONE, TEXT + DONE, UNASKED_HOLD, id="a server that does not know the wish"),
+        pytest.param(TEXT + DONE, TEXT + DONE, chat_hold(NOT_ASKED), id="a server that does not know the wish"),
     ],
 )  # fmt: skip
 async def test_usage_that_only_the_proxy_asked_for(

@@ -6,7 +6,7 @@ import h11
 import pytest
 import pytest_asyncio
 
-from tests.e2e.house import CREDIT, House, Models, sidecar
+from tests.e2e.house import CREDIT, House, Models, chat_hold, sidecar
 from tests.support.imitation import Delivery
 from tests.support.process import Sidecar, refusing_port
 from tests.support.rawhttp import RawClient, fetch, request
@@ -16,9 +16,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHAT_STREAM = b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}'
 CHAT = CHAT_STREAM.replace(b'"stream":true,', b"")
-
-# What a request with this body holds: a third of its bytes as input at 1.5, and 100 tokens of output at 6.
-HOLD = -(-len(CHAT) // 2) + 600
 
 
 @pytest.mark.parametrize(
@@ -113,7 +110,7 @@ async def test_an_answer_without_readable_usage_costs_the_hold(house: House, bod
     house.upstream.once(answers(body, ("content-type", "application/json")))
     answer = await fetch(house.port, "POST", "/v1/chat/completions", buyer.bearer, body=CHAT)
     assert answer.body == body
-    await house.settled(buyer, spent=HOLD)
+    await house.settled(buyer, spent=chat_hold(CHAT))
 
 
 async def test_an_early_answer_ends_the_request_and_is_charged(house: House) -> None:
