@@ -126,23 +126,22 @@ def explain(
 
 
 def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit, usage: str) -> dict[str, Any]:
-    bill, quoter = quote.bill, rule.quoter
-    priced: dict[str, Any] = {"unit": unit.name, "hold": {"amount": render(bill.hold, unit)}}
+    quoter, tariff = rule.quoter, quote.tariff
+    priced: dict[str, Any] = {"unit": unit.name, "hold": {"amount": render(quote.hold, unit)}}
     if not isinstance(quoter.hold, int):
-        values = quoter.fields.read(facts.body) or {}
-        estimate = quoter.estimate(values, facts.body_bytes)
+        estimate = quoter.estimate(facts)
         # Meters that nothing is estimated for would only say that they cost nothing.
-        lines = [line for line in bill.price.lines(estimate) if line.read]
+        lines = [line for line in quote.price.lines(estimate) if line.read]
         terms = {meter: term.text for meter, term in quoter.hold.items()}
         priced["hold"]["lines"] = [_line(line, unit) | {"term": terms.get(line.meter, "")} for line in lines]
-    if quoter.max_charge < MAX_AMOUNT:
-        priced["max_charge"] = render(quoter.max_charge, unit)
+    if tariff.max_charge < MAX_AMOUNT:
+        priced["max_charge"] = render(tariff.max_charge, unit)
     if quote.body is not None:
         priced["asks"] = "the stream is asked to report its usage, and the client does not see that"
     if usage:
-        read = _usage(usage, bill.meters.names)
-        lines = [line for line in bill.price.lines(read) if line.read]
-        priced["cost"] = {"amount": render(bill.cost(read), unit), "lines": [_line(line, unit) for line in lines]}
+        read = _usage(usage, tariff.meters.names)
+        lines = [line for line in quote.price.lines(read) if line.read]
+        priced["cost"] = {"amount": render(quote.cost(read), unit), "lines": [_line(line, unit) for line in lines]}
     return priced
 
 

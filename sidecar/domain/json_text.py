@@ -3,6 +3,7 @@
 It checks nothing: the text must have been decoded as an object before.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -55,11 +56,21 @@ def repeats(text: bytes, names: Sequence[str]) -> bool:
     Decoders disagree about which of them counts (the last, the first, any capitals), so that what we read need not be
     what the upstream reads.
     """
-    name, *inner = names
-    if not inner and text.lower().count(b'"%b"' % name.lower().encode()) < 2 and b"\\u00" not in text:
+    if len(names) == 1 and text.lower().count(_quoted(names[0])) < 2 and not _has_escaped_ascii(text):
         return False
+    name, *inner = names
     found = [member for member in members(text) if member.name.lower() == name.lower()]
     if len(found) != 1 or not inner:
         return len(found) > 1
     value = text[found[0].value : found[0].end].strip()
     return value.startswith(b"{") and repeats(value, inner)
+
+
+@functools.cache
+def _quoted(name: str) -> bytes:
+    return b'"%b"' % name.lower().encode()
+
+
+def _has_escaped_ascii(text: bytes) -> bool:
+    # `find`, since ``in`` first tries whether its left side is a number: for bytes that costs as much as the search.
+    return text.find(b"\\") >= 0 and text.find(b"\\u00") >= 0

@@ -14,12 +14,13 @@ A client that hangs up does not make known usage unknown: headers, bytes and tim
 """
 
 from enum import StrEnum
+from typing import Final, Protocol
 
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
-from sidecar.domain.meters.body import Body, EventsBody, JsonBody, UnreadBody
+from sidecar.domain.meters.body import Body, CodedBody, EventsBody, JsonBody, UnreadBody
 from sidecar.domain.meters.codings import CodingError, inflater
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
@@ -51,13 +52,13 @@ class Measure(StrEnum):
     DURATION_MS = "duration_ms"
 
 
-class Source(StrEnum):
-    """Where a charge comes from."""
+class Source:
+    """Where a charge comes from. Plain text: a member of an enum is hashed in Python, and each request is counted."""
 
-    REPORTED = "reported"
-    OBSERVED = "observed"
-    HOLD = "hold"
-    NONE = "none"
+    REPORTED: Final = "reported"
+    OBSERVED: Final = "observed"
+    HOLD: Final = "hold"
+    NONE: Final = "none"
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class Charge(msgspec.Struct, frozen=True):
 
     amount: int
     usage: str
-    source: Source
+    source: str
     release: bool
 
 
@@ -83,58 +84,97 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True):
         return (*body, *(meter for meter, _ in self.headers), *(meter for meter, _ in self.measures))
 
 
-class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What one forwarded request will be charged by: fixed when its hold is taken."""
+class Tariff(msgspec.Struct, frozen=True):
+    """What a rule says about charging, whatever the price."""
 
     meters: Meters
-    price: Price
-    hold: int
     max_charge: int = MAX_AMOUNT
     on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD
 
+
+class Bill(msgspec.Struct, frozen=True):
+    """What one forwarded request will be charged by, in base units: fixed when its hold is taken."""
+
+    tariff: Tariff
+    price: Price
+    hold: int
+
     def known(self, usage: Reading) -> Charge:
         """The charge for usage that was read."""
-        return Charge(self.cost(usage), usage_text(usage), Source.REPORTED, release=False)
+        return Charge(self.cost(usage), usage_text(usage), Source.REPORTED, False)
 
     def cost(self, usage: Reading) -> int:
         """What `usage` costs, at most ``max_charge``."""
-        return min(self.price.charge(usage), self.max_charge)
+        return min(self.price.charge(usage), self.tariff.max_charge)
 
     def unknown(self, observed: Reading) -> Charge:
         """The charge for a request that was forwarded and whose usage is not, or not all, known."""
         text = usage_text(observed)
-        match self.on_unknown:
+        match self.tariff.on_unknown:
             case OnUnknown.CHARGE_HOLD:
-                return Charge(self.hold, text, Source.HOLD, release=False)
+                return Charge(self.hold, text, Source.HOLD, False)
             case OnUnknown.CHARGE_OBSERVED:
-                return Charge(self.cost(observed), text, Source.OBSERVED, release=False)
+                return Charge(self.cost(observed), text, Source.OBSERVED, False)
             case OnUnknown.RELEASE:
-                return Charge(0, text, Source.NONE, release=True)
+                return Charge(0, text, Source.NONE, True)
 
 
-RELEASED = Charge(0, "", Source.NONE, release=True)
+RELEASED = Charge(0, "", Source.NONE, True)
 
 
-class Meter:
+class Meter(Protocol):
     """The meters of one answer. Show it each piece of the body once, in order; then `flush`; then `finish` once."""
 
-    __slots__ = ("_bill", "_body", "_good", "_headers", "feed", "flush")
-
-    def __init__(self, bill: Bill, body: Body, headers: Reading, *, good: bool) -> None:
-        self._bill = bill
-        self._body = body
-        self._headers = headers
-        self._good = good
-        self.feed = body.feed
+    def feed(self, data: bytes, /) -> bytes:
         """A piece of the body, framing decoded; returns what to pass on: the same object unless events are hidden."""
-        self.flush = body.flush
+
+    def flush(self) -> bytes:
         """What was held back of an event that never ended; call it when the body has ended, before its last byte."""
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
         """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
-        if not self._good:
-            return RELEASED
-        bill, meters = self._bill, self._bill.meters
+
+
+class _NoSuccess(UnreadBody):
+    """An answer that is no success costs nothing."""
+
+    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
+        return RELEASED
+
+
+_NO_SUCCESS = _NoSuccess(readable=False)
+
+
+class _JsonMeter(JsonBody):
+    """The common answer, JSON as it is, in one object and with nothing else to read: 1.7 instead of 2.6 µs."""
+
+    __slots__ = ("_bill",)
+
+    def __init__(self, bill: Bill, reader: Reader) -> None:
+        super().__init__(reader.read_json)
+        self._bill = bill
+
+    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
+        usage = self.read()
+        if usage is not None:
+            return self._bill.known(usage)
+        return RELEASED if end is End.UPSTREAM_FAILED else self._bill.unknown({})
+
+
+class _BodyMeter:
+    """Any answer: what its body says, what its head said, what the proxy has measured."""
+
+    __slots__ = ("_bill", "_body", "_headers", "feed", "flush")
+
+    def __init__(self, bill: Bill, body: Body, headers: Reading) -> None:
+        self._bill = bill
+        self._body = body
+        self._headers = headers
+        self.feed = body.feed
+        self.flush = body.flush
+
+    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
+        bill, meters = self._bill, self._bill.tariff.meters
         usage, known = self._body.result(whole=end is End.COMPLETE)
         usage = usage | self._headers
         for meter, measure in meters.measures:
@@ -155,24 +195,28 @@ class Meter:
 def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter:
     """The meter for an answer with this head (lower-case names). `hides`: take out what only we asked for."""
     if not 200 <= status < 300:
-        return Meter(bill, UnreadBody(readable=False), {}, good=False)
+        return _NO_SUCCESS
+    meters = bill.tariff.meters
+    reader, coding = meters.reader, fields.get(b"content-encoding", b"")
+    events = reader is not None and fields.get(b"content-type", b"").lower().find(b"text/event-stream") >= 0
+    if reader is not None and not (events or coding or meters.headers or meters.measures):
+        return _JsonMeter(bill, reader)
     readings = {}
-    for meter, name in bill.meters.headers:
+    for meter, name in meters.headers:
         reading = parse_number(fields.get(name, b"").decode("latin-1").strip())
         if reading is not None:
             readings[meter] = reading
-    return Meter(bill, _body(bill.meters.reader, fields, hides=hides), readings, good=True)
+    return _BodyMeter(bill, _body(reader, coding, events=events, hides=hides), readings)
 
 
-def _body(reader: Reader | None, fields: Fields, *, hides: bool) -> Body:
+def _body(reader: Reader | None, coding: bytes, *, events: bool, hides: bool) -> Body:
     if reader is None:
         return UnreadBody(readable=True)
     try:
-        decoder = inflater(fields.get(b"content-encoding", b""))
+        decoder = inflater(coding)
     except CodingError:
         return UnreadBody(readable=False)
-    if b"text/event-stream" not in fields.get(b"content-type", b"").lower():
-        return JsonBody(reader.read_json, decoder)
-    if hides and decoder is None:
+    if events and hides and decoder is None:
         return HidingBody()
-    return EventsBody(reader.open_stream(), reader.needles, decoder)
+    body = EventsBody(reader.open_stream(), reader.needles) if events else JsonBody(reader.read_json)
+    return body if decoder is None else CodedBody(body, decoder)

@@ -89,7 +89,11 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 def usage_text(usage: Usage) -> str:
     """``input_tokens=12 output_tokens=5``: what was used, without what was not, for journal and screens."""
-    return " ".join(f"{meter}={number_text(read)}" for meter, read in usage.items() if read)
+    text = ""
+    for meter, read in usage.items():
+        if read:
+            text += f" {meter}={read if type(read) is int else number_text(read)}"
+    return text[1:]
 
 
 def number_text(number: Number) -> str:

@@ -1,28 +1,31 @@
 """What a request may cost: its price, its hold, and what must change in it so that its answer can be charged.
 
-A quote is made once, before anything is reserved; the price that it names is the price that is charged. It reads
-only the fields that the rule needs, decoded by a small typed record that is made when rules load.
+A quote is made once, before anything is reserved; the price that it names is the price that is charged. All that does
+not depend on the request is worked out when rules load, since a quote is made for each request: the record that reads
+its fields, the function that estimates its usage, the tariff.
 """
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.body_fields import BodyFields, field
 from sidecar.domain.fields import Fields
-from sidecar.domain.hold_terms import BODY_BYTES, Term, whole
+from sidecar.domain.hold_terms import Term, estimator
 from sidecar.domain.json_text import repeats
-from sidecar.domain.metering import RELEASED, Bill, Charge, End, Meter, Meters, OnUnknown, open_meter
+from sidecar.domain.metering import RELEASED, Bill, Charge, End, Meter, Meters, OnUnknown, Tariff, open_meter
 from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
 from sidecar.domain.outcomes import RefusalCode
-from sidecar.domain.price import Number, Price
+from sidecar.domain.price import Price
 
 ANY = "*"
 _STREAM = "stream"
 _STREAM_OPTIONS = "stream_options"
+_streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
@@ -46,30 +49,24 @@ class Unquoted(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of one request, in base units of the rule's unit.
+class Quote(Bill, frozen=True):
+    """The terms of one request: how it will be charged, and what must change in it for that.
 
     `body`: the request body to send instead; None leaves it. `plain_answer`: ask for an answer without content
     coding, since events are taken out of it. `readable_codings`: ask only for codings that the meter can decode.
     """
 
-    bill: Bill
     body: bytes | None = None
     plain_answer: bool = False
     readable_codings: bool = False
 
-    @property
-    def hold(self) -> int:
-        """The amount to hold."""
-        return self.bill.hold
-
     def meter(self, status: int, fields: Fields) -> Meter:
         """The meter for the answer that has this head; `fields` has lower-case names."""
-        return open_meter(self.bill, status, fields, hides=self.plain_answer)
+        return open_meter(self, status, fields, hides=self.plain_answer)
 
     def without_answer(self, end: End) -> Charge:
         """The charge for a forwarded request that ended before any head of an answer came."""
-        return RELEASED if end is End.UPSTREAM_FAILED else self.bill.unknown({})
+        return RELEASED if end is End.UPSTREAM_FAILED else self.unknown({})
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,45 +101,6 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, name.split(ANY))) + r"\Z", re.DOTALL)
 
 
-class BodyFields:
-    """Reads the named fields of a JSON body; a dotted name goes into objects."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = tuple(names)
-        self._nested = [(name, name.split(".")[1:]) for name in self._names if "." in name]
-        roots = [name.split(".", maxsplit=1)[0] for name in self._names]
-        attributes = {root: f"field_{index}" for index, root in enumerate(dict.fromkeys(roots))}
-        record = msgspec.defstruct(
-            "Body",
-            [(attribute, Any, None) for attribute in attributes.values()],
-            rename={attribute: root for root, attribute in attributes.items()},
-            gc=False,
-        )
-        self._decoder = msgspec.json.Decoder(record)
-        self._values = _getter([attributes[root] for root in roots])
-
-    def read(self, body: bytes | None) -> dict[str, Any] | None:
-        """Each name's value, None where it is absent; None when the body is not a JSON object."""
-        if body is None:
-            return None
-        try:
-            record = self._decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        values = dict(zip(self._names, self._values(record), strict=True))
-        for name, steps in self._nested:
-            for step in steps:
-                values[name] = values[name].get(step) if isinstance(values[name], dict) else None
-        return values
-
-
-def _getter(attributes: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    # `attrgetter` answers with a tuple only for two attributes or more.
-    if len(attributes) > 1:
-        return operator.attrgetter(*attributes)
-    return lambda record: tuple(getattr(record, attribute) for attribute in attributes)
-
-
 class Quoter:
     """Makes the quotes of one rule; see the fields of a rule in ``docs/rules.md``."""
 
@@ -156,73 +114,71 @@ class Quoter:
         on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD,
         hold_when_unreadable: bool = False,
     ) -> None:
-        self.meters = meters
         self.price = price
         self.hold = hold
-        self.max_charge = MAX_AMOUNT if max_charge is None else max_charge
-        self.on_unknown = on_unknown
         self.hold_when_unreadable = hold_when_unreadable
+        self.tariff = Tariff(meters, MAX_AMOUNT if max_charge is None else max_charge, on_unknown)
         self.cost_headers = frozenset(name for _, name in meters.headers)
-        self._asks = meters.reader is not None and meters.reader.asks
         terms = {} if isinstance(hold, int) else hold
-        self._counts = tuple(sorted({field for term in terms.values() for field in term.fields}))
-        names = set(self._counts)
-        names |= {price.by} if isinstance(price, PriceList) else set()
-        names |= {_STREAM, _STREAM_OPTIONS} if self._asks else set()
-        self._by = price.by.split(".") if isinstance(price, PriceList) else []
-        self._reads_fields = bool(names)
+        self._estimate = estimator(terms)
         self._sized = any(term.sized for term in terms.values())
+        self._asks = meters.reader is not None and meters.reader.asks
+        self._readable_codings = meters.reader is not None
+        by = price.by if isinstance(price, PriceList) else _STREAM
+        self._by = operator.attrgetter(field(by))
+        self._by_names = by.split(".")
+        fields = ({by} if isinstance(price, PriceList) else set()) | (
+            {_STREAM, _STREAM_OPTIONS} if self._asks else set()
+        )
+        counts = {name for term in terms.values() for name in term.fields}
+        self._fields = BodyFields(fields, counts)
+        self._reads_fields = bool(fields or counts)
         self.reads_body = self._reads_fields or self._sized
-        self.fields = BodyFields(sorted(names))
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """A quote, or `Unquoted` when the body cannot be read, or when nothing has a price; in this order."""
-        values: dict[str, Any] = {}
-        # A body without a size is one in chunks that is too large to be read: a hold for nothing would be no hold.
-        readable = not (self._sized and facts.body is None and not facts.body_bytes)
-        if self._reads_fields and readable:
-            read = self.fields.read(facts.body)
-            readable = read is not None
-            values = read or {}
-        if not (readable or self.hold_when_unreadable):
+        request = self._request(facts)
+        if request is None:
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
-        price = self.price_of(values, facts.body) if isinstance(self.price, PriceList) else self.price
-        if isinstance(price, Unquoted):
-            return price
-        bill = self.bill(price, self.estimate(values, facts.body_bytes))
-        if self._asks and values.get(_STREAM) is True and not asks_for_usage(values[_STREAM_OPTIONS]):
-            assert facts.body is not None
-            body = ask_for_usage(facts.body)
-            return Quote(bill=bill, body=body, plain_answer=body is not None, readable_codings=True)
-        return Quote(bill=bill, readable_codings=self.meters.reader is not None)
+        price = self.price
+        if isinstance(price, PriceList):
+            found = self._price_of(price, request, facts.body)
+            if isinstance(found, Unquoted):
+                return found
+            price = found
+        tariff, hold = self.tariff, self.hold
+        if not isinstance(hold, int):
+            hold = price.charge(self._estimate(request, facts.body_bytes))
+        hold = min(hold, tariff.max_charge)
+        if self._asks:
+            stream, options = _streaming(request)
+            if stream is True and not asks_for_usage(options):
+                assert facts.body is not None
+                body = ask_for_usage(facts.body)
+                return Quote(tariff, price, hold, body, body is not None, True)
+        return Quote(tariff, price, hold, None, False, self._readable_codings)
 
-    def estimate(self, values: Mapping[str, Any], body_bytes: int) -> dict[str, Number]:
+    def estimate(self, facts: RequestFacts) -> dict[str, int]:
         """What each hold term comes to; empty for a fixed hold."""
-        if isinstance(self.hold, int):
-            return {}
-        known = {name: whole(values.get(name)) for name in self._counts}
-        known[BODY_BYTES] = body_bytes
-        return {meter: term.value(known) for meter, term in self.hold.items()}
+        request = self._request(facts)
+        return self._estimate(self._fields.nothing if request is None else request, facts.body_bytes)
 
-    def bill(self, price: Price, estimate: Mapping[str, Number]) -> Bill:
-        """What to hold for an estimate at this price, and how to charge it later."""
-        hold = self.hold if isinstance(self.hold, int) else price.charge(estimate)
-        return Bill(
-            meters=self.meters,
-            price=price,
-            hold=min(hold, self.max_charge),
-            max_charge=self.max_charge,
-            on_unknown=self.on_unknown,
-        )
+    def _request(self, facts: RequestFacts) -> Any:
+        """The record of what the rule reads; None when it cannot be read, and must be."""
+        if self._reads_fields:
+            request = self._fields.read(facts.body) if facts.body is not None else None
+            return self._fields.nothing if request is None and self.hold_when_unreadable else request
+        # A body without a size is one in chunks that is too large to be read: a hold for nothing would be no hold.
+        unknown = self._sized and facts.body is None and not facts.body_bytes
+        return None if unknown and not self.hold_when_unreadable else self._fields.nothing
 
-    def price_of(self, values: Mapping[str, Any], body: bytes | None) -> Price | Unquoted:
+    def _price_of(self, prices: PriceList, request: Any, body: bytes | None) -> Price | Unquoted:
         """The price by the request's field; a field that stands there twice has no value we could rely on."""
-        assert isinstance(self.price, PriceList)
-        by = self.price.by
-        value = values.get(by)
-        if body is not None and repeats(body, self._by):
+        by = prices.by
+        value = self._by(request)
+        if body is not None and repeats(body, self._by_names):
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, f"The request has `{by}` more than once; send it once.")
-        price = self.price.find(value) if isinstance(value, str) else self.price.other
+        price = prices.find(value) if isinstance(value, str) else prices.other
         if price is not None:
             return price
         if isinstance(value, str):

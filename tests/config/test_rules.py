@@ -52,12 +52,12 @@ def test_a_good_file_says_what_it_means() -> None:
     assert chat.identity == (ApiKey(b"x-key"),)
     assert chat.match.methods == {b"POST", b"PUT"}
     assert (chat.match.host, chat.match.headers) == ("*.example.com", ((b"x-tier", b"gold"),))
-    assert (chat.reads_body, chat.quoter.max_charge) == (True, 5_000_000)
-    assert (chat.quoter.hold_when_unreadable, chat.quoter.on_unknown) == (True, OnUnknown.CHARGE_OBSERVED)
+    assert (chat.reads_body, chat.quoter.tariff.max_charge) == (True, 5_000_000)
+    assert (chat.quoter.hold_when_unreadable, chat.quoter.tariff.on_unknown) == (True, OnUnknown.CHARGE_OBSERVED)
     assert chat.where == f"{GOOD}:7"
     assert (render.unit, render.reads_body, render.quoter.hold) == ("seconds", False, 2_500)
     assert render.cost_headers == {b"x-gpu-ms"}
-    assert dict(render.quoter.meters.measures) == {
+    assert dict(render.quoter.tariff.meters.measures) == {
         "up": Measure.REQUEST_BYTES,
         "down": Measure.RESPONSE_BYTES,
         "time": Measure.DURATION_MS,

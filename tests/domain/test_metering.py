@@ -3,7 +3,19 @@ import gzip
 import pytest
 
 from sidecar.domain.amounts import CREDITS
-from sidecar.domain.metering import RELEASED, Bill, Charge, End, Measure, Meter, Meters, OnUnknown, Source, open_meter
+from sidecar.domain.metering import (
+    RELEASED,
+    Bill,
+    Charge,
+    End,
+    Measure,
+    Meter,
+    Meters,
+    OnUnknown,
+    Source,
+    Tariff,
+    open_meter,
+)
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.meters.pointers import pointer_reader
 from sidecar.domain.price import Price, parse_rate
@@ -26,7 +38,7 @@ def a_bill(
 ) -> Bill:
     """One base unit for one of each meter; the hold is 500."""
     rates = {name: parse_rate("0.000001", CREDITS) for name in meters.names}
-    return Bill(meters=meters, price=Price.of(rates, flat), hold=500, max_charge=max_charge, on_unknown=on_unknown)
+    return Bill(Tariff(meters, max_charge, on_unknown), Price.of(rates, flat), 500)
 
 
 def cost(value: bytes) -> dict[bytes, bytes]:

@@ -115,7 +115,7 @@ def test_a_model_without_a_price_is_refused_by_name() -> None:
 @pytest.mark.parametrize("body", [{}, {"model": None}, {"model": 5}, {"model": ["mini"]}])
 def test_a_request_without_the_field_that_prices_it_is_refused(body: dict[str, Any]) -> None:
     assert refused(chat(), body)[0] is RefusalCode.UNREADABLE_REQUEST
-    assert quoted(chat(PriceList.of("model", {"*": OTHER})), body).bill.price is OTHER
+    assert quoted(chat(PriceList.of("model", {"*": OTHER})), body).price is OTHER
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.meters.reader import Reader, Reading
 
 
-class _CacheCreation(msgspec.Struct):
+class _CacheCreation(msgspec.Struct, gc=False):
     ephemeral_1h_input_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_creation: _CacheCreation | None = None
@@ -42,11 +42,11 @@ class _Usage(msgspec.Struct):
         return reading if all(0 <= tokens <= MAX_AMOUNT for tokens in reading.values()) else None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     usage: _Usage
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: str = ""
     message: _Message | None = None
     usage: _Usage | None = None

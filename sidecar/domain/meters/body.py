@@ -50,77 +50,81 @@ class UnreadBody:
 
 
 class JsonBody:
-    """Keeps a JSON answer of at most `JSON_MAX_BYTES`, decoded, and reads it at the end."""
+    """Keeps a JSON answer of at most `JSON_MAX_BYTES` and reads it at the end."""
+
+    __slots__ = ("_pieces", "_read", "_room")
 
     failed = False
 
-    def __init__(self, read: Callable[[bytes], Reading | None], inflater: Inflater | None) -> None:
+    def __init__(self, read: Callable[[bytes], Reading | None]) -> None:
         self._read = read
-        self._inflater = inflater
         self._pieces: list[bytes] = []
-        self._budget = JSON_MAX_BYTES
+        self._room = JSON_MAX_BYTES
+
+    @property
+    def spoiled(self) -> bool:
+        return self._room < 0
 
     def feed(self, data: bytes) -> bytes:
-        if self._budget < 0:
-            return data
-        if self._inflater is None:
-            self._keep(data)
-            return data
-        try:
-            for text in self._inflater.decode(data):
-                self._keep(text)
-                if self._budget < 0:
-                    break
-        except CodingError:
-            self._give_up()
+        self._room -= len(data)
+        if self._room >= 0:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
         return data
+
+    def spoil(self) -> None:
+        self._room = -1
+        self._pieces.clear()
 
     def flush(self) -> bytes:
         return b""
 
     def result(self, *, whole: bool) -> tuple[Reading, bool]:  # noqa: ARG002 - what decodes was whole
-        reading = self._read(b"".join(self._pieces)) if self._budget >= 0 else None
-        return (reading, True) if reading is not None else ({}, False)
+        reading = self.read()
+        return ({}, False) if reading is None else (reading, True)
 
-    def _keep(self, text: bytes) -> None:
-        self._budget -= len(text)
-        if self._budget < 0:
-            self._give_up()
-        else:
-            self._pieces.append(text)
-
-    def _give_up(self) -> None:
-        self._budget = -1
-        self._pieces.clear()
+    def read(self) -> Reading | None:
+        """What the answer says, None when it cannot be read."""
+        return self._read(b"".join(self._pieces)) if self._room >= 0 else None
 
 
 class EventsBody:
-    """Follows an event stream; an event without a needle costs one search of its piece."""
+    """Follows an event stream; an event without a needle costs one search of its piece for each."""
 
-    def __init__(self, reading: StreamReading, needles: tuple[bytes, ...], inflater: Inflater | None) -> None:
+    __slots__ = ("_buffer", "_needles", "_pending", "_reading", "spoiled")
+
+    def __init__(self, reading: StreamReading, needles: tuple[bytes, ...]) -> None:
         self._reading = reading
         self._needles = needles
-        self._inflater = inflater
         self._buffer = EventBuffer()
-        self._broken = False
+        self._pending = self._buffer.pending
+        self.spoiled = False
 
     @property
     def failed(self) -> bool:
         return self._reading.failed
 
     def feed(self, data: bytes) -> bytes:
-        if self._broken:
+        if self.spoiled:
             return data
-        try:
-            if self._inflater is None:
-                self._follow(data)
+        if not self._pending and data.endswith(BLANK_LINES):
+            for needle in self._needles:
+                # Not ``needle in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
+                if data.find(needle) >= 0:
+                    break
             else:
-                for text in self._inflater.decode(data):
-                    self._follow(text)
-        except (CodingError, EventTooLarge):
-            self._broken = True
-            self._buffer.rest()
+                return data
+        try:
+            for event in self._buffer.add(data):
+                self._examine(event)
+        except EventTooLarge:
+            self.spoil()
         return data
+
+    def spoil(self) -> None:
+        self.spoiled = True
+        self._buffer.rest()
 
     def flush(self) -> bytes:
         return b""
@@ -129,20 +133,38 @@ class EventsBody:
         # A last event may lack its blank line, or the server its `[DONE]`: what it says still counts.
         self._examine(self._buffer.rest())
         reading = self._reading
-        return reading.usage, reading.final or (whole and reading.seen and not self._broken)
-
-    def _follow(self, text: bytes) -> None:
-        if not self._buffer.pending and text.endswith(BLANK_LINES):
-            for needle in self._needles:
-                if needle in text:
-                    break
-            else:
-                return
-        for event in self._buffer.add(text):
-            self._examine(event)
+        return reading.usage, reading.final or (whole and reading.seen and not self.spoiled)
 
     def _examine(self, event: bytes) -> None:
         for needle in self._needles:
-            if needle in event:
+            if event.find(needle) >= 0:
                 self._reading.read(data_of(event))
                 return
+
+
+class CodedBody:
+    """Shows another body the decoded text of an answer that passes in its content coding."""
+
+    def __init__(self, body: JsonBody | EventsBody, inflater: Inflater) -> None:
+        self._body = body
+        self._inflater = inflater
+        self.flush = body.flush
+        self.result = body.result
+
+    @property
+    def failed(self) -> bool:
+        return self._body.failed
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._body.spoiled:
+            self._show(data)
+        return data
+
+    def _show(self, data: bytes) -> None:
+        try:
+            for text in self._inflater.decode(data):
+                self._body.feed(text)
+                if self._body.spoiled:
+                    return
+        except CodingError:
+            self._body.spoil()

@@ -6,11 +6,11 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.meters.reader import Reader, Reading
 
 
-class _InputDetails(msgspec.Struct):
+class _InputDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     input_tokens: int
     output_tokens: int = 0
     input_tokens_details: _InputDetails | None = None
@@ -27,20 +27,20 @@ class _Usage(msgspec.Struct):
         }
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     usage: _Usage | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: str = ""
     response: _Response | None = None
 
 
-class _EmbeddingUsage(msgspec.Struct):
+class _EmbeddingUsage(msgspec.Struct, gc=False):
     prompt_tokens: int
 
 
-class _Embeddings(msgspec.Struct):
+class _Embeddings(msgspec.Struct, gc=False):
     usage: _EmbeddingUsage
 
 

@@ -24,11 +24,11 @@ _NULL_LAST = b',"usage":null}\n\n'
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*|"usage"\s*:\s*null(?=\s*})')
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     """``usage`` as OpenAI writes it: cached tokens are inside the prompt, reasoning inside the completion."""
 
     prompt_tokens: int
@@ -47,16 +47,16 @@ class _Usage(msgspec.Struct):
         }
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     usage: _Usage
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     usage: _Usage | msgspec.UnsetType | None = msgspec.UNSET
     error: Any = None
 
 
-class _Choices(msgspec.Struct):
+class _Choices(msgspec.Struct, gc=False):
     choices: list[msgspec.Raw] = []
 
 
@@ -105,9 +105,12 @@ class Stream:
 class HidingBody:
     """An event stream from which the usage that only we asked for is taken out; never a coded one."""
 
+    __slots__ = ("_broken", "_buffer", "_pending", "_stream")
+
     def __init__(self) -> None:
         self._stream = Stream()
         self._buffer = EventBuffer()
+        self._pending = self._buffer.pending
         self._broken = False
 
     @property
@@ -115,19 +118,20 @@ class HidingBody:
         return self._stream.failed
 
     def feed(self, data: bytes) -> bytes:
-        buffer = self._buffer
-        if self._broken or (
-            not buffer.pending and data.endswith(BLANK_LINES) and _USAGE not in data and _ERROR not in data
-        ):
+        if self._broken:
             return data
-        if not buffer.pending and data.endswith(_NULL_LAST) and _is_one_plain_chunk(data):
-            return data[: -len(_NULL_LAST)] + b"}\n\n"
+        if not self._pending and data.endswith(BLANK_LINES):
+            # Not ``_USAGE in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
+            if data.find(_USAGE) < 0 and data.find(_ERROR) < 0:
+                return data
+            if data.endswith(_NULL_LAST) and _is_one_plain_chunk(data):
+                return data[: -len(_NULL_LAST)] + b"}\n\n"
         shown: list[bytes] = []
         try:
-            shown.extend(map(self._show, buffer.add(data)))
+            shown.extend(map(self._show, self._buffer.add(data)))
         except EventTooLarge:
             self._broken = True
-            shown.append(buffer.rest())
+            shown.append(self._buffer.rest())
         return b"".join(shown)
 
     def flush(self) -> bytes:
@@ -162,8 +166,8 @@ def _is_one_plain_chunk(data: bytes) -> bool:
         data.startswith(b"data: {")
         and data.find(b"\n") == len(data) - 2
         and data.count(_USAGE) == 1
-        and _ERROR not in data
-        and b"\r" not in data
+        and data.find(_ERROR) < 0
+        and data.find(b"\r") < 0
     )
 
 

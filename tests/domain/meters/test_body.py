@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.domain.meters.body import JSON_MAX_BYTES, EventsBody, JsonBody, UnreadBody
+from sidecar.domain.meters.body import JSON_MAX_BYTES, Body, CodedBody, EventsBody, JsonBody, UnreadBody
 from sidecar.domain.meters.codings import Inflater
 from sidecar.domain.meters.events import EVENT_MAX_BYTES
 from sidecar.domain.meters.named import READERS
@@ -17,11 +17,15 @@ from tests.domain.meters.test_reader import STREAMS
 CHAT = READERS["openai.chat"]
 
 
-def feed(body: JsonBody | EventsBody | UnreadBody, data: bytes, size: int) -> None:
+def feed(body: Body, data: bytes, size: int) -> None:
     for at in range(0, len(data), size):
         piece = data[at : at + size]
         assert body.feed(piece) is piece
     assert body.flush() == b""
+
+
+def coded(body: JsonBody | EventsBody, inflater: Inflater | None) -> Body:
+    return CodedBody(body, inflater) if inflater is not None else body
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -33,13 +37,13 @@ def test_an_unread_body_passes(readable: bool) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
 def test_json_in_pieces(size: int) -> None:
-    body = JsonBody(CHAT.read_json, None)
+    body = JsonBody(CHAT.read_json)
     feed(body, golden.CHAT_JSON, size)
     assert body.result(whole=False) == (golden.CHAT_USAGE, True)
 
 
 def test_json_in_a_coding() -> None:
-    body = JsonBody(CHAT.read_json, Inflater(gzip=True))
+    body = CodedBody(JsonBody(CHAT.read_json), Inflater(gzip=True))
     feed(body, gzip.compress(golden.CHAT_JSON), 10)
     assert body.result(whole=True) == (golden.CHAT_USAGE, True)
 
@@ -55,7 +59,7 @@ def test_json_in_a_coding() -> None:
     ids=["too large", "too large when decoded", "broken coding", "cut"],
 )
 def test_json_that_cannot_be_read_passes_all_the_same(data: bytes, inflater: Inflater | None) -> None:
-    body = JsonBody(CHAT.read_json, inflater)
+    body = coded(JsonBody(CHAT.read_json), inflater)
     feed(body, data, 65_536)
     assert body.result(whole=True) == ({}, False)
 
@@ -67,7 +71,7 @@ def test_any_split_of_a_stream_reads_the_same(
     name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], newline: bytes, at: list[int]
 ) -> None:
     reader, data = READERS[name], stream(newline)
-    body = EventsBody(reader.open_stream(), reader.needles, None)
+    body = EventsBody(reader.open_stream(), reader.needles)
     bounds = [0, *sorted(min(place, len(data)) for place in at), len(data)]
     for start, end in pairwise(bounds):
         piece = data[start:end]
@@ -80,19 +84,19 @@ def test_any_split_of_a_stream_reads_the_same(
 @pytest.mark.parametrize(("name", "stream", "usage"), STREAMS)
 def test_a_stream_in_a_coding(name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], size: int) -> None:
     reader = READERS[name]
-    body = EventsBody(reader.open_stream(), reader.needles, Inflater(gzip=False))
+    body = CodedBody(EventsBody(reader.open_stream(), reader.needles), Inflater(gzip=False))
     feed(body, zlib.compress(stream(b"\n")), size)
     assert body.result(whole=True) == (usage, True)
 
 
 def test_the_last_event_needs_no_blank_line() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles, None)
+    body = EventsBody(CHAT.open_stream(), CHAT.needles)
     feed(body, golden.chat_stream(asked=True, done=False).rstrip(b"\n"), 100)
     assert body.result(whole=True) == (golden.CHAT_USAGE, True)
 
 
 def test_data_in_several_lines_is_one_text() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles, None)
+    body = EventsBody(CHAT.open_stream(), CHAT.needles)
     feed(body, b'data: {"choices": [],\ndata: "usage":\ndata: {"prompt_tokens": 3, "completion_tokens": 4}}\n\n', 5)
     assert body.result(whole=True) == ({"input_tokens": 3, "cached_input_tokens": 0, "output_tokens": 4}, True)
 
@@ -103,13 +107,13 @@ def test_data_in_several_lines_is_one_text() -> None:
     ids=["event too large", "broken coding"],
 )
 def test_a_stream_that_cannot_be_read_passes_all_the_same(data: bytes, inflater: Inflater | None) -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles, inflater)
+    body = coded(EventsBody(CHAT.open_stream(), CHAT.needles), inflater)
     feed(body, data + b"\n\n" + golden.chat_stream(asked=True), 65_536)
     assert body.result(whole=True) == ({}, False)
 
 
 def test_usage_seen_before_the_reading_broke_is_not_trusted_unless_it_was_final() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles, None)
+    body = EventsBody(CHAT.open_stream(), CHAT.needles)
     feed(body, b'data: {"choices": [1], "usage": {"prompt_tokens": 1}}\n\n', 1000)
     feed(body, b"x" * (EVENT_MAX_BYTES + 1), 1_000_000)
     assert body.result(whole=True)[1] is False

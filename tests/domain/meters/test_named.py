@@ -1,6 +1,7 @@
 import pytest
 
-from sidecar.domain.hold_terms import Term
+from sidecar.domain.body_fields import BodyFields
+from sidecar.domain.hold_terms import Term, estimator
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.meters.reader import Reader
 
@@ -12,5 +13,6 @@ def test_the_names_are_part_of_the_language() -> None:
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_a_reader_is_consistent(reader: Reader) -> None:
     assert set(reader.falls_back) | set(reader.falls_back.values()) | set(reader.hold) <= set(reader.meters)
-    for term in reader.hold.values():
-        assert Term.parse(term).value({"body_bytes": 300}) >= 1
+    terms = {meter: Term.parse(text) for meter, text in reader.hold.items()}
+    request = BodyFields((), {name for term in terms.values() for name in term.fields}).nothing
+    assert all(tokens >= 1 for tokens in estimator(terms)(request, 300).values())
