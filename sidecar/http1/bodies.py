@@ -8,8 +8,11 @@ import re
 
 from sidecar.http1.errors import ProtocolError
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
-_TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))
+_TRAILER = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)" % _TOKEN)
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 LINE_MAX_BYTES = 1024
 """A size line with its extensions; nobody needs more, and attackers do (CVE-2023-39326)."""
@@ -123,6 +126,8 @@ class ChunkDecoder:
         line = _TRAILER.fullmatch(data, start, end)
         if line is None:
             raise _bad("a trailer field is malformed")
+        if line[1].lower() in _FRAMING:
+            raise _bad("a trailer field says how long it is")
         if self._trailer_bytes > self._trailer_max:
             raise _bad("its trailers are too long")
         self.trailers.append((line[1], line[2].rstrip(b" \t")))

@@ -11,7 +11,7 @@ from sidecar.http1.bodies import ChunkDecoder
 from sidecar.http1.engine import HIGH_WATER_BYTES, Engine
 from sidecar.http1.errors import ProtocolError
 from sidecar.http1.exchange import Exchange
-from sidecar.http1.heads import CHUNKED, RequestHead, parse_request
+from sidecar.http1.heads import CHUNKED, RequestHead
 from sidecar.http1.reasons import reason_of
 
 LINGER_S = 2.0
@@ -242,7 +242,7 @@ class ClientConnection(asyncio.Protocol):
         if end < 0:
             return None
         limits, data = self.engine.limits, self._buffer
-        head = parse_request(data[: end + 4], limits.headers_max)
+        head = self.engine.heads.read(data[: end + 4])
         if head.length > limits.body_max_bytes:
             detail = f"The request body is larger than {limits.body_max_bytes} bytes."
             raise ProtocolError(413, "body_too_large", detail)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sidecar.http1.errors import ProtocolError
+from sidecar.http1.heads import parse_request
+from sidecar.http1.known_heads import KnownHeads
 
 if TYPE_CHECKING:
     from sidecar.http1.client import ClientConnection
@@ -45,6 +47,7 @@ class Engine:
         "connections",
         "draining",
         "handler",
+        "heads",
         "limits",
         "loop",
         "now_s",
@@ -61,6 +64,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.refuse = refuse
+        self.heads = KnownHeads(lambda data: parse_request(data, limits.headers_max))
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()
         self.draining = False

@@ -430,7 +430,7 @@ class Exchange:
         assert upstream is not None
         if not self.request_done or self._trailers_up:
             length = head.length
-        elif head.length or b"content-length" in head:
+        elif head.length or head.declared >= 0:
             length = self._body_size
         else:
             length = fields.NO_BODY

@@ -95,8 +95,31 @@ def request_head(
 ) -> bytes:
     """The head for the upstream. `length` is how the body will travel: a number, `CHUNKED`, or `NO_BODY`.
 
-    `drops` comes from `RequestPolicy.dropped`; `extra` fields are added last and replace what the client sent.
+    `drops` comes from `RequestPolicy.dropped`; `extra` fields are added last and replace what the client sent. What
+    is the same for every head like this one is kept in its notes. The client is told of by ``X-Forwarded-*`` and
+    ``Forwarded`` (RFC 7239).
     """
+    sent = head.notes.sent
+    if sent is not None and sent[0] is policy and sent[1] is drops and sent[2] is extra:
+        constant = sent[3]
+    else:
+        constant = _constant_lines(head, policy, drops, extra)
+        head.notes.sent = (policy, drops, extra, constant)
+    if length >= 0:
+        framing = b"\r\nContent-Length: %d" % length
+    else:
+        framing = b"\r\nTransfer-Encoding: chunked" if length == CHUNKED else b""
+    forwarded = b""
+    if policy.x_forwarded:
+        forwarded = b"\r\nX-Forwarded-For: %b" % peer
+    if policy.forwarded:
+        node = b'"[%b]"' % peer if b":" in peer else peer
+        forwarded += b'\r\nForwarded: for=%b;host="%b";proto=http' % (node, head.host)
+    return b"%b%b%b\r\n\r\n" % (constant, framing, forwarded)
+
+
+def _constant_lines(head: RequestHead, policy: RequestPolicy, drops: frozenset[bytes], extra: Pairs) -> bytes:
+    """All lines that do not depend on the client's address and the body's length, without the last CRLF."""
     if head.named:
         drops = drops | head.named
     if extra:
@@ -105,34 +128,17 @@ def request_head(
     host = (policy.preserve_host and head.host) or policy.host
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, target, host)]
     lines += [line for name, line in head.lines.items() if name not in drops]
-    if length >= 0:
-        lines.append(b"Content-Length: %d" % length)
-    elif length == CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked")
     if b"te" in head and b"trailers" in (option.strip(b" \t") for option in head.get(b"te", b"").lower().split(b",")):
         lines.append(b"Connection: TE\r\nTE: trailers")
-    if policy.set:
-        lines += [b"%b: %b" % field for field in policy.set]
-    if extra:
-        lines += [b"%b: %b" % field for field in extra]
-    _add_forwarding(lines, head, policy, peer)
+    lines += [b"%b: %b" % field for field in (*policy.set, *extra)]
+    # Another line of a list field appends to the ones before it (RFC 9110 §5.3).
+    if policy.x_forwarded and not (policy.trust_forwarded and b"x-forwarded-proto" in head):
+        lines.append(b"X-Forwarded-Proto: http")
+    if policy.x_forwarded and not (policy.trust_forwarded and b"x-forwarded-host" in head):
+        lines.append(b"X-Forwarded-Host: %b" % head.host)
     if policy.via:
         lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
-    lines.append(b"\r\n")
     return b"\r\n".join(lines)
-
-
-def _add_forwarding(lines: list[bytes], head: RequestHead, policy: RequestPolicy, peer: bytes) -> None:
-    """``X-Forwarded-*`` and ``Forwarded`` (RFC 7239); another line of a list field appends to it."""
-    if policy.x_forwarded:
-        lines.append(b"X-Forwarded-For: %b" % peer)
-        if not (policy.trust_forwarded and b"x-forwarded-proto" in head):
-            lines.append(b"X-Forwarded-Proto: http")
-        if not (policy.trust_forwarded and b"x-forwarded-host" in head):
-            lines.append(b"X-Forwarded-Host: %b" % head.host)
-    if policy.forwarded:
-        node = b'"[%b]"' % peer if b":" in peer else peer
-        lines.append(b'Forwarded: for=%b;host="%b";proto=http' % (node, head.host))
 
 
 def response_head(
@@ -142,20 +148,25 @@ def response_head(
 
     `chunked`: we frame the body in chunks. `sized`: the upstream's own Content-Length stands, if it has one.
     """
-    drops = drops | _RESPONSE_DROPS if drops else _RESPONSE_DROPS
-    if head.named:
-        drops = drops | head.named
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += [line for name, line in head.lines.items() if name not in drops]
+    sent = head.notes.sent
+    if sent is not None and sent[0] is drops and sent[1] is via and sent[2] is close:
+        constant = sent[3]
+    else:
+        all_drops = _RESPONSE_DROPS | drops | head.named
+        lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+        lines += [line for name, line in head.lines.items() if name not in all_drops]
+        if via:
+            lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
+        if close:
+            lines.append(b"Connection: close")
+        constant = b"\r\n".join(lines)
+        head.notes.sent = (drops, via, close, constant)
     if chunked:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif sized and b"content-length" in head and head.status != 204:
-        lines.append(head.lines[b"content-length"])
-    if via:
-        lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
-    if close:
-        lines.append(b"Connection: close")
-    return b"%b\r\n%b\r\n" % (b"\r\n".join(lines), extra)
+        return b"%b\r\nTransfer-Encoding: chunked\r\n%b\r\n" % (constant, extra)
+    if sized and head.declared >= 0 and head.status != 204:
+        # Written anew, for clients that read a leading zero as octal.
+        return b"%b\r\nContent-Length: %d\r\n%b\r\n" % (constant, head.declared, extra)
+    return b"%b\r\n%b\r\n" % (constant, extra)
 
 
 def local_head(status: int, reason: bytes, fields: Pairs, length: int, *, close: bool) -> bytes:

@@ -7,7 +7,7 @@ from what was understood, so that both sides of the proxy read the same message.
 """
 
 import re
-from typing import overload
+from typing import Self, overload
 
 import httptools
 
@@ -24,6 +24,19 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::\d{
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
+class Notes:
+    """What was worked out about a head and holds for every head like it; see `known_heads`.
+
+    `sent` is kept by `fields`: how the head was written last, and for which settings; `route` belongs to the handler.
+    """
+
+    __slots__ = ("route", "sent")
+
+    def __init__(self) -> None:
+        self.sent: tuple[object, object, object, bytes] | None = None
+        self.route: object = None
+
+
 class Head:
     """What requests and answers have in common.
 
@@ -31,13 +44,16 @@ class Head:
     value, in their order, with CRLF between. Most fields are only passed on, so values are cut out when asked for.
     """
 
-    __slots__ = ("http_1_0", "keep_alive", "length", "lines", "named")
+    __slots__ = ("declared", "http_1_0", "keep_alive", "length", "lines", "named", "notes")
 
     http_1_0: bool
     keep_alive: bool
     length: int
     lines: dict[bytes, bytes]
     named: frozenset[bytes]
+    notes: Notes
+    declared: int
+    """The number in Content-Length, -1 without one. The field itself is not among the lines: framing is ours."""
 
     @overload
     def get(self, name: bytes) -> bytes | None: ...
@@ -54,6 +70,21 @@ class Head:
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.lines
+
+    def with_length(self, length: int) -> Self:
+        """The same head in front of a body of another length; all else, also the notes, is shared."""
+        head = type(self).__new__(type(self))
+        head.lines = self.lines
+        head.http_1_0 = self.http_1_0
+        head.keep_alive = self.keep_alive
+        head.named = self.named
+        head.notes = self.notes
+        head.length = head.declared = length
+        head._share(self)
+        return head
+
+    def _share(self, other: Self) -> None:
+        """Take over what only this kind of head has."""
 
     def _read_connection(self) -> None:
         """Set `keep_alive` and, for the rare ones that have any, the fields `named` by ``Connection``."""
@@ -82,6 +113,14 @@ class RequestHead(Head):
         self.host = b""
         self.length = 0
         self.expects_continue = False
+        self.declared = -1
+        self.notes = Notes()
+
+    def _share(self, other: Self) -> None:
+        self.method = other.method
+        self.target = other.target
+        self.host = other.host
+        self.expects_continue = other.expects_continue
 
 
 class ResponseHead(Head):
@@ -98,6 +137,13 @@ class ResponseHead(Head):
             self._read_connection()
         self.status = status
         self.reason = reason
+        self.length = 0
+        self.declared = -1
+        self.notes = Notes()
+
+    def _share(self, other: Self) -> None:
+        self.status = other.status
+        self.reason = other.reason
 
 
 class _Silent:
@@ -221,9 +267,10 @@ def _request_length(head: RequestHead, lines: dict[bytes, bytes]) -> int:
         if head.get(b"transfer-encoding", b"").lower() != b"chunked":
             raise ProtocolError(501, "coding_unsupported", "The only transfer coding that is supported is chunked.")
         return CHUNKED
-    length = _decimal(lines[b"content-length"])
+    length = _decimal(lines.pop(b"content-length"))
     if length is None:
         raise _bad_request("Content-Length must be one decimal number.")
+    head.declared = length
     return length
 
 
@@ -265,12 +312,10 @@ def _response_length(head: ResponseHead, method: bytes) -> int:
     chunked = b"transfer-encoding" in lines
     length = UNTIL_CLOSE
     if b"content-length" in lines:
-        declared = _decimal(lines[b"content-length"])
+        declared = _decimal(lines.pop(b"content-length"))
         if declared is None:
             raise _bad_answer("its Content-Length is not one decimal number")
-        length = declared
-        # Written anew, for clients that read a leading zero as octal.
-        lines[b"content-length"] = b"Content-Length: %d" % length
+        length = head.declared = declared
     if chunked:
         coding = head.get(b"transfer-encoding", b"").lower()
         if length >= 0 or head.http_1_0 or coding != b"chunked":

@@ -16,6 +16,7 @@ from sidecar.http1.engine import Engine
 from sidecar.http1.errors import ProtocolError
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.heads import CHUNKED, UNTIL_CLOSE, parse_response
+from sidecar.http1.known_heads import KnownHeads
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +179,11 @@ class UpstreamConnection(asyncio.Protocol):
                     raise ProtocolError(502, "upstream_broken", detail)
                 self._buffer = data
                 return False
-            head = parse_response(data[: end + 4], exchange.head.method, limits.headers_max)
+            method = exchange.head.method
+            if method == b"HEAD":
+                head = parse_response(data[: end + 4], method, limits.headers_max)
+            else:
+                head = self._pool.heads.read(data[: end + 4])
             data = data[end + 4 :]
             if head.status >= 200:
                 break
@@ -229,6 +234,7 @@ class Pool:
         "_waiting",
         "closed",
         "engine",
+        "heads",
         "most",
         "origin",
     )
@@ -237,6 +243,7 @@ class Pool:
         self, engine: Engine, origin: Origin, *, connections_max: int, idle_max: int, idle_timeout_s: float
     ) -> None:
         self.engine = engine
+        self.heads = KnownHeads(lambda data: parse_response(data, b"GET", engine.limits.headers_max))
         self.origin = origin
         self.most = connections_max
         self._idle_max = idle_max

@@ -35,10 +35,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def normalised(pairs: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """Names in lower case and sorted, the values of each in their order."""
+    """Names in lower case and sorted, the values of each in their order.
+
+    Framing is left out: how long a body was taken to be shows in the body, and in what follows.
+    """
     values: dict[bytes, list[bytes]] = {}
     for name, value in pairs:
-        values.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        key = name.lower()
+        if key not in (b"content-length", b"transfer-encoding"):
+            values.setdefault(key, []).append(value.strip(b" \t"))
     return tuple((name, tuple(values[name])) for name in sorted(values))
 
 
@@ -64,8 +69,10 @@ def ours(data: bytes) -> tuple[Reading, bytes]:
         body, rest, complete = _body(head.length, data[end:])
     except ProtocolError as error:
         raise Refused(error.detail) from None
-    start = (head.method, head.target)
-    return Reading(start=start, fields=normalised(pairs_of(head.lines)), body=body, complete=complete), rest
+    start, pairs = (head.method, head.target), pairs_of(head.lines)
+    if head.declared >= 0:
+        pairs.append((b"content-length", b"%d" % head.length))
+    return Reading(start=start, fields=normalised(pairs), body=body, complete=complete), rest
 
 
 def ours_answer(data: bytes, method: bytes) -> tuple[Reading, bytes]:
@@ -109,7 +116,7 @@ def by_h11(data: bytes, *, method: str | None = None, eof: bool = False) -> tupl
             parser.receive_data(b"")
         while (reading := _next_of_h11(parser)) is not None:
             readings.append(reading)
-            if method or not reading.complete or parser.their_state is not h11.DONE:
+            if method or not reading.complete or parser.their_state not in (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL):
                 break
             parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
             parser.send(h11.EndOfMessage())
