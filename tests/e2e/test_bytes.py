@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.house import CREDIT, UPSTREAM_KEY, House
 from tests.support.imitation import Delivery
 from tests.support.rawhttp import Answer, RawClient, fetch, request
-from tests.support.upstream import answers, chunk, head, says
+from tests.support.upstream import answers, chunk, cut, head, says
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -99,6 +99,36 @@ async def test_a_request_body_reaches_the_upstream_byte_for_byte(house: House) -
     for body in (CHAT, CHAT_STREAM_USAGE):
         await ask(house.port, "/v1/chat/completions", buyer.secret, body)
     assert [each.body for each in house.upstream.requests] == [CHAT, CHAT_STREAM_USAGE]
+
+
+async def test_a_chunked_request_body_is_read_for_its_price_and_reaches_the_upstream_whole(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    async with RawClient(house.port) as client:
+        await client.send(request("POST", "/v1/chat/completions", buyer.bearer, ("Transfer-Encoding", "chunked")))
+        await client.send(*(chunk(piece, b";x=y") for piece in cut(CHAT, 7)), b"0\r\nx-sum: 1\r\n\r\n")
+        assert (await client.answer("POST")).status == 200
+    assert house.upstream.requests[0].body == CHAT
+    await house.settled(buyer, spent=93)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/fixed/a%20b%2Fc?q=%00&q=%2e%2e/&=", "/fixed/%7Euser/", "/fixed/a;v=1", "/fixed/?", "/fixed/%41%c3%a4"],
+)
+async def test_a_target_reaches_the_upstream_as_it_came(house: House, target: str) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    house.upstream.once(answers())
+    assert (await fetch(house.port, "GET", target, buyer.bearer)).status == 200
+    assert house.upstream.requests[0].target == target.encode()
+    await house.settled(buyer, spent=CREDIT)
+
+
+@pytest.mark.parametrize("target", ["/v1/chat/completions/", "/v1/ch%61t/completions", "/v1/chat/completions?beta=1"])
+async def test_another_spelling_of_a_path_costs_the_same(house: House, target: str) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    house.upstream.once(answers(b'{"usage":{"prompt_tokens":10,"completion_tokens":5}}'))
+    assert (await ask(house.port, target, buyer.secret, CHAT)).status == 200
+    await house.settled(buyer, spent=45)
 
 
 async def test_only_the_wish_for_usage_is_added_to_a_stream(house: House) -> None:

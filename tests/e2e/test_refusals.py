@@ -1,6 +1,7 @@
 """Requests that may not pass, and answers that may not cost what they say: a clear word, and nothing changed."""
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -112,6 +113,15 @@ async def test_a_body_that_has_no_price_is_refused_in_the_apis_own_shape(
     assert isinstance(error, dict)
     assert error["code"] == code
     assert error["message"]
+    assert house.upstream.requests == []
+    await house.settled(buyer, spent=0)
+
+
+async def test_a_coded_body_has_no_price(house: House) -> None:
+    buyer = await house.control.buyer(CREDIT)
+    fields = (buyer.bearer, ("Content-Encoding", "gzip"))
+    answer = await fetch(house.port, "POST", "/v1/chat/completions", *fields, body=gzip.compress(CHAT))
+    assert (answer.status, answer.get("x-sidecar-refusal")) == (400, "unreadable_request")
     assert house.upstream.requests == []
     await house.settled(buyer, spent=0)
 

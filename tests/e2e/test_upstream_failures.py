@@ -143,6 +143,25 @@ async def test_a_keep_alive_connection_that_the_upstream_has_closed_is_not_used(
         assert len(upstream.requests) == 5
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "copies", "price"),
+    [pytest.param("POST", 502, 2, 1, id="not sent again"), pytest.param("GET", 200, 3, 2, id="sent once more")],
+)
+async def test_a_connection_that_breaks_under_its_second_request(
+    house: House, method: str, status: int, copies: int, price: int
+) -> None:
+    """The upstream had given the connection up as the request came: nobody knows whether it was heard."""
+    house.upstream.once(answers(), says(then="reset"), answers(b"again"))
+    buyer = await house.control.buyer(5 * CREDIT)
+    body = b"work" if method == "POST" else None
+    assert (await fetch(house.port, method, "/fixed/a", buyer.bearer, body=body)).status == 200
+    answer = await fetch(house.port, method, "/fixed/a", buyer.bearer, body=body)
+    assert answer.status == status
+    assert len(house.upstream.requests) == copies
+    assert house.upstream.requests[1].connection == house.upstream.requests[0].connection
+    await house.settled(buyer, spent=price * CREDIT)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def impatient(whole_house: House) -> AsyncIterator[Sidecar]:
     """A second process on the same store and upstream, with short limits of time."""
