@@ -1,0 +1,147 @@
+"""Two readings of one message are how requests are smuggled: what we accept, others must read in the same way.
+
+Others are h11 and both of aiohttp's parsers. `EXCEPTIONS` lists where they may differ from us, and why that is safe.
+What they accept and we refuse is fine; `test_what_only_we_refuse` keeps the list of such classes honest.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sidecar.http1.heads import UNTIL_CLOSE, parse_request, parse_response
+from tests.http1.corpus import answers, requests
+from tests.http1.corpus.requests import NEXT, Takes
+from tests.http1.peers import Reading, Refused, by_aiohttp, by_h11, ours, ours_answer
+from tests.http1.writing import answers_with_faults, requests_with_faults
+
+Peer = Callable[[bytes], list[Reading]]
+
+PEERS: dict[str, Peer] = {
+    "h11": lambda data: by_h11(data)[0],
+    "aiohttp in C": lambda data: by_aiohttp(data, python=False),
+    "aiohttp in Python": lambda data: by_aiohttp(data, python=True),
+}
+
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    (
+        "aiohttp in C",
+        "Duplicate 'Host' header",
+    ): "It takes a trailer for a part of the head; we let none called Host go on.",
+}
+"""(peer, a piece of its complaint) → why we take what it refuses."""
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """A loop for aiohttp's parsers, kept over all examples."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def excused(peer: str, complaint: str) -> bool:
+    return any(peer == name and piece in complaint for name, piece in EXCEPTIONS)
+
+
+def agree_on_request(data: bytes) -> bool | None:
+    """Whether we take the request at the start of `data`, None while it is not whole; AssertionError if others read it differently."""
+    while data.startswith(b"\r\n"):
+        data = data[2:]
+    try:
+        mine, rest = ours(data)
+    except Refused:
+        return False
+    if not mine.complete:
+        return None
+    message = data[: len(data) - len(rest)]
+    head = parse_request(message[: message.index(b"\r\n\r\n") + 4], 128)
+    stays = head.keep_alive and not head.http_1_0
+    for name, peer in PEERS.items():
+        try:
+            readings = peer(message + NEXT if stays else message)
+        except Refused as complaint:
+            assert excused(name, str(complaint)), f"{name} refuses {message!r}: {complaint}"
+            continue
+        assert len(readings) == 1 + stays, (name, message, readings)
+        assert in_origin_form(readings[0], mine) == mine, name
+        if stays:
+            assert readings[1].start == (b"GET", b"/next"), name
+    return True
+
+
+def in_origin_form(reading: Reading, mine: Reading) -> Reading:
+    """An absolute target and its host are one thing, read by us in one more step."""
+    method, target = reading.start
+    if b"://" in target and not target.startswith(b"/"):
+        path = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+        assert mine.start[1] in {path, b"*", b"/?" + target.partition(b"?")[2]}
+        target = mine.start[1]
+    return Reading(start=(method, target), fields=reading.fields, body=reading.body, complete=reading.complete)
+
+
+async def in_loop(check: Callable[..., object], *arguments: object) -> object:
+    return check(*arguments)
+
+
+@pytest.mark.parametrize(("data", "verdict"), [pytest.param(*row[1:], id=row[0]) for row in requests.CASES])
+def test_the_corpus_of_requests(runner: asyncio.Runner, data: bytes, verdict: requests.Verdict) -> None:
+    taken = runner.run(in_loop(agree_on_request, data))
+    assert taken is True or not isinstance(verdict, Takes)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=requests_with_faults())
+def test_any_request(runner: asyncio.Runner, data: bytes) -> None:
+    runner.run(in_loop(agree_on_request, data))
+
+
+ANSWER_PEERS: dict[str, Callable[[bytes, str, bool], list[Reading]]] = {
+    "h11": lambda data, method, eof: by_h11(data, method=method, eof=eof)[0],
+    "aiohttp in C": lambda data, method, eof: by_aiohttp(data, python=False, method=method, eof=eof),
+    "aiohttp in Python": lambda data, method, eof: by_aiohttp(data, python=True, method=method, eof=eof),
+}
+
+
+def agree_on_answer(method: str, data: bytes) -> bool | None:
+    """The same for an answer."""
+    try:
+        mine, rest = ours_answer(data, method.encode())
+    except Refused:
+        return False
+    until_close = _until_close(data, method)
+    if not mine.complete and not until_close:
+        return None
+    message = data[: len(data) - len(rest)]
+    for name, peer in ANSWER_PEERS.items():
+        try:
+            readings = peer(message, method, until_close)
+        except Refused as complaint:
+            assert excused(name, str(complaint)), f"{name} refuses {message!r}: {complaint}"
+            continue
+        assert len(readings) == 1, (name, message, readings)
+        expected = Reading(start=mine.start, fields=mine.fields, body=mine.body, complete=True)
+        assert readings[0] == expected, name
+    return True
+
+
+def _until_close(data: bytes, method: str) -> bool:
+    while True:
+        end = data.index(b"\r\n\r\n") + 4
+        head = parse_response(data[:end], method.encode(), 128)
+        if head.status >= 200:
+            return head.length == UNTIL_CLOSE
+        data = data[end:]
+
+
+@pytest.mark.parametrize(("method", "data", "verdict"), [pytest.param(*row[1:], id=row[0]) for row in answers.CASES])
+def test_the_corpus_of_answers(runner: asyncio.Runner, method: str, data: bytes, verdict: answers.Verdict) -> None:
+    taken = runner.run(in_loop(agree_on_answer, method, data))
+    assert taken is True or not isinstance(verdict, answers.Passes)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(method=st.sampled_from(["GET", "HEAD"]), data=answers_with_faults())
+def test_any_answer(runner: asyncio.Runner, method: str, data: bytes) -> None:
+    runner.run(in_loop(agree_on_answer, method, data))
