@@ -2,15 +2,17 @@
 
 from functools import lru_cache
 
+from sidecar.http1.fields import Pairs
+
 _READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 
 @lru_cache(maxsize=256)
-def readable_only(accepted: bytes) -> bytes:
-    """The members of an ``Accept-Encoding`` that we can decode, as the client wrote them; ``identity`` if none is.
+def readable_only(accepted: bytes) -> Pairs:
+    """The ``Accept-Encoding`` to send instead of `accepted`: its members that we can decode, else ``identity``.
 
-    A ``*`` stands for codings that we cannot name, so it goes too (RFC 9110 §12.5.3).
+    Empty where nothing changes. A ``*`` stands for codings that we cannot name, so it goes too (RFC 9110 §12.5.3).
     """
     members = [member.strip(b" \t") for member in accepted.split(b",")]
     kept = [member for member in members if member.partition(b";")[0].strip(b" \t").lower() in _READABLE]
-    return b", ".join(kept) or b"identity"
+    return () if kept == members else ((b"Accept-Encoding", b", ".join(kept) or b"identity"),)

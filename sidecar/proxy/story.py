@@ -16,7 +16,7 @@ from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Quote, RequestFacts, Unquoted
-from sidecar.domain.rules import Rule, RuleSet
+from sidecar.domain.rules import Rule, RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
@@ -68,6 +68,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Route(msgspec.Struct, frozen=True):
+    """What a request's head alone decides: whose `story` worked it out, the path and query, the payer by its key."""
+
+    story: "Story"
+    terms: Terms
+    path: bytes
+    query: bytes
+    payer: Payer | None
+
+
 class Story:
     """Handles exchanges; shared by all requests of a process."""
 
@@ -100,27 +110,21 @@ class Story:
 
     async def tell(self, exchange: Exchange) -> None:
         """Everything that happens to one request."""
-        head = exchange.head
-        target, _, query = head.target.partition(b"?")
-        path = normalise(target)
-        if path is None:
-            detail = "The path can be read in more than one way: send it without `.`, `..` and empty segments."
-            self._refuse(exchange, None, "bad_request", detail)
-            return
-        rule = self._rules.match(head.method, path, head.host, head)
-        if rule is None:
-            self._refuse(exchange, None, RefusalCode.UNMATCHED_ROUTE, "No rule covers this method and path.")
-            return
-        terms = self._terms[rule.name]
+        route = exchange.head.notes.route
+        if not isinstance(route, Route) or route.story is not self:
+            route = self._route(exchange)
+            if route is None:
+                return
+        terms, rule = route.terms, route.terms.rule
         if rule.free:
             await self._pass(exchange, terms)
             return
-        payer = self._identities.known(rule.identity, head, exchange.peer) or await self._look_up(exchange, terms)
+        payer = route.payer or await self._look_up(exchange, terms)
         if payer is None:
             return
         if terms.reads_body and not exchange.request_done:
             await exchange.read_body(self._inspect_max_bytes)
-        quote = self._quote(exchange, terms, path, query)
+        quote = self._quote(exchange, route)
         if quote is None:
             return
         asked_s = self._now()
@@ -153,11 +157,34 @@ class Story:
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
+    def _route(self, exchange: Exchange) -> Route | None:
+        """Which rule decides, and who pays if a key says so; None when the request has been answered instead.
+
+        It depends on the head alone, so it is kept with the head.
+        """
+        head = exchange.head
+        target, _, query = head.target.partition(b"?")
+        path = normalise(target)
+        if path is None:
+            detail = "The path can be read in more than one way: send it without `.`, `..` and empty segments."
+            self._refuse(exchange, None, "bad_request", detail)
+            return None
+        rule = self._rules.match(head.method, path, head.host, head)
+        if rule is None:
+            self._refuse(exchange, None, RefusalCode.UNMATCHED_ROUTE, "No rule covers this method and path.")
+            return None
+        payer = None
+        if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
+            payer = self._identities.known(rule.identity, head, exchange.peer)
+        route = Route(self, self._terms[rule.name], path, query, payer)
+        head.notes.route = route
+        return route
+
     async def _look_up(self, exchange: Exchange, terms: Terms) -> Payer | None:
-        """Ask the store who pays; None when the request has been answered instead."""
-        sources = terms.rule.identity
+        """Who pays, asking the store if need be; None when the request has been answered instead."""
+        sources, head, peer = terms.rule.identity, exchange.head, exchange.peer
         try:
-            payer = await self._identities.look_up(sources, exchange.head, exchange.peer)
+            payer = self._identities.known(sources, head, peer) or await self._identities.look_up(sources, head, peer)
         except StoreError:
             self._refuse_without_store(exchange, terms)
             return None
@@ -165,14 +192,15 @@ class Story:
             self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), terms.rule.errors))
         return payer
 
-    def _quote(self, exchange: Exchange, terms: Terms, path: bytes, query: bytes) -> Quote | None:
+    def _quote(self, exchange: Exchange, route: Route) -> Quote | None:
         """What the request may cost; None when it has been answered instead."""
+        terms = route.terms
         if exchange.failure is not None:
             self._answer_failure(exchange, terms, exchange.failure)
             return None
         body = exchange.whole_body(self._inspect_max_bytes) if terms.reads_body else None
         body_bytes = len(body) if body is not None else max(exchange.head.length, 0)
-        quote = terms.rule.quote(RequestFacts(exchange.head, path, query, body, body_bytes))
+        quote = terms.rule.quote(RequestFacts(exchange.head, route.path, route.query, body, body_bytes))
         if isinstance(quote, Unquoted):
             self._refuse(exchange, terms, quote.code, quote.detail)
             return None
@@ -310,7 +338,5 @@ def _codings(exchange: Exchange, quote: Quote) -> Pairs:
         return _PLAIN_ANSWER
     if quote.readable_codings:
         accepted = exchange.head.get(b"accept-encoding")
-        if accepted is not None:
-            readable = readable_only(accepted)
-            return ((b"Accept-Encoding", readable),) if readable != accepted else ()
+        return () if accepted is None else readable_only(accepted)
     return ()
