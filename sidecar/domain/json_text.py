@@ -3,9 +3,8 @@
 It checks nothing: the text must have been decoded as an object before.
 """
 
-import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -50,27 +49,29 @@ def _text(quoted: bytes) -> str:
         return quoted[1:-1].decode("latin-1")
 
 
+def finder_of_repeats(names: Sequence[str]) -> Callable[[bytes], bool]:
+    """`repeats` for the same names in many texts; one that surely has the name once is not walked through."""
+    quoted = b'"%b"' % names[0].lower().encode()
+    alone = len(names) == 1
+
+    def found(text: bytes) -> bool:
+        # `find`, since ``in`` first tries whether its left side is a number, which takes as long as the search.
+        if alone and text.lower().count(quoted) < 2 and (text.find(b"\\") < 0 or text.find(b"\\u00") < 0):
+            return False
+        return repeats(text, names)
+
+    return found
+
+
 def repeats(text: bytes, names: Sequence[str]) -> bool:
     """Whether an object on the way along `names` has the next name more than once, in any capitals or escapes.
 
     Decoders disagree about which of them counts (the last, the first, any capitals), so that what we read need not be
     what the upstream reads.
     """
-    if len(names) == 1 and text.lower().count(_quoted(names[0])) < 2 and not _has_escaped_ascii(text):
-        return False
     name, *inner = names
     found = [member for member in members(text) if member.name.lower() == name.lower()]
     if len(found) != 1 or not inner:
         return len(found) > 1
     value = text[found[0].value : found[0].end].strip()
     return value.startswith(b"{") and repeats(value, inner)
-
-
-@functools.cache
-def _quoted(name: str) -> bytes:
-    return b'"%b"' % name.lower().encode()
-
-
-def _has_escaped_ascii(text: bytes) -> bool:
-    # `find`, since ``in`` first tries whether its left side is a number: for bytes that costs as much as the search.
-    return text.find(b"\\") >= 0 and text.find(b"\\u00") >= 0

@@ -105,7 +105,7 @@ class Bill(msgspec.Struct, frozen=True):
 
     def cost(self, usage: Reading) -> int:
         """What `usage` costs, at most ``max_charge``."""
-        return min(self.price.charge(usage), self.tariff.max_charge)
+        return self.price.charge(usage, self.tariff.max_charge)
 
     def unknown(self, observed: Reading) -> Charge:
         """The charge for a request that was forwarded and whose usage is not, or not all, known."""
@@ -146,12 +146,12 @@ _NO_SUCCESS = _NoSuccess(readable=False)
 
 
 class _JsonMeter(JsonBody):
-    """The common answer, JSON as it is, in one object and with nothing else to read: 1.7 instead of 2.6 µs."""
+    """The common answer in one object: JSON without a coding, and nothing else to read."""
 
     __slots__ = ("_bill",)
 
     def __init__(self, bill: Bill, reader: Reader) -> None:
-        super().__init__(reader.read_json)
+        JsonBody.__init__(self, reader.read_json)
         self._bill = bill
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
@@ -218,5 +218,5 @@ def _body(reader: Reader | None, coding: bytes, *, events: bool, hides: bool) ->
         return UnreadBody(readable=False)
     if events and hides and decoder is None:
         return HidingBody()
-    body = EventsBody(reader.open_stream(), reader.needles) if events else JsonBody(reader.read_json)
+    body = EventsBody(reader) if events else JsonBody(reader.read_json)
     return body if decoder is None else CodedBody(body, decoder)

@@ -70,14 +70,17 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         numerators = tuple((meter, int(rate * denominator)) for meter, rate in rates.items())
         return cls(rates=dict(rates), flat=flat, numerators=numerators, denominator=denominator)
 
-    def charge(self, usage: Usage) -> int:
-        """The amount for `usage`: flat part and all products added exactly, rounded up once, at most 2^53 - 1."""
+    def charge(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
+        """The amount for `usage`: flat part and all products added exactly, rounded up once, `most` at most."""
         total: Number = self.flat * self.denominator
         for meter, numerator in self.numerators:
             read = usage.get(meter)
             if read:
                 total += numerator * read
-        return min(-(-total // self.denominator), MAX_AMOUNT)
+        amount = -(-total // self.denominator)
+        if amount > most:
+            return most
+        return amount
 
     def lines(self, usage: Usage) -> list[Line]:
         """What `charge` adds up, line by line, before it rounds: flat part first, then each meter with a rate."""

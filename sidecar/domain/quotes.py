@@ -16,7 +16,7 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.body_fields import BodyFields, field
 from sidecar.domain.fields import Fields
 from sidecar.domain.hold_terms import Term, estimator
-from sidecar.domain.json_text import repeats
+from sidecar.domain.json_text import finder_of_repeats
 from sidecar.domain.metering import RELEASED, Bill, Charge, End, Meter, Meters, OnUnknown, Tariff, open_meter
 from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
 from sidecar.domain.outcomes import RefusalCode
@@ -120,13 +120,14 @@ class Quoter:
         self.tariff = Tariff(meters, MAX_AMOUNT if max_charge is None else max_charge, on_unknown)
         self.cost_headers = frozenset(name for _, name in meters.headers)
         terms = {} if isinstance(hold, int) else hold
+        self._fixed_hold = min(hold, self.tariff.max_charge) if isinstance(hold, int) else None
         self._estimate = estimator(terms)
         self._sized = any(term.sized for term in terms.values())
         self._asks = meters.reader is not None and meters.reader.asks
         self._readable_codings = meters.reader is not None
         by = price.by if isinstance(price, PriceList) else _STREAM
         self._by = operator.attrgetter(field(by))
-        self._by_names = by.split(".")
+        self._repeats = finder_of_repeats(by.split("."))
         fields = ({by} if isinstance(price, PriceList) else set()) | (
             {_STREAM, _STREAM_OPTIONS} if self._asks else set()
         )
@@ -146,10 +147,9 @@ class Quoter:
             if isinstance(found, Unquoted):
                 return found
             price = found
-        tariff, hold = self.tariff, self.hold
-        if not isinstance(hold, int):
-            hold = price.charge(self._estimate(request, facts.body_bytes))
-        hold = min(hold, tariff.max_charge)
+        tariff, hold = self.tariff, self._fixed_hold
+        if hold is None:
+            hold = price.charge(self._estimate(request, facts.body_bytes), tariff.max_charge)
         if self._asks:
             stream, options = _streaming(request)
             if stream is True and not asks_for_usage(options):
@@ -176,7 +176,7 @@ class Quoter:
         """The price by the request's field; a field that stands there twice has no value we could rely on."""
         by = prices.by
         value = self._by(request)
-        if body is not None and repeats(body, self._by_names):
+        if body is not None and self._repeats(body):
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, f"The request has `{by}` more than once; send it once.")
         price = prices.find(value) if isinstance(value, str) else prices.other
         if price is not None:

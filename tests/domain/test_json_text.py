@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.domain.json_text import members, repeats
+from sidecar.domain.json_text import finder_of_repeats, members, repeats
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -45,6 +45,7 @@ def test_members_are_where_they_stand(document: dict[str, Any], indent: int | No
 )
 def test_repeated_names(text: bytes, answer: bool) -> None:
     assert repeats(text, ["model"]) is answer
+    assert finder_of_repeats(["model"])(text) is answer
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,4 @@ def test_repeated_names(text: bytes, answer: bool) -> None:
 )
 def test_repeated_names_on_the_way(text: bytes, answer: bool) -> None:
     assert repeats(text, ["a", "b"]) is answer
+    assert finder_of_repeats(["a", "b"])(text) is answer

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sidecar.domain.meters.codings import CodingError, Inflater
 from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, EventTooLarge, data_of
-from sidecar.domain.meters.reader import Reading, StreamReading
+from sidecar.domain.meters.reader import Reader, Reading
 
 JSON_MAX_BYTES = 4_194_304
 
@@ -92,11 +92,12 @@ class JsonBody:
 class EventsBody:
     """Follows an event stream; an event without a needle costs one search of its piece for each."""
 
-    __slots__ = ("_buffer", "_needles", "_pending", "_reading", "spoiled")
+    __slots__ = ("_buffer", "_needles", "_pending", "_reading", "_silent", "spoiled")
 
-    def __init__(self, reading: StreamReading, needles: tuple[bytes, ...]) -> None:
-        self._reading = reading
-        self._needles = needles
+    def __init__(self, reader: Reader) -> None:
+        self._reading = reader.open_stream()
+        self._needles = reader.needles
+        self._silent = reader.silent
         self._buffer = EventBuffer()
         self._pending = self._buffer.pending
         self.spoiled = False
@@ -114,6 +115,8 @@ class EventsBody:
                 if data.find(needle) >= 0:
                     break
             else:
+                return data
+            if self._silent is not None and self._silent(data):
                 return data
         try:
             for event in self._buffer.add(data):

@@ -124,7 +124,7 @@ class HidingBody:
             # Not ``_USAGE in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
             if data.find(_USAGE) < 0 and data.find(_ERROR) < 0:
                 return data
-            if data.endswith(_NULL_LAST) and _is_one_plain_chunk(data):
+            if is_chunk_with_null(data):
                 return data[: -len(_NULL_LAST)] + b"}\n\n"
         shown: list[bytes] = []
         try:
@@ -157,13 +157,14 @@ class HidingBody:
         return event.replace(data, _without_null_usage(data), 1)
 
 
-def _is_one_plain_chunk(data: bytes) -> bool:
-    """Whether a piece that ends with a null usage is one event on one line that says nothing else about usage.
+def is_chunk_with_null(data: bytes) -> bool:
+    """Whether a piece is one event on one line, with a null usage at its end and not a word more about usage.
 
     What stands right before the last brace is a member of the outer object: no decoding is needed to know that.
     """
     return (
-        data.startswith(b"data: {")
+        data.endswith(_NULL_LAST)
+        and data.startswith(b"data: {")
         and data.find(b"\n") == len(data) - 2
         and data.count(_USAGE) == 1
         and data.find(_ERROR) < 0
@@ -227,5 +228,6 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(_USAGE, _ERROR),
+    silent=is_chunk_with_null,
     asks=True,
 )

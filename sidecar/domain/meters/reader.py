@@ -37,7 +37,8 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
 
     `meters` are what it reads, no token in two of them. `falls_back` names, for a meter without a rate of its own,
     the meter whose rate it takes. `hold` estimates a request's usage (see `hold_terms`). `needles`: an event without
-    any of them says nothing about usage. `asks`: streams report usage only on request (see `openai_chat`).
+    any of them says nothing about usage; `silent` knows at a glance pieces that hold one and still say nothing.
+    `asks`: streams report usage only on request (see `openai_chat`).
     """
 
     meters: tuple[str, ...]
@@ -46,4 +47,5 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     needles: tuple[bytes, ...]
     falls_back: Mapping[str, str] = {}
     hold: Mapping[str, str] = {}
+    silent: Callable[[bytes], bool] | None = None
     asks: bool = False

@@ -71,7 +71,7 @@ def test_any_split_of_a_stream_reads_the_same(
     name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], newline: bytes, at: list[int]
 ) -> None:
     reader, data = READERS[name], stream(newline)
-    body = EventsBody(reader.open_stream(), reader.needles)
+    body = EventsBody(reader)
     bounds = [0, *sorted(min(place, len(data)) for place in at), len(data)]
     for start, end in pairwise(bounds):
         piece = data[start:end]
@@ -84,19 +84,19 @@ def test_any_split_of_a_stream_reads_the_same(
 @pytest.mark.parametrize(("name", "stream", "usage"), STREAMS)
 def test_a_stream_in_a_coding(name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], size: int) -> None:
     reader = READERS[name]
-    body = CodedBody(EventsBody(reader.open_stream(), reader.needles), Inflater(gzip=False))
+    body = CodedBody(EventsBody(reader), Inflater(gzip=False))
     feed(body, zlib.compress(stream(b"\n")), size)
     assert body.result(whole=True) == (usage, True)
 
 
 def test_the_last_event_needs_no_blank_line() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles)
+    body = EventsBody(CHAT)
     feed(body, golden.chat_stream(asked=True, done=False).rstrip(b"\n"), 100)
     assert body.result(whole=True) == (golden.CHAT_USAGE, True)
 
 
 def test_data_in_several_lines_is_one_text() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles)
+    body = EventsBody(CHAT)
     feed(body, b'data: {"choices": [],\ndata: "usage":\ndata: {"prompt_tokens": 3, "completion_tokens": 4}}\n\n', 5)
     assert body.result(whole=True) == ({"input_tokens": 3, "cached_input_tokens": 0, "output_tokens": 4}, True)
 
@@ -107,13 +107,13 @@ def test_data_in_several_lines_is_one_text() -> None:
     ids=["event too large", "broken coding"],
 )
 def test_a_stream_that_cannot_be_read_passes_all_the_same(data: bytes, inflater: Inflater | None) -> None:
-    body = coded(EventsBody(CHAT.open_stream(), CHAT.needles), inflater)
+    body = coded(EventsBody(CHAT), inflater)
     feed(body, data + b"\n\n" + golden.chat_stream(asked=True), 65_536)
     assert body.result(whole=True) == ({}, False)
 
 
 def test_usage_seen_before_the_reading_broke_is_not_trusted_unless_it_was_final() -> None:
-    body = EventsBody(CHAT.open_stream(), CHAT.needles)
+    body = EventsBody(CHAT)
     feed(body, b'data: {"choices": [1], "usage": {"prompt_tokens": 1}}\n\n', 1000)
     feed(body, b"x" * (EVENT_MAX_BYTES + 1), 1_000_000)
     assert body.result(whole=True)[1] is False

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.domain.meters.events import EVENT_MAX_BYTES
-from sidecar.domain.meters.openai_chat import HidingBody, Stream, ask_for_usage, asks_for_usage, read_json
+from sidecar.domain.meters.openai_chat import (
+    HidingBody,
+    Stream,
+    ask_for_usage,
+    asks_for_usage,
+    is_chunk_with_null,
+    read_json,
+)
 from tests.domain.meters.golden import CHAT_JSON, CHAT_USAGE, chat_stream
 
 
@@ -100,6 +107,23 @@ def test_events_without_usage_pass_as_the_same_object() -> None:
 )
 def test_only_the_outer_null_is_taken_out(event: bytes, shown: bytes) -> None:
     assert hidden(b"data: " + event + b"\n\n", [])[0] == b"data: " + shown + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_one"),
+    [
+        (b'data: {"choices":[1],"usage":null}\n\n', True),
+        (b'data: {"choices":[1],"usage":{"prompt_tokens":1}}\n\n', False),
+        (b'data: {"choices":[1],"usage":null}\n\ndata: {"choices":[1],"usage":null}\n\n', False),
+        (b'data: {"usage":{"prompt_tokens":1},\ndata: "choices":[],"usage":null}\n\n', False),
+        (b'data: {"usage":{"prompt_tokens":1},"usage":null}\n\n', False),
+        (b'data: {"error":{},"usage":null}\n\n', False),
+        (b'data: {"choices":[1],\rdata: "usage":null}\n\n', False),
+        (b'event: x\ndata: {"choices":[1],"usage":null}\n\n', False),
+    ],
+)
+def test_a_chunk_that_only_says_null_is_known_at_a_glance(piece: bytes, is_one: bool) -> None:
+    assert is_chunk_with_null(piece) is is_one
 
 
 def test_an_event_too_large_passes_and_ends_the_reading() -> None:
