@@ -178,7 +178,7 @@ def rated_meters(price: Price | PriceList) -> list[str]:
     """The meters with a rate, in any of the prices."""
     if isinstance(price, Price):
         return list(price.rates)
-    prices = [*price.exact.values(), *(price for _, price in price.patterns), price.other]
+    prices = [*price.exact.values(), *price.by_pattern, price.other]
     return list(dict.fromkeys(meter for price in prices if price is not None for meter in price.rates))
 
 

@@ -23,6 +23,7 @@ from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Price
 
 ANY = "*"
+_NO_TEXT = r"(?!)"
 _STREAM = "stream"
 _STREAM_OPTIONS = "stream_options"
 _streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
@@ -74,31 +75,32 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
 
     by: str
     exact: Mapping[str, Price | None]
-    patterns: tuple[tuple[re.Pattern[str], Price | None], ...]
+    pattern: re.Pattern[str]
+    """All patterns as one expression with a group for each, in the order of their prices in `by_pattern`."""
+    by_pattern: tuple[Price | None, ...]
     other: Price | None
 
     @classmethod
     def of(cls, by: str, rates: Mapping[str, Price | None]) -> "PriceList":
         """`rates` in the order of the file, where ``*`` in a name stands for any text."""
-        patterns = [(name, price) for name, price in rates.items() if ANY in name and name != ANY]
+        patterns = [name for name in rates if ANY in name and name != ANY]
         return cls(
             by=by,
             exact={name: price for name, price in rates.items() if ANY not in name},
-            patterns=tuple((_pattern(name), price) for name, price in patterns),
+            pattern=re.compile("|".join(map(_group, patterns)) or _NO_TEXT, re.DOTALL),
+            by_pattern=tuple(rates[name] for name in patterns),
             other=rates.get(ANY),
         )
 
     def find(self, value: str) -> Price | None:
         if value in self.exact:
             return self.exact[value]
-        for pattern, price in self.patterns:
-            if pattern.match(value):
-                return price
-        return self.other
+        match = self.pattern.fullmatch(value)
+        return self.other if match is None or match.lastindex is None else self.by_pattern[match.lastindex - 1]
 
 
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, name.split(ANY))) + r"\Z", re.DOTALL)
+def _group(name: str) -> str:
+    return f"({'.*'.join(map(re.escape, name.split(ANY)))})"
 
 
 class Quoter:

@@ -194,7 +194,7 @@ def ask_for_usage(body: bytes) -> bytes | None:
     None when its ``stream_options`` is neither an object nor null: the upstream will refuse it.
     """
     # Names are looked at one by one only where one could be it, written plainly or with escapes.
-    possible = b"stream_options" in body or b"\\u00" in body
+    possible = body.find(b"stream_options") >= 0 or body.find(b"\\u00") >= 0
     options = [member for member in members(body) if member.name == "stream_options"] if possible else []
     if not options:
         return _insert(body, b'"stream_options":{"include_usage":true},')
