@@ -1,15 +1,11 @@
-"""Every metric of the product, defined once: unit in the name, labels only from closed sets.
+"""What is counted: the hot path adds to plain integers and dictionaries, and `exposition` turns them into metrics.
 
-The hot path adds to plain integers and dictionaries; `Metrics` is a Prometheus collector that turns them into samples
-when somebody scrapes. State that other parts hold is read then too, through functions that wiring registers.
+State that other parts hold is read when somebody looks, through functions that wiring registers.
 """
 
 import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Callable
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """From the proxy's own share of a request to the longest stream."""
@@ -38,7 +34,7 @@ class Histogram:
         return rows
 
 
-class Metrics(Collector):
+class Metrics:
     """The counters. `requests` is by (rule, outcome), where outcome is how the proxy ended a request."""
 
     def __init__(self) -> None:
@@ -53,63 +49,19 @@ class Metrics(Collector):
         self.request_seconds = Histogram()
         self.reserve_seconds = Histogram()
         self.settle_seconds = Histogram()
-        self._gauges: list[tuple[str, str, Callable[[], float]]] = []
-        self._totals: list[tuple[str, str, Callable[[], float]]] = []
+        self.gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self.totals: list[tuple[str, str, Callable[[], float]]] = []
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A value that another part holds, read at each scrape."""
-        self._gauges.append((name, text, read))
+        self.gauges.append((name, text, read))
 
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """The same for a value that only grows; `name` is without ``_total``."""
-        self._totals.append((name, text, read))
+        self.totals.append((name, text, read))
 
     def typical_request_s(self) -> int:
         """The mean duration of requests in whole seconds, 1 to 30: when a hold in flight may be expected back."""
         count = sum(self.request_seconds.counts)
         mean_s = self.request_seconds.total_s / count if count else 1.0
         return max(1, min(30, round(mean_s)))
-
-    def collect(self) -> Iterator[Metric]:
-        yield self._requests()
-        yield from self._by_label()
-        for name, text, histogram in (
-            ("request", "A request, from its head to its settlement.", self.request_seconds),
-            ("reserve", "Taking a hold in the store.", self.reserve_seconds),
-            ("settle", "Settling a hold in the store.", self.settle_seconds),
-        ):
-            family = HistogramMetricFamily(f"sidecar_{name}_duration_seconds", text)
-            family.add_metric([], histogram.buckets(), histogram.total_s)
-            yield family
-        for name, text, read in self._gauges:
-            yield GaugeMetricFamily(name, text, value=read())
-        for name, text, read in self._totals:
-            yield CounterMetricFamily(name, text, value=read())
-
-    def _requests(self) -> Metric:
-        family = CounterMetricFamily(
-            "sidecar_requests", "Requests by rule and by how they ended.", labels=["rule", "outcome"]
-        )
-        for (rule, outcome), count in list(self.requests.items()):
-            family.add_metric([rule, outcome], count)
-        return family
-
-    def _by_label(self) -> Iterator[Metric]:
-        for name, text, label, counter in (
-            ("sidecar_refusals", "Requests that were refused, by code.", "code", self.refusals),
-            (
-                "sidecar_upstream_failures",
-                "Requests that the upstream failed, by phase.",
-                "phase",
-                self.upstream_failures,
-            ),
-            ("sidecar_charges", "Settled requests, by where their charge comes from.", "source", self.charges),
-            ("sidecar_held_base_units", "Amounts held.", "unit", self.held),
-            ("sidecar_charged_base_units", "Amounts charged.", "unit", self.charged),
-            ("sidecar_returned_base_units", "Amounts of holds that went back.", "unit", self.returned),
-            ("sidecar_owed_base_units", "Charged amounts that became debt.", "unit", self.owed),
-        ):
-            family = CounterMetricFamily(name, text, labels=[label])
-            for value, count in list(counter.items()):
-                family.add_metric([value], count)
-            yield family

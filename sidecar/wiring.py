@@ -12,8 +12,6 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-
 from sidecar.config.data_folder import ensure_admin_key, find_admin_key, make_data_dir
 from sidecar.config.rules import load_rules
 from sidecar.config.settings import Settings
@@ -123,6 +121,7 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
     from aiohttp import web  # noqa: PLC0415
 
     from sidecar.control.app import make_app  # noqa: PLC0415
+    from sidecar.exposition import exposed  # noqa: PLC0415
 
     settings = sidecar.settings
     if may_make_key:
@@ -134,8 +133,6 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
             "No admin key: set SIDECAR_ADMIN_KEY to the key that the control API shall ask for, such as "
             f"ck_{settings.environment}_ and 43 random letters and digits."
         )
-    registry = CollectorRegistry()
-    registry.register(sidecar.metrics)
     sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
     sidecar.tasks.start(sweeper.run(), "sweeper")
     sidecar.metrics.total(
@@ -148,7 +145,7 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
         settings=settings,
         admin_key=sidecar.admin_key,
         ready=sidecar.not_ready,
-        registry=registry,
+        registry=exposed(sidecar.metrics),
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CONTROL_STOP_S)
     stack.push_async_callback(runner.cleanup)

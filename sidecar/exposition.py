@@ -1,0 +1,72 @@
+"""The metrics of the product as Prometheus reads them: unit in the name, labels only from closed sets.
+
+Apart from `telemetry`, because prometheus-client brings 7 MB of modules which only a process that is scraped needs.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sidecar.telemetry import Metrics
+
+
+class Exposition(Collector):
+    """Turns what `metrics` has counted into samples, at each scrape."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield self._requests()
+        yield from self._by_label()
+        for name, text, histogram in (
+            ("request", "A request, from its head to its settlement.", metrics.request_seconds),
+            ("reserve", "Taking a hold in the store.", metrics.reserve_seconds),
+            ("settle", "Settling a hold in the store.", metrics.settle_seconds),
+        ):
+            family = HistogramMetricFamily(f"sidecar_{name}_duration_seconds", text)
+            family.add_metric([], histogram.buckets(), histogram.total_s)
+            yield family
+        for name, text, read in metrics.gauges:
+            yield GaugeMetricFamily(name, text, value=read())
+        for name, text, read in metrics.totals:
+            yield CounterMetricFamily(name, text, value=read())
+
+    def _requests(self) -> Metric:
+        family = CounterMetricFamily(
+            "sidecar_requests", "Requests by rule and by how they ended.", labels=["rule", "outcome"]
+        )
+        for (rule, outcome), count in list(self._metrics.requests.items()):
+            family.add_metric([rule, outcome], count)
+        return family
+
+    def _by_label(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        for name, text, label, counter in (
+            ("sidecar_refusals", "Requests that were refused, by code.", "code", metrics.refusals),
+            (
+                "sidecar_upstream_failures",
+                "Requests that the upstream failed, by phase.",
+                "phase",
+                metrics.upstream_failures,
+            ),
+            ("sidecar_charges", "Settled requests, by where their charge comes from.", "source", metrics.charges),
+            ("sidecar_held_base_units", "Amounts held.", "unit", metrics.held),
+            ("sidecar_charged_base_units", "Amounts charged.", "unit", metrics.charged),
+            ("sidecar_returned_base_units", "Amounts of holds that went back.", "unit", metrics.returned),
+            ("sidecar_owed_base_units", "Charged amounts that became debt.", "unit", metrics.owed),
+        ):
+            family = CounterMetricFamily(name, text, labels=[label])
+            for value, count in list(counter.items()):
+                family.add_metric([value], count)
+            yield family
+
+
+def exposed(metrics: Metrics) -> CollectorRegistry:
+    """A registry with these metrics and nothing else."""
+    registry = CollectorRegistry()
+    registry.register(Exposition(metrics))
+    return registry
