@@ -109,7 +109,7 @@ class Lane:
         except BaseException:
             wire.abort("the scripts could not be loaded")
             raise
-        wire.timeout_s = self._timeout_s
+        wire.set_timeout(self._timeout_s)
         return wire
 
     async def _keep_open(self, wire: Wire) -> None:

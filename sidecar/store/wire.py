@@ -79,6 +79,14 @@ class Wire(asyncio.Protocol):
             raise StoreUnavailable(f"The store is too slow: {WAITERS_MAX} commands wait for it.")
         self._push(waiter, packed)
 
+    def set_timeout(self, timeout_s: float) -> None:
+        """From the next command on; nothing may be waiting."""
+        self.timeout_s = timeout_s
+        if self._check is not None:
+            # It may come too late for a shorter timeout; the next flush starts another.
+            self._check.cancel()
+            self._check = None
+
     def abort(self, reason: str) -> None:
         """End the connection at once."""
         if not self.lost.done():
