@@ -7,7 +7,7 @@ its fields, the function that estimates its usage, the tariff.
 
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,6 +74,10 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
     """Prices by a text field of the request; None is a price that denies. Exact first, then patterns, then ``*``."""
 
     by: str
+    value_in: Callable[[Any], Any]
+    """The field in the record of a request."""
+    repeated_in: Callable[[bytes], bool]
+    """Whether a body has the field more than once."""
     exact: Mapping[str, Price | None]
     pattern: re.Pattern[str]
     """All patterns as one expression with a group for each, in the order of their prices in `by_pattern`."""
@@ -86,6 +90,8 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
         patterns = [name for name in rates if ANY in name and name != ANY]
         return cls(
             by=by,
+            value_in=operator.attrgetter(field(by)),
+            repeated_in=finder_of_repeats(by.split(".")),
             exact={name: price for name, price in rates.items() if ANY not in name},
             pattern=re.compile("|".join(map(_group, patterns)) or _NO_TEXT, re.DOTALL),
             by_pattern=tuple(rates[name] for name in patterns),
@@ -127,12 +133,8 @@ class Quoter:
         self._sized = any(term.sized for term in terms.values())
         self._asks = meters.reader is not None and meters.reader.asks
         self._readable_codings = meters.reader is not None
-        by = price.by if isinstance(price, PriceList) else _STREAM
-        self._by = operator.attrgetter(field(by))
-        self._repeats = finder_of_repeats(by.split("."))
-        fields = ({by} if isinstance(price, PriceList) else set()) | (
-            {_STREAM, _STREAM_OPTIONS} if self._asks else set()
-        )
+        fields = {price.by} if isinstance(price, PriceList) else set()
+        fields |= {_STREAM, _STREAM_OPTIONS} if self._asks else set()
         counts = {name for term in terms.values() for name in term.fields}
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
@@ -176,9 +178,8 @@ class Quoter:
 
     def _price_of(self, prices: PriceList, request: Any, body: bytes | None) -> Price | Unquoted:
         """The price by the request's field; a field that stands there twice has no value we could rely on."""
-        by = prices.by
-        value = self._by(request)
-        if body is not None and self._repeats(body):
+        by, value = prices.by, prices.value_in(request)
+        if body is not None and prices.repeated_in(body):
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, f"The request has `{by}` more than once; send it once.")
         price = prices.find(value) if isinstance(value, str) else prices.other
         if price is not None:
