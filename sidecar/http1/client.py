@@ -306,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
         """Answer a request that cannot even be begun."""
         pairs, body = self.engine.refuse(error)
         head = fields.local_head(error.status, reason_of(error.status), pairs, len(body), close=True)
-        self.write(head + body)
+        self.write(head if self._buffer.startswith(b"HEAD ") else head + body)
         self._close(linger=True)
 
     def _close(self, *, linger: bool) -> None:

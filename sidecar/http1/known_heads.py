@@ -59,8 +59,10 @@ class KnownHeads(Generic[SomeHead]):
     def _learn(self, key: bytes, length: int, data: bytes) -> SomeHead:
         self._dry += 1
         head = self._parse(data)
-        # Where the length does not decide alone (an answer to HEAD, an expectation), each head is parsed.
-        if length in (-1, head.length) and len(data) <= HEAD_MAX_BYTES and b"expect" not in head:
+        # Where the length does not decide alone (204 and 304, an expectation), each head is parsed. That nothing
+        # follows a length of 0 does not show what would follow another one.
+        decides = length < 0 or length == head.length > 0
+        if decides and len(data) <= HEAD_MAX_BYTES and b"expect" not in head:
             if len(self._heads) >= KNOWN_MAX:
                 self._heads.clear()
             self._heads[key] = head
