@@ -187,16 +187,18 @@ class Exchange:
         *,
         extra: fields.Pairs = (),
         body: bytes | None = None,
+        interim_drops: frozenset[bytes] = _NO_NAMES,
     ) -> ResponseHead | Failure:
         """Send the request on and wait for the head of the answer.
 
+        `interim_drops` are lower-case names of fields to leave out of 1xx answers.
         `body` replaces a request body that has wholly arrived. A request that went out on a connection which the
         upstream had already given up is sent once more on a new one, if it is idempotent (RFC 9110 §9.2.2).
         """
         if body is not None:
             assert self.request_done
             self._body, self._body_size = [body], len(body)
-        self._pool = pool
+        self._pool, self._drops = pool, interim_drops
         if self.end is None:
             self._phase = Phase.CONNECT
             self._since_s = self._engine.now_s
@@ -367,7 +369,7 @@ class Exchange:
         if head.status == 100:
             self._expects, self._continued = False, True
         self._client.write(
-            fields.response_head(head, _NO_NAMES, chunked=False, sized=False, close=False, via=False, extra=b"")
+            fields.response_head(head, self._drops, chunked=False, sized=False, close=False, via=False, extra=b"")
         )
 
     def on_response_head(self, head: ResponseHead) -> None:

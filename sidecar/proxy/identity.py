@@ -37,27 +37,32 @@ class Identities:
         self._by_external_id: dict[bytes, Payer] = {}
 
     def known(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
-        """The payer by the first source that the request satisfies, as far as that is known without the store."""
+        """The payer by the first source that the request satisfies; None also where only the store knows that."""
         for source in sources:
             value = head.get(source.header)
             if value is None:
                 continue
             if source.__class__ is ApiKey:
                 payer = self._of_key(source, value)
-            else:
-                payer = self._by_external_id.get(value) if _is_in(peer, source) else None
-            if payer is not None:
-                return payer
+                if payer is not None:
+                    return payer
+            elif _is_in(peer, source):
+                # Not a later source: who pays must not depend on what this process has seen.
+                return self._by_external_id.get(value)
         return None
 
     async def look_up(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
         """The same, asking the store for an external id that is new here; None: unidentified. Raises StoreError."""
         for source in sources:
             value = head.get(source.header)
-            if value is not None and isinstance(source, TrustedHeader) and _is_in(peer, source):
-                payer = await self._resolve(value)
-                if payer is not None:
-                    return payer
+            if value is None:
+                continue
+            if isinstance(source, ApiKey):
+                payer = self._of_key(source, value)
+            else:
+                payer = await self._resolve(value) if _is_in(peer, source) else None
+            if payer is not None:
+                return payer
         return None
 
     def _of_key(self, source: IdentitySource, value: bytes) -> Payer | None:

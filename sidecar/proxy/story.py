@@ -20,6 +20,7 @@ from sidecar.domain.rules import Rule, RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.http1.upstream import Pool
 from sidecar.proxy import refusals
@@ -33,7 +34,6 @@ from sidecar.telemetry import Metrics
 access_log = logging.getLogger("sidecar.access")
 
 _METER_ENDS = {
-    End.COMPLETE: MeterEnd.COMPLETE,
     End.CLIENT_GONE: MeterEnd.CLIENT_GONE,
     End.CLIENT_BROKE: MeterEnd.CLIENT_GONE,
     End.UPSTREAM_FAILED: MeterEnd.UPSTREAM_FAILED,
@@ -149,7 +149,7 @@ class Story:
 
     async def _pass(self, exchange: Exchange, terms: Terms) -> None:
         """A free route: forwarded, not metered."""
-        answer = await exchange.forward(self._pool, self._policy, terms.drops_up)
+        answer = await exchange.forward(self._pool, self._policy, terms.drops_up, interim_drops=terms.drops_down)
         if isinstance(answer, Failure):
             self._answer_failure(exchange, terms, answer)
             return
@@ -214,7 +214,12 @@ class Story:
         settled = False
         try:
             answer = await exchange.forward(
-                self._pool, self._policy, terms.drops_up, extra=_codings(exchange, quote), body=quote.body
+                self._pool,
+                self._policy,
+                terms.drops_up,
+                extra=_codings(exchange, quote),
+                body=quote.body,
+                interim_drops=terms.drops_down,
             )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
@@ -228,12 +233,12 @@ class Story:
                 terms.drops_down, extra, meter.feed, meter.flush, rewrites=quote.plain_answer, via=self._policy.via
             ) or (await exchange.ended())
             duration_ms = round((self._now() - exchange.started_s) * 1000)
-            charge = meter.finish(_METER_ENDS[end], exchange.request_bytes, exchange.response_bytes, duration_ms)
-            reason = f"status {answer.status}" if end is End.COMPLETE else end.value
+            meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]
+            charge = meter.finish(meter_end, exchange.request_bytes, exchange.response_bytes, duration_ms)
             settled = True
             if end is not End.COMPLETE or not self._wait_for_commit:
                 self._end(exchange, end, _charged(charge, None))
-            done = await self._settle(terms, hold, charge, reason)
+            done = await self._settle(terms, hold, charge, _reason(answer, end) if charge.release else "")
             if not exchange.answered:
                 exchange.finish(_charged(charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
@@ -323,6 +328,11 @@ class Story:
                 exchange.response_bytes,
                 round(took_s * 1000),
             )
+
+
+def _reason(answer: ResponseHead, end: End) -> str:
+    """Why a hold is released, for the journal."""
+    return f"status {answer.status}" if end is End.COMPLETE else end.value
 
 
 def _charged(charge: Charge, done: Settled | None) -> bytes:

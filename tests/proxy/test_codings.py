@@ -1,0 +1,26 @@
+"""Content codings: what the client takes and the meter can read."""
+
+import pytest
+
+from sidecar.proxy.codings import readable_only
+
+
+@pytest.mark.parametrize("accepted", [b"gzip", b"gzip, deflate", b"GZIP;q=0.5", b"identity", b"gzip;q=0"])
+def test_what_can_be_read_stays_as_it_was_written(accepted: bytes) -> None:
+    assert readable_only(accepted) == ()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sent"),
+    [
+        (b"gzip, br", b"gzip"),
+        (b"br, gzip;q=0.8, zstd, deflate;q=0.1", b"gzip;q=0.8, deflate;q=0.1"),
+        (b"br", b"identity"),
+        (b"*", b"identity"),
+        (b"*;q=0.1, gzip", b"gzip"),
+        (b"", b"identity"),
+        (b"gzipx", b"identity"),
+    ],
+)
+def test_what_cannot_be_read_is_left_out(accepted: bytes, sent: bytes) -> None:
+    assert readable_only(accepted) == ((b"Accept-Encoding", sent),)
