@@ -13,7 +13,6 @@ from tests.support.upstream import Exchange, Gate
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHAT_STREAM = b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}'
-CHAT = CHAT_STREAM.replace(b'"stream":true,', b"")
 
 
 async def test_a_client_that_leaves_a_stream_pays_the_hold_and_holds_nothing(house: House) -> None:
