@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.house import CREDIT, MODEL, House, chat_hold, sidecar
 from tests.support.imitation import Delivery
 from tests.support.rawhttp import RawClient, fetch, request
-from tests.support.upstream import Exchange, Gate
+from tests.support.upstream import Exchange, Gate, answers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -57,6 +57,18 @@ async def test_a_client_that_hangs_up_leaves_no_hold(house: House, ending: str, 
     balance = await house.settled_later(buyer)
     assert balance.spent == chat_hold(CHAT_STREAM)
     gate.open()
+
+
+async def test_a_client_that_closes_its_half_leaves_no_hold(house: House) -> None:
+    """Whether it still waits for the answer cannot be known; the request ends all the same."""
+    house.upstream.script = answers()
+    buyer = await house.control.buyer(CREDIT)
+    async with RawClient(house.port) as client:
+        await client.send(request("GET", "/fixed/a", buyer.bearer))
+        client.finish()
+        await client.ended()
+    balance = await house.settled_later(buyer)
+    assert balance.spent in {0, CREDIT}
 
 
 async def test_a_client_that_leaves_in_its_own_body_pays_nothing(house: House) -> None:
