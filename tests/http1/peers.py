@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 24
 Fields = tuple[tuple[bytes, tuple[bytes, ...]], ...]
 
 
-class Refused(Exception):  # noqa: N818  Not an error of ours.
+class Refused(Exception):
     """A parser does not take these bytes."""
 
 

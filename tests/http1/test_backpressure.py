@@ -133,7 +133,11 @@ async def test_a_body_that_the_handler_has_not_asked_for_waits_with_the_client()
         await stage.pass_on(exchange)
 
     body = PIECE * 64
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         sending = asyncio.ensure_future(client.send(request("POST", "/", body=body)))
         await gate.reached()
         await until(lambda: paused(stage), "reading to be paused")
@@ -161,7 +165,11 @@ async def test_an_answer_that_comes_before_it_is_relayed_waits_with_the_upstream
         exchange.relay() or await exchange.ended()
         exchange.finish()
 
-    async with Upstream(script) as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream(script) as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("GET", "/"))
         await gate.reached()
         await until(lambda: stage.exchanges[0].response_bytes > len(PIECE), "an early answer")

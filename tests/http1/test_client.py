@@ -11,8 +11,8 @@ from sidecar.http1.exchange import Exchange
 from tests.http1.stage import Stage
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Gate, Upstream, answers, head, says
 from tests.support.upstream import Exchange as Played
+from tests.support.upstream import Gate, Upstream, answers, head, says
 
 
 async def say_no(exchange: Exchange) -> None:

@@ -57,7 +57,11 @@ async def test_an_answer_that_begins_while_draining_says_close() -> None:
         await gate.pause()
         await stage.pass_on(exchange)
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("GET", "/"))
         await gate.reached()
         draining = asyncio.ensure_future(stage.engine.drain(20))

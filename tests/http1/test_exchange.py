@@ -65,7 +65,11 @@ async def awaits_what_is_cancelled(exchange: Exchange) -> None:
 async def test_a_handler_that_fails_is_500_and_only_its_own_request(
     handler: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:  # type: ignore[arg-type]
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):  # type: ignore[arg-type]
         await client.send(request("GET", "/"))
         answer = await client.answer()
         assert (answer.status, answer.get("x-code")) == (500, "internal")
@@ -111,7 +115,11 @@ async def test_a_handler_that_answers_nothing_closes_the_connection() -> None:
     async def handler(exchange: Exchange) -> None:
         pass
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("GET", "/"))
         assert await client.ended() == b""
 
@@ -125,7 +133,11 @@ async def test_what_is_kept_back_waits_for_finish_and_takes_late_fields() -> Non
         await gate.pause()
         exchange.finish(b"x-late: 2\r\n")
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("GET", "/"))
         await gate.reached()
         assert client._buffer == b""
@@ -208,7 +220,11 @@ async def test_a_body_of_exactly_the_most_that_is_read() -> None:
 
     got: list[bytes | None] = []
     body = b"x" * HIGH_WATER_BYTES
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("POST", "/", CHUNKED), chunk(body))
         await until(lambda: stage.exchanges and stage.exchanges[0].request_bytes == len(body), "the body")
         await client.send(b"0\r\n\r\n")
@@ -223,7 +239,11 @@ async def test_a_body_larger_than_is_read_is_forwarded_all_the_same(framing: str
         await stage.pass_on(exchange)
 
     body = b"y" * 700_000
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         if framing == "sized":
             await client.send(request("POST", "/", body=body))
         else:
@@ -237,7 +257,11 @@ async def test_a_stream_that_exceeds_what_is_read_does_not_wait_for_more() -> No
         assert await exchange.read_body(10) is None
         await stage.pass_on(exchange)
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("POST", "/", CHUNKED), chunk(b"more than ten"))
         await upstream.arrived(1)
         await client.send(b"0\r\n\r\n")
@@ -249,7 +273,11 @@ async def test_a_replaced_body_has_its_own_length() -> None:
         await exchange.read_body(1000)
         await stage.pass_on(exchange, body=b"other words", extra=((b"X-Client", b"replaced"),))
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("POST", "/", ("X-Client", "said"), body=b"words"))
         assert (await client.answer()).status == 200
         received = upstream.requests[0]
@@ -283,7 +311,11 @@ async def test_expect_is_met_by_us_when_the_handler_wants_the_body() -> None:
         assert await exchange.read_body(1000) == b"abc"
         await stage.pass_on(exchange)
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         for _ in range(2):
             await client.send(request("POST", "/", EXPECT, ("Content-Length", "3")))
             assert await client.receive(until=b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -311,7 +343,11 @@ async def test_expect_that_is_refused_never_asks_for_the_body() -> None:
     async def handler(exchange: Exchange) -> None:
         exchange.answer(402, b"Payment Required", (), b"")
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         await client.send(request("POST", "/", EXPECT, ("Content-Length", "3")))
         answer = await client.answer()
         assert (answer.status, answer.informational, answer.get("connection")) == (402, [], "close")
@@ -345,7 +381,11 @@ async def test_expect_after_the_same_request_without_a_body() -> None:
         await exchange.read_body(1000)
         await stage.pass_on(exchange)
 
-    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage, RawClient(stage.port) as client:
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
         for _ in range(3):
             await client.send(request("POST", "/", EXPECT, ("Content-Length", "0")))
             assert (await client.answer()).informational == []
@@ -385,7 +425,12 @@ async def test_head_204_and_304_keep_both_connections() -> None:
             says(head(304, ("content-length", "5"), ("etag", "x"))),
             answers(b"last"),
         )
-        for method, status, length in (("HEAD", 200, "1000"), ("GET", 204, None), ("GET", 304, "5"), ("GET", 200, "4")):
+        for method, status, length in (
+            ("HEAD", 200, "1000"),
+            ("GET", 204, None),
+            ("GET", 304, "5"),
+            ("GET", 200, "4"),
+        ):
             await client.send(request(method, "/"))
             answer = await client.answer(method)
             assert (answer.status, answer.get("content-length")) == (status, length)

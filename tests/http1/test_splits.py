@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.http1.bodies import ChunkDecoder, encode_chunk, encode_end
-from sidecar.http1.errors import ProtocolError
+from sidecar.http1.bodies import encode_chunk, encode_end
 from sidecar.http1.fields import RequestPolicy
 from tests.http1 import writing
 from tests.http1.corpus import answers, requests
@@ -33,7 +32,9 @@ def describe(request: h11.Request, body: bytes) -> list[bytes]:
         return [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"]
     if len(said) % 2:
         return [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)]
-    return [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + encode_chunk(said) + encode_end([(b"X", b"1")])]
+    return [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + encode_chunk(said) + encode_end([(b"X", b"1")])
+    ]
 
 
 class Told:
@@ -87,7 +88,9 @@ def test_any_split_of_a_request(runner: asyncio.Runner, data: st.DataObject) -> 
     methods = [method_of(raw)]
     whole = runner.run(play([raw], methods))
     split = runner.run(play(data.draw(writing.splits(raw)), methods))
-    bytewise = runner.run(play([raw[index : index + 1] for index in range(min(len(raw), 400))] + [raw[400:]], methods))
+    bytewise = runner.run(
+        play([raw[index : index + 1] for index in range(min(len(raw), 400))] + [raw[400:]], methods)
+    )
     for told in (split, bytewise):
         assert told.answers == whole.answers
         assert told.messages == whole.messages
@@ -142,43 +145,3 @@ def test_pipelined_requests_are_answered_as_one_by_one(runner: asyncio.Runner, d
             break
     assert together.answers[: len(answered)] == answered
     assert together.messages == sorted(messages) or len(together.answers) > len(answered)
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_a_chunked_body_comes_back_from_any_pieces(data: st.DataObject) -> None:
-    pieces = data.draw(st.lists(st.binary(min_size=1, max_size=50)))
-    trailers = data.draw(st.lists(st.tuples(st.sampled_from([b"X", b"y"]), st.sampled_from([b"", b"a b", b"\xff"]))))
-    raw = b"".join(map(encode_chunk, pieces)) + encode_end(trailers) + b"rest"
-    decoder = ChunkDecoder(65_536)
-    got, rest = b"", b""
-    for piece in data.draw(writing.splits(raw)):
-        if decoder.done:
-            rest += piece
-        else:
-            got += decoder.feed(piece)
-    assert decoder.done
-    assert (got, decoder.trailers, decoder.rest + rest) == (b"".join(pieces), trailers, b"rest")
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_a_broken_chunked_body_is_broken_in_any_pieces(data: st.DataObject) -> None:
-    raw = data.draw(writing.faulty(writing.chunked(data.draw(writing.BODIES))))
-    assert decoded([raw]) == decoded(data.draw(writing.splits(raw)))
-    assert decoded([raw]) == decoded([raw[index : index + 1] for index in range(len(raw))])
-
-
-def decoded(pieces: list[bytes]) -> object:
-    decoder = ChunkDecoder(200)
-    body, rest = b"", b""
-    for piece in pieces:
-        if decoder.done:
-            rest += piece
-            continue
-        try:
-            body += decoder.feed(piece)
-        except ProtocolError:
-            return "broken"
-    # Where a line will break is known at the latest when it ends.
-    return (body, decoder.trailers, decoder.rest + rest) if decoder.done else "unfinished"

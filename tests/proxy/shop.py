@@ -1,0 +1,99 @@
+"""A proxy in this process, in front of a scripted upstream, with a real store behind it and one customer."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sidecar.config.rules import load_rules
+from sidecar.config.settings import Proxy, Settings, Store, Timeouts
+from sidecar.config.settings import Upstream as UpstreamSection
+from sidecar.domain.amounts import CREDITS
+from sidecar.domain.outcomes import Balance
+from sidecar.proxy.server import ProxyServer
+from sidecar.services.holds import Holds
+from sidecar.store.customers import Customers
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import Ledger
+from sidecar.store.once import Once
+from sidecar.tasks import Tasks
+from sidecar.telemetry import Metrics
+from tests.support.until import until
+from tests.support.upstream import Upstream
+
+RULES = Path(__file__).parent / "rules.yaml"
+GRANTED = 100_000_000
+
+
+class Shop:
+    """`bearer` identifies the customer; `settled` waits until nothing is held and gives the balance."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        upstream: Upstream,
+        *,
+        rules: Path = RULES,
+        proxy: Proxy | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.lane = lane
+        self.upstream = upstream
+        self.settings = Settings(
+            upstream=UpstreamSection(url=upstream.url, headers={"X-Api-Token": "of-the-upstream"}),
+            proxy=proxy or Proxy(listen="127.0.0.1:0"),
+            timeouts=timeouts or Timeouts(),
+            store=Store(timeout_s=5),
+        )
+        self.ledger = Ledger(lane, tenant="default", environment="live")
+        self.customers = Customers(lane, tenant="default", environment="live")
+        self.metrics = Metrics()
+        self.tasks = Tasks()
+        self.holds = Holds(self.ledger, ttl_s=60, timeout_s=5, tasks=self.tasks)
+        self.proxy = ProxyServer(
+            settings=self.settings,
+            rules=load_rules([rules], {"credits": CREDITS}),
+            holds=self.holds,
+            customers=self.customers,
+            metrics=self.metrics,
+        )
+
+    async def __aenter__(self) -> Self:
+        customer, _ = await self.customers.create(external_id="alice", now_ms=1)
+        self.customer_id = customer.customer_id
+        _, secret = await self.customers.create_key(self.customer_id, name="k", now_ms=1)
+        self.bearer = ("Authorization", f"Bearer {secret}")
+        await self.ledger.grant(
+            customer_id=self.customer_id,
+            unit="credits",
+            amount=GRANTED,
+            grant_id="grant",
+            source="test",
+            reason="",
+            once=Once(key="once", fingerprint="f"),
+        )
+        await self.proxy.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.proxy.drain(0 if error else 10)
+        await self.proxy.close()
+        await self.holds.drain(5)
+        await self.tasks.cancel()
+
+    @property
+    def port(self) -> int:
+        return self.proxy.port
+
+    async def balance(self) -> Balance:
+        (balance,) = await self.ledger.balances(self.customer_id)
+        return balance
+
+    async def settled(self) -> Balance:
+        """The balance once no request runs and nothing waits for the store."""
+        await until(lambda: self.proxy._engine.running == 0 and self.holds.pending == 0, "everything to settle")
+        balance = await self.balance()
+        assert balance.held == 0
+        assert balance.available + balance.spent == GRANTED
+        return balance

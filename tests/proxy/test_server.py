@@ -1,0 +1,129 @@
+"""The data path as a whole: what settings become, starting, the clock behind deadlines, and stopping."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sidecar.config.settings import Forwarding, Limits, Proxy, Settings, Timeouts, Upstream
+from sidecar.domain.errors import StartupError
+from sidecar.proxy.server import limits_of, origin_of, policy_of
+from sidecar.store.lane import Lane
+from tests.proxy.shop import Shop
+from tests.support.rawhttp import RawClient, fetch, request
+from tests.support.upstream import Exchange, Gate
+from tests.support.upstream import Upstream as Behind
+
+
+def upstream(url: str, **more: object) -> Settings:
+    return Settings(upstream=Upstream(url=url, **more))  # type: ignore[arg-type]  # Each test names real settings.
+
+
+def test_every_limit_comes_from_its_setting() -> None:
+    names = ("request_line_max_bytes", "head_max_bytes", "headers_max", "body_max_bytes", "client_connections_max")
+    times = ("client_head_s", "client_idle_s", "connect_s", "head_s", "idle_s", "total_s")
+    limits = Limits(**{name: number for number, name in enumerate(names, 300)})
+    timeouts = Timeouts(**{name: float(number) for number, name in enumerate(times, 1)})
+    made = limits_of(Settings(limits=limits, timeouts=timeouts))
+    assert [getattr(made, name) for name in names] == list(range(300, 305))
+    assert [getattr(made, name) for name in times] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls"),
+    [
+        ("http://api.example", "api.example", 80, False),
+        ("http://127.0.0.1:9000/v1/", "127.0.0.1", 9000, False),
+        ("https://api.example", "api.example", 443, True),
+        ("https://[::1]:8443", "::1", 8443, True),
+    ],
+)
+def test_origins(url: str, host: str, port: int, tls: bool) -> None:
+    origin = origin_of(upstream(url))
+    assert (origin.host, origin.port, origin.tls is not None) == (host, port, tls)
+
+
+def test_tls_is_verified_unless_it_shall_not_be() -> None:
+    verified = origin_of(upstream("https://a")).tls
+    careless = origin_of(upstream("https://a", tls_verify=False)).tls
+    assert verified is not None
+    assert careless is not None
+    assert (verified.verify_mode.name, verified.check_hostname) == ("CERT_REQUIRED", True)
+    assert (careless.verify_mode.name, careless.check_hostname) == ("CERT_NONE", False)
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_an_authorities_file_that_cannot_be_used(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(StartupError, match=r"ca\.pem cannot be used: .*; it must be a PEM file"):
+        origin_of(upstream("https://a", tls_ca_file=str(path)))
+
+
+def test_policies() -> None:
+    policy = policy_of(upstream("http://api.example:81/base/", headers={"X-A": "b"}, preserve_host=True))
+    assert (policy.host, policy.path_prefix, policy.set) == (b"api.example:81", b"/base", ((b"X-A", b"b"),))
+    assert (policy.preserve_host, policy.via, policy.trust_forwarded) == (True, True, False)
+    for forwarding, expected in {
+        Forwarding.X_FORWARDED: (True, False),
+        Forwarding.FORWARDED: (False, True),
+        Forwarding.BOTH: (True, True),
+        Forwarding.NONE: (False, False),
+    }.items():
+        settings = replace(upstream("http://a"), proxy=Proxy(forwarding=forwarding))
+        assert (policy_of(settings).x_forwarded, policy_of(settings).forwarded) == expected
+
+
+async def test_a_port_in_use_is_said_in_one_sentence(lane: Lane) -> None:
+    async with Behind() as behind, Shop(lane, behind) as shop:
+        other = Shop(lane, behind, proxy=Proxy(listen=f"127.0.0.1:{shop.port}"))
+        with pytest.raises(StartupError, match="the port is in use; choose another address with --listen"):
+            await other.proxy.start()
+        await other.proxy.close()
+
+
+async def test_an_error_in_a_tick_does_not_stop_the_clock(lane: Lane) -> None:
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    async with Behind() as behind, Shop(lane, behind, timeouts=Timeouts(client_idle_s=0.1)) as shop:
+
+        class Broken:
+            def check(self, now_s: float) -> None:
+                shop.proxy._engine.connections.discard(self)  # type: ignore[arg-type]
+                raise ZeroDivisionError
+
+        shop.proxy._engine.connections.add(Broken())  # type: ignore[arg-type]
+        async with RawClient(shop.port) as client:
+            assert await client.ended() == b""
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+async def test_a_request_that_cannot_be_begun_is_refused_as_a_problem(lane: Lane) -> None:
+    async with Behind() as behind, Shop(lane, behind) as shop, RawClient(shop.port) as client:
+        await client.send(b"GET / HTTP/1.1\r\n\r\n")
+        answer = await client.answer()
+        assert (answer.status, answer.get("x-sidecar-refusal")) == (400, "bad_request")
+        assert answer.json()["detail"] == "The Host header is missing."
+        assert shop.metrics.refusals["bad_request"] == 1
+
+
+async def test_a_drain_finishes_what_runs_and_takes_nothing_new(lane: Lane) -> None:
+    gate = Gate()
+
+    async def script(played: Exchange) -> None:
+        await gate.pause()
+        await played.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async with Behind(script) as behind, Shop(lane, behind) as shop, RawClient(shop.port) as client:
+        await client.send(request("GET", "/fixed/a", shop.bearer))
+        await gate.reached()
+        draining = asyncio.ensure_future(shop.proxy.drain(20))
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionError):
+            await fetch(shop.port, "GET", "/free")
+        gate.open()
+        assert (await client.answer()).get("connection") == "close"
+        assert await draining
+        assert (await shop.settled()).spent == 1_000_000
