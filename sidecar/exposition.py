@@ -22,12 +22,8 @@ class Exposition(Collector):
         metrics = self._metrics
         yield self._requests()
         yield from self._by_label()
-        for name, text, histogram in (
-            ("request", "A request, from its head to its settlement.", metrics.request_seconds),
-            ("reserve", "Taking a hold in the store.", metrics.reserve_seconds),
-            ("settle", "Settling a hold in the store.", metrics.settle_seconds),
-        ):
-            family = HistogramMetricFamily(f"sidecar_{name}_duration_seconds", text)
+        for name, text, histogram in metrics.histograms:
+            family = HistogramMetricFamily(name, text)
             family.add_metric([], histogram.buckets(), histogram.total_s)
             yield family
         for name, text, read in metrics.gauges:

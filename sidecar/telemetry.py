@@ -47,8 +47,9 @@ class Metrics:
         self.returned: Counter[str] = Counter()
         self.owed: Counter[str] = Counter()
         self.request_seconds = Histogram()
-        self.reserve_seconds = Histogram()
-        self.settle_seconds = Histogram()
+        self.histograms: list[tuple[str, str, Histogram]] = [
+            ("sidecar_request_duration_seconds", "A request, from its head to its settlement.", self.request_seconds)
+        ]
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.totals: list[tuple[str, str, Callable[[], float]]] = []
 
@@ -59,6 +60,10 @@ class Metrics:
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """The same for a value that only grows; `name` is without ``_total``."""
         self.totals.append((name, text, read))
+
+    def histogram(self, name: str, text: str, histogram: Histogram) -> None:
+        """Durations that another part collects."""
+        self.histograms.append((name, text, histogram))
 
     def typical_request_s(self) -> int:
         """The mean duration of requests in whole seconds, 1 to 30: when a hold in flight may be expected back."""

@@ -190,6 +190,11 @@ def _measure_store(sidecar: Sidecar) -> None:
     lane, gauge, total = sidecar.lane, sidecar.metrics.gauge, sidecar.metrics.total
     gauge("sidecar_store_connected", "1 while the store is connected.", lambda: int(lane.connected))
     gauge("sidecar_store_commands_waiting", "Commands without a reply yet.", lambda: lane.waiting)
+    sidecar.metrics.histogram(
+        "sidecar_store_round_trip_duration_seconds",
+        "A batch of commands, from queueing to its reply.",
+        lane.round_trips,
+    )
     total("sidecar_store_commands", "Commands sent to the store.", lambda: lane.commands_total)
     total("sidecar_store_writes", "Writes that carried them.", lambda: lane.flushes_total)
     total("sidecar_store_timeouts", "Commands without a reply in time.", lambda: lane.timeouts_total)

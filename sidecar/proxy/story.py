@@ -127,7 +127,6 @@ class Story:
         quote = self._quote(exchange, route)
         if quote is None:
             return
-        asked_s = self._now()
         try:
             hold = await self._holds.take(
                 customer_id=payer.customer_id,
@@ -139,7 +138,6 @@ class Story:
         except StoreError:
             self._refuse_without_store(exchange, terms)
             return
-        self._metrics.reserve_seconds.add(self._now() - asked_s)
         if isinstance(hold, Refused):
             self._refuse_unheld(exchange, terms, hold)
             return
@@ -248,13 +246,11 @@ class Story:
 
     async def _settle(self, terms: Terms, hold: Hold, charge: Charge, reason: str) -> Settled | None:
         """Commit or release; None when the store has not acknowledged it yet."""
-        started_s = self._now()
         if charge.release:
             done = await self._holds.release(hold, reason)
         else:
             done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source)
         metrics, unit = self._metrics, terms.unit.name
-        metrics.settle_seconds.add(self._now() - started_s)
         metrics.charges[charge.source] += 1
         metrics.charged[unit] += charge.amount
         metrics.returned[unit] += max(hold.held - charge.amount, 0)

@@ -17,6 +17,7 @@ from sidecar.store.dial import dial
 from sidecar.store.reply import Reply
 from sidecar.store.wire import Wire
 from sidecar.tasks import Tasks
+from sidecar.telemetry import Histogram
 
 T = TypeVar("T")
 
@@ -48,6 +49,8 @@ class Lane:
         self._past: list[int] = [0, 0, 0]
         self._tasks = Tasks()
         self.reconnects_total = 0
+        self.round_trips = Histogram()
+        """From queueing the first command of a batch to reading its reply."""
 
     async def open(self) -> None:
         """Connect and load the scripts; `StoreUnavailable` when that fails. From then on it stays open by itself."""
@@ -103,7 +106,9 @@ class Lane:
 
     async def _connect(self) -> Wire:
         writer = await dial(self._address, self._connect_timeout_s)
-        wire = Wire(writer, timeout_s=self._connect_timeout_s, again=_again, error_of=_error_of)
+        wire = Wire(
+            writer, timeout_s=self._connect_timeout_s, round_trips=self.round_trips, again=_again, error_of=_error_of
+        )
         try:
             await asyncio.gather(*(wire.send(pack("SCRIPT", "LOAD", script.text)) for script in SCRIPTS))
         except BaseException:

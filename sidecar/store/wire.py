@@ -15,6 +15,7 @@ import hiredis
 
 from sidecar.domain.errors import StoreError, StoreTimeout, StoreUnavailable
 from sidecar.store.reply import Reply
+from sidecar.telemetry import Histogram
 
 STUCK_AFTER = 5
 """A connection whose oldest command waits for this many timeouts is given up and replaced."""
@@ -36,12 +37,14 @@ class Wire(asyncio.Protocol):
         writer: asyncio.StreamWriter,
         *,
         timeout_s: float,
+        round_trips: Histogram,
         again: Callable[[bytes], bytes | None],
         error_of: Callable[[bytes, str], StoreError],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._writer = writer
         self.timeout_s = timeout_s
+        self._round_trips = round_trips
         self._again = again
         self._error_of = error_of
         self._reader = hiredis.Reader()
@@ -101,6 +104,9 @@ class Wire(asyncio.Protocol):
             self._reader.feed(data)
             gets, pop = self._reader.gets, self._waiters.popleft
             reply = gets()
+            if reply is not False and self._waiters:
+                # Once for each read, and so for each batch: the hot path has no clock of its own.
+                self._round_trips.add(self._loop.time() - self._waiters[0][2])
             while reply is not False:
                 waiter, packed, _ = pop()
                 if reply.__class__ is hiredis.ReplyError:

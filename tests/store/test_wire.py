@@ -9,6 +9,7 @@ import pytest
 from sidecar.domain.errors import StoreCorrupt, StoreError, StoreTimeout
 from sidecar.store.commands import pack
 from sidecar.store.wire import Wire
+from sidecar.telemetry import Histogram
 from tests.support.relay import serving
 
 PING = pack("PING")
@@ -31,7 +32,7 @@ async def wired(*replies: bytes) -> AsyncIterator[Wire]:
 
     async with serving(serve) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        wire = Wire(writer, timeout_s=5.0, again=lambda _: None, error_of=corrupt)
+        wire = Wire(writer, timeout_s=5.0, round_trips=Histogram(), again=lambda _: None, error_of=corrupt)
         yield wire
         wire.abort("the test is over")
         await asyncio.sleep(0)
