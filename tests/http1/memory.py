@@ -5,22 +5,20 @@ the upstream says is looked up by the request that reached it. Nothing waits for
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import h11
 
 from sidecar.http1.client import ClientConnection
 from sidecar.http1.engine import Engine, Limits
-from sidecar.http1.errors import ProtocolError
+from sidecar.http1.errors import End, ProtocolError
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
 from sidecar.http1.upstream import Origin, Pool
 
 TURNS = 12
 """Turns of the loop after each piece: enough for everything that follows from it without I/O."""
-
-Policy = RequestPolicy
 
 
 def refuse(error: ProtocolError) -> tuple[Pairs, bytes]:
@@ -101,61 +99,61 @@ class Upstream:
 
     def __init__(self, answer: Answering) -> None:
         self._answer = answer
-        self._transports: list[MemoryTransport] = []
+        self._accepted: list[_Accepted] = []
 
     @property
     def connections(self) -> list[bytes]:
-        return [transport.written for transport in self._transports]
+        return [accepted.transport.written for accepted in self._accepted]
 
     def accept(self, protocol: asyncio.Protocol) -> MemoryTransport:
-        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 24)
-        loop = asyncio.get_running_loop()
+        accepted = _Accepted(protocol, self._answer)
+        self._accepted.append(accepted)
+        return accepted.transport
 
-        def read(data: bytes) -> None:
-            parser.receive_data(data)
-            loop.call_soon(serve)
 
-        def serve() -> None:
-            request, body = None, b""
-            while True:
-                event = parser.next_event()
-                if isinstance(event, h11.Request):
-                    request = event
-                    waiting.append(request)
-                elif isinstance(event, h11.Data):
-                    bodies.append(bytes(event.data))
-                elif isinstance(event, h11.EndOfMessage):
-                    body = b"".join(bodies)
-                    bodies.clear()
-                    speak(waiting.pop(), body)
-                    parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
-                    parser.send(h11.EndOfMessage())
-                    if parser.our_state is not h11.DONE:
-                        return
-                    parser.start_next_cycle()
-                else:
+class _Accepted:
+    """The upstream's end of one connection: h11 says when a request is whole."""
+
+    def __init__(self, protocol: asyncio.Protocol, answer: Answering) -> None:
+        self.transport = MemoryTransport(protocol, self._read)
+        self._protocol = protocol
+        self._answer = answer
+        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 24)
+        self._request: h11.Request | None = None
+        self._body = b""
+
+    def _read(self, data: bytes) -> None:
+        self._parser.receive_data(data)
+        asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        while isinstance(event := self._parser.next_event(), h11.Request | h11.Data | h11.EndOfMessage):
+            if isinstance(event, h11.Request):
+                self._request, self._body = event, b""
+            elif isinstance(event, h11.Data):
+                self._body += bytes(event.data)
+            else:
+                assert self._request is not None
+                self._speak(iter(self._answer(self._request, self._body)))
+                # What h11 thinks was answered matters only for what it reads next.
+                self._parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+                self._parser.send(h11.EndOfMessage())
+                if self._parser.our_state is not h11.DONE:
                     return
+                self._parser.start_next_cycle()
 
-        def speak(request: h11.Request, body: bytes) -> None:
-            pieces = iter(self._answer(request, body))
+    def _speak(self, pieces: Iterator[bytes]) -> None:
+        asyncio.get_running_loop().call_soon(self._say_next, pieces)
 
-            def next_piece() -> None:
-                piece = next(pieces, None)
-                if piece is None or transport.ended:
-                    return
-                if piece:
-                    protocol.data_received(piece)
-                    loop.call_soon(next_piece)
-                else:
-                    transport.close()
-
-            loop.call_soon(next_piece)
-
-        waiting: list[h11.Request] = []
-        bodies: list[bytes] = []
-        transport = MemoryTransport(protocol, read)
-        self._transports.append(transport)
-        return transport
+    def _say_next(self, pieces: Iterator[bytes]) -> None:
+        piece = next(pieces, None)
+        if piece is None or self.transport.ended:
+            return
+        if piece:
+            self._protocol.data_received(piece)
+            self._speak(pieces)
+        else:
+            self.transport.close()
 
 
 class Memory:
@@ -186,8 +184,8 @@ class Memory:
             error = exchange.broken or ProtocolError(502, "upstream_failed", exchange.failure.detail)
             exchange.answer(error.status, b"Failed", *refuse(error))
             return
-        exchange.relay(via=self.policy.via) or await exchange.ended()
-        if exchange.failure is None:
+        end = exchange.relay(via=self.policy.via) or await exchange.ended()
+        if end is End.COMPLETE:
             exchange.finish()
         else:
             exchange.cut()

@@ -49,11 +49,7 @@ def normalised(pairs: Iterable[tuple[bytes, bytes]]) -> Fields:
 
 def pairs_of(lines: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     """The fields of one of our heads."""
-    pairs = []
-    for name, joined in lines.items():
-        for line in joined.split(b"\r\n"):
-            pairs.append((name, line.partition(b":")[2]))
-    return pairs
+    return [(name, line.partition(b":")[2]) for name, joined in lines.items() for line in joined.split(b"\r\n")]
 
 
 def ours(data: bytes) -> tuple[Reading, bytes]:
@@ -116,7 +112,7 @@ def by_h11(data: bytes, *, method: str | None = None, eof: bool = False) -> tupl
             parser.receive_data(b"")
         while (reading := _next_of_h11(parser)) is not None:
             readings.append(reading)
-            if method or not reading.complete or parser.their_state not in (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL):
+            if method or not reading.complete or parser.their_state is h11.MUST_CLOSE:
                 break
             parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
             parser.send(h11.EndOfMessage())
@@ -163,19 +159,23 @@ def by_aiohttp(data: bytes, *, python: bool, method: str | None = None, eof: boo
             parser.feed_eof()
     except HttpProcessingError as error:
         raise Refused(f"aiohttp: {error!r}") from None
-    readings = []
-    for message, payload in messages:
-        if (error := payload.exception()) is not None:
-            raise Refused(f"aiohttp: {error!r}")
-        body = b""
-        while piece := payload.read_nowait():
-            body += piece
-        if method is None:
-            start = (message.method.encode(), message.path.encode("utf-8", "surrogateescape"))
-        else:
-            start = (b"%d" % message.code,)
-            if message.code < 200:
-                continue
-        fields = normalised(message.raw_headers)
-        readings.append(Reading(start=start, fields=fields, body=body, complete=payload.is_eof()))
-    return readings
+    return [
+        _reading_of_aiohttp(message, payload, answer=method is not None)
+        for message, payload in messages
+        if method is None or message.code >= 200
+    ]
+
+
+def _reading_of_aiohttp(message: Any, payload: Any, *, answer: bool) -> Reading:
+    broken = payload.exception()
+    if broken is not None:
+        raise Refused(f"aiohttp: {broken!r}")
+    body = b""
+    while piece := payload.read_nowait():
+        body += piece
+    if answer:
+        start: tuple[bytes, ...] = (b"%d" % message.code,)
+    else:
+        start = (message.method.encode(), message.path.encode("utf-8", "surrogateescape"))
+    fields = normalised(message.raw_headers)
+    return Reading(start=start, fields=fields, body=body, complete=payload.is_eof())

@@ -159,17 +159,23 @@ async def test_one_client_too_many_is_told_so() -> None:
 
 
 async def test_a_head_that_never_ends_is_answered_408() -> None:
-    async with Upstream() as upstream, Stage(upstream.port, limits=Limits(client_head_s=0.1)) as stage:
-        async with RawClient(stage.port) as client:
-            await client.send(b"GET / HTTP/1.1\r\nHost:")
-            answer = await client.answer()
-            assert (answer.status, answer.get("connection")) == (408, "close")
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, limits=Limits(client_head_s=0.1)) as stage,
+        RawClient(stage.port) as client,
+    ):
+        await client.send(b"GET / HTTP/1.1\r\nHost:")
+        answer = await client.answer()
+        assert (answer.status, answer.get("connection")) == (408, "close")
 
 
 async def test_a_silent_connection_is_closed_without_a_word() -> None:
-    async with Upstream() as upstream, Stage(upstream.port, limits=Limits(client_idle_s=0.1)) as stage:
-        async with RawClient(stage.port) as client:
-            assert await client.ended() == b""
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, limits=Limits(client_idle_s=0.1)) as stage,
+        RawClient(stage.port) as client,
+    ):
+        assert await client.ended() == b""
 
 
 async def test_a_body_that_stops_is_answered_408() -> None:

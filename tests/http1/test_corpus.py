@@ -1,4 +1,4 @@
-"""Every row of the corpus through the engine, with both parsers' opinion on what is accepted in `test_differential`."""
+"""Every row of the corpus through the engine; what others make of the rows stands in `test_differential`."""
 
 import h11
 import pytest

@@ -1,19 +1,21 @@
 """Two readings of one message are how requests are smuggled: what we accept, others must read in the same way.
 
 Others are h11 and both of aiohttp's parsers. `EXCEPTIONS` lists where they may differ from us, and why that is safe.
-What they accept and we refuse is fine; `test_what_only_we_refuse` keeps the list of such classes honest.
+What they accept and we refuse is fine; `corpus.stricter` is the list of such classes.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 
+import h11
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.http1.heads import UNTIL_CLOSE, parse_request, parse_response
 from tests.http1.corpus import answers, requests
-from tests.http1.corpus.requests import NEXT, Takes
+from tests.http1.corpus.requests import NEXT, Says, Takes
+from tests.http1.corpus.stricter import STRICTER
 from tests.http1.peers import Reading, Refused, by_aiohttp, by_h11, ours, ours_answer
 from tests.http1.writing import answers_with_faults, requests_with_faults
 
@@ -41,12 +43,21 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def excused(peer: str, complaint: str) -> bool:
-    return any(peer == name and piece in complaint for name, piece in EXCEPTIONS)
+def heard(peer: str, read: Callable[[], list[Reading]], message: bytes) -> list[Reading] | None:
+    """What a peer reads; None where it may refuse."""
+    try:
+        return read()
+    except Refused as complaint:
+        if any(peer == name and piece in str(complaint) for name, piece in EXCEPTIONS):
+            return None
+        pytest.fail(f"{peer} refuses {message!r}: {complaint}")
 
 
 def agree_on_request(data: bytes) -> bool | None:
-    """Whether we take the request at the start of `data`, None while it is not whole; AssertionError if others read it differently."""
+    """Whether we take the request at the start of `data`; None: it is not whole.
+
+    AssertionError where others read it in another way.
+    """
     while data.startswith(b"\r\n"):
         data = data[2:]
     try:
@@ -59,10 +70,8 @@ def agree_on_request(data: bytes) -> bool | None:
     head = parse_request(message[: message.index(b"\r\n\r\n") + 4], 128)
     stays = head.keep_alive and not head.http_1_0
     for name, peer in PEERS.items():
-        try:
-            readings = peer(message + NEXT if stays else message)
-        except Refused as complaint:
-            assert excused(name, str(complaint)), f"{name} refuses {message!r}: {complaint}"
+        readings = heard(name, lambda peer=peer: peer(message + NEXT if stays else message), message)  # type: ignore[misc]
+        if readings is None:
             continue
         assert len(readings) == 1 + stays, (name, message, readings)
         assert in_origin_form(readings[0], mine) == mine, name
@@ -97,6 +106,27 @@ def test_any_request(runner: asyncio.Runner, data: bytes) -> None:
     runner.run(in_loop(agree_on_request, data))
 
 
+def takes(read: Peer, data: bytes) -> bool:
+    try:
+        readings = read(data)
+    except (Refused, h11.LocalProtocolError):  # h11 cannot go on after CONNECT.
+        return False
+    return bool(readings) and readings[0].complete
+
+
+def test_what_we_refuse_and_others_take_is_known(runner: asyncio.Runner) -> None:
+    refused = {name: data for name, data, verdict in requests.CASES if isinstance(verdict, Says)}
+    listed = [name for names in STRICTER.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) <= refused.keys()
+    taken = {
+        name
+        for name, data in refused.items()
+        if any(runner.run(in_loop(takes, read, data)) for read in PEERS.values())
+    }
+    assert taken <= set(listed)
+
+
 ANSWER_PEERS: dict[str, Callable[[bytes, str, bool], list[Reading]]] = {
     "h11": lambda data, method, eof: by_h11(data, method=method, eof=eof)[0],
     "aiohttp in C": lambda data, method, eof: by_aiohttp(data, python=False, method=method, eof=eof),
@@ -115,10 +145,8 @@ def agree_on_answer(method: str, data: bytes) -> bool | None:
         return None
     message = data[: len(data) - len(rest)]
     for name, peer in ANSWER_PEERS.items():
-        try:
-            readings = peer(message, method, until_close)
-        except Refused as complaint:
-            assert excused(name, str(complaint)), f"{name} refuses {message!r}: {complaint}"
+        readings = heard(name, lambda peer=peer: peer(message, method, until_close), message)  # type: ignore[misc]
+        if readings is None:
             continue
         assert len(readings) == 1, (name, message, readings)
         expected = Reading(start=mine.start, fields=mine.fields, body=mine.body, complete=True)

@@ -7,7 +7,7 @@ import pytest
 from sidecar.http1.engine import HIGH_WATER_BYTES, Limits
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
-from tests.http1.stage import Stage
+from tests.http1.stage import Handler, Stage
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
 from tests.support.upstream import Exchange as Played
@@ -63,13 +63,13 @@ async def awaits_what_is_cancelled(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("handler", [fails_at_once, fails_later, awaits_what_fails, awaits_what_is_cancelled])
 async def test_a_handler_that_fails_is_500_and_only_its_own_request(
-    handler: object, caplog: pytest.LogCaptureFixture
+    handler: Handler, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
         Upstream() as upstream,
         Stage(upstream.port, handler=handler) as stage,
         RawClient(stage.port) as client,
-    ):  # type: ignore[arg-type]
+    ):
         await client.send(request("GET", "/"))
         answer = await client.answer()
         assert (answer.status, answer.get("x-code")) == (500, "internal")

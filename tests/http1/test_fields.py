@@ -120,9 +120,9 @@ async def test_via_names_the_version_that_came() -> None:
     chained = await received(policy, request("GET", "/", ("Via", "1.1 front")))
     assert chained.all(b"via") == [b"1.1 front", b"1.1 sidecar"]
     assert (await received(policy, b"GET / HTTP/1.0\r\n\r\n")).get(b"via") == b"1.0 sidecar"
-    async with Upstream(says(b"HTTP/1.0 200 OK\r\n\r\n", then="close")) as upstream:
-        async with Stage(upstream.port, policy=policy) as stage:
-            assert (await fetch(stage.port, "GET", "/")).get("via") == "1.0 sidecar"
+    script = says(b"HTTP/1.0 200 OK\r\n\r\n", then="close")
+    async with Upstream(script) as upstream, Stage(upstream.port, policy=policy) as stage:
+        assert (await fetch(stage.port, "GET", "/")).get("via") == "1.0 sidecar"
 
 
 @pytest.mark.parametrize(

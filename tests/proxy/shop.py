@@ -8,13 +8,13 @@ from sidecar.config.rules import load_rules
 from sidecar.config.settings import Proxy, Settings, Store, Timeouts
 from sidecar.config.settings import Upstream as UpstreamSection
 from sidecar.domain.amounts import CREDITS
+from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Balance
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
 from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
-from sidecar.store.once import Once
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Metrics
 from tests.support.until import until

@@ -1,7 +1,6 @@
 """Who pays: the first source that a request satisfies, whatever this process has seen before."""
 
 import ipaddress
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -44,13 +43,13 @@ def identities(customers: Customers) -> Identities:
 
 
 @pytest.fixture
-async def alice(customers: Customers) -> AsyncIterator[Somebody]:
-    yield await somebody(customers, "alice")
+async def alice(customers: Customers) -> Somebody:
+    return await somebody(customers, "alice")
 
 
 @pytest.fixture
-async def bob(customers: Customers) -> AsyncIterator[Somebody]:
-    yield await somebody(customers, "bob")
+async def bob(customers: Customers) -> Somebody:
+    return await somebody(customers, "bob")
 
 
 async def somebody(customers: Customers, name: str) -> Somebody:

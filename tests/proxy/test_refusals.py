@@ -34,7 +34,7 @@ def test_every_refusal_is_marked_and_can_be_read(code: str, shape: str) -> None:
         assert isinstance(error, dict)
         assert error["message"] == "Why."
         assert isinstance(error["type"], str)
-    assert ("type" in body) and (shape != "anthropic" or body["type"] == "error")
+    assert (body["type"] == "error") == (shape == "anthropic")
 
 
 def test_only_waiting_is_worth_a_retry() -> None:
