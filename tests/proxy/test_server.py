@@ -94,7 +94,7 @@ async def test_an_error_in_a_tick_does_not_stop_the_clock(lane: Lane) -> None:
                 shop.proxy._engine.connections.discard(self)
                 raise ZeroDivisionError
 
-        shop.proxy._engine.connections.add(Broken())
+        shop.proxy._engine.connections.add(Broken())  # type: ignore[arg-type]  # A connection that only fails.
         async with RawClient(shop.port) as client:
             assert await client.ended() == b""
     assert [type(error) for error in errors] == [ZeroDivisionError]
