@@ -7,20 +7,15 @@ write what they are given to the other side at once, and wake the coroutine only
 The last piece of an answer is kept back until `finish`, so that whoever has the whole answer also sees what was
 settled for it; when the whole answer came in one piece, even its head is, so that `finish` can still add fields.
 
-The coroutine is driven by hand, without a Task: the connection that brings the event it waits for runs it on, in
-the same turn of the loop. That saves a tenth of a request's price and a tick of latency at each step. It may await
-futures too; what needs `asyncio.current_task()` (`asyncio.timeout`) does not work in it.
-
 Nothing here raises for what clients and upstreams do: `end` and `failure` say it, exactly once.
 """
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sidecar.http1 import fields
 from sidecar.http1.bodies import encode_chunk, encode_end
+from sidecar.http1.driver import Driven
 from sidecar.http1.engine import HIGH_WATER_BYTES
 from sidecar.http1.errors import End, Failure, Phase, ProtocolError
 from sidecar.http1.heads import CHUNKED, RequestHead, ResponseHead
@@ -35,24 +30,10 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE
 _REPLAY_MAX_BYTES = 65_536
 _NO_NAMES: frozenset[bytes] = frozenset()
 
-log = logging.getLogger("sidecar.http1")
-
 Through = Callable[[bytes], bytes]
 
 
-class _Event:
-    """What a handler awaits that waits for one of the connections."""
-
-    __slots__ = ()
-
-    def __await__(self) -> "Generator[_Event, None, None]":
-        yield self
-
-
-_EVENT = _Event()
-
-
-class Exchange:
+class Exchange(Driven):
     """See the module. Lengths are bytes, instants are seconds of the loop's clock."""
 
     __slots__ = (
@@ -66,7 +47,6 @@ class Exchange:
         "_drops_up",
         "_early",
         "_early_size",
-        "_engine",
         "_expects",
         "_extra",
         "_flush",
@@ -80,7 +60,6 @@ class Exchange:
         "_replay",
         "_rewrites",
         "_since_s",
-        "_story",
         "_tail",
         "_through",
         "_total_at_s",
@@ -88,8 +67,6 @@ class Exchange:
         "_trailers_up",
         "_upstream",
         "_via",
-        "_waiting",
-        "_woken",
         "answered",
         "broken",
         "end",
@@ -108,7 +85,7 @@ class Exchange:
         """`body` is the whole body if it is here already (empty where there is none), else None."""
         engine = client.engine
         self._client = client
-        self._engine = engine
+        super().__init__(engine)
         self._limits = engine.limits
         self.head = head
         self.peer = client.peer
@@ -116,9 +93,6 @@ class Exchange:
         self._since_s = engine.now_s
         self._total_at_s = engine.now_s + engine.limits.total_s
         self._phase = Phase.REQUEST
-        self._story: Coroutine[Any, Any, None] | None = None
-        self._waiting = False
-        self._woken = False
         self.end: End | None = None
         self.failure: Failure | None = None
         self.broken: ProtocolError | None = None
@@ -233,8 +207,9 @@ class Exchange:
         response = self.response
         assert response is not None
         self._drops, self._extra, self._via = drops, extra, via
-        self._through, self._flush, self._rewrites = through, flush, rewrites
         has_body = response.length != 0
+        # Where no body can be, nothing may be put into one.
+        self._through, self._flush, self._rewrites = through, flush if has_body else None, rewrites
         self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites)
         self._relaying = True
         early, self._early = b"".join(self._early), []
@@ -550,58 +525,15 @@ class Exchange:
             self.end = end
             self._wake_soon()
 
-    # --- Driving the handler ------------------------------------------------------------------------------------
+    # --- When the handler ends ----------------------------------------------------------------------------------
 
-    def run(self, story: Coroutine[Any, Any, None]) -> None:
-        """Start the handler's coroutine; it runs until it has to wait."""
-        self._engine.running += 1
-        self._story = story
-        self._step()
-
-    def advance(self) -> None:
-        """Run the handler on, if what it waits for has happened. Connections call this when they have told all."""
-        if self._woken and self._waiting:
-            self._step()
-
-    def _event(self) -> _Event:
-        """Wait until one of the `on_…` methods has changed what the handler waits for."""
-        self._woken = False
-        self._waiting = True
-        return _EVENT
-
-    def _wake_soon(self) -> None:
-        self._woken = True
-        if self._waiting:
-            self._engine.loop.call_soon(self.advance)
-
-    def _step(self, _done: object = None) -> None:
-        self._waiting = False
-        story = self._story
-        assert story is not None
-        try:
-            awaited = story.send(None)
-        except StopIteration:
-            self._story_ended()
-        except (Exception, asyncio.CancelledError):
-            log.exception("the handler of a %s request failed", self.head.method.decode("ascii"))
-            self._fail(End.CUT, "The proxy failed.")
-            self._answer_internal_error()
-            self._story_ended()
-        else:
-            if awaited is None:
-                self._engine.loop.call_soon(self._step)
-            elif awaited is not _EVENT:
-                # The protocol between futures and who drives a coroutine: see asyncio.Task.__step.
-                awaited._asyncio_future_blocking = False
-                awaited.add_done_callback(self._step)
-
-    def _answer_internal_error(self) -> None:
+    def _story_failed(self) -> None:
+        self._fail(End.CUT, "The proxy failed.")
         error = ProtocolError(500, "internal", "The proxy failed while it handled this request; its log says why.")
         pairs, body = self._engine.refuse(error)
         self.answer(error.status, reason_of(error.status), pairs, body)
 
     def _story_ended(self) -> None:
-        self._story = None
         if not self.answered and not self._client.gone:
             self.cut()
         self._engine.story_ended()

@@ -208,6 +208,40 @@ async def test_a_client_that_goes(phase: Phase, how: str) -> None:
         assert not stage.pool._waiting
 
 
+async def test_a_client_that_goes_while_the_handler_is_busy_elsewhere() -> None:
+    """As when the store is asked: nothing is sent for a client that is no longer there."""
+    gate = Gate()
+
+    async def handler(exchange: Exchange) -> None:
+        await gate.pause()
+        await stage.pass_on(exchange)
+
+    async with Upstream() as upstream, Stage(upstream.port, handler=handler) as stage:
+        async with RawClient(stage.port) as client:
+            await client.send(request("POST", "/", body=b"x"))
+            await gate.reached()
+        await until(lambda: not stage.engine.connections, "the client to be gone")
+        gate.open()
+        await stage.quiet()
+        assert upstream.requests == []
+    assert stage.failures[0].phase is Phase.REQUEST
+    assert not stage.failures[0].dispatched
+
+
+async def test_an_upstream_that_goes_in_the_middle_of_an_upload_is_502() -> None:
+    async def script(played: Played) -> None:
+        await played.read(10)
+        played.reset()
+
+    async with Upstream(script) as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+        await client.send(request("POST", "/", ("Content-Length", "9000000")), b"x" * 100_000)
+        answer = await client.answer()
+        assert (answer.status, answer.get("connection")) == (502, "close")
+        await client.send(b"y" * 100_000)
+        await client.ended()
+    assert stage.ends == [End.UPSTREAM_FAILED]
+
+
 # --- The request's body -------------------------------------------------------------------------------------------
 
 
@@ -435,6 +469,27 @@ async def test_head_204_and_304_keep_both_connections() -> None:
             answer = await client.answer(method)
             assert (answer.status, answer.get("content-length")) == (status, length)
         assert upstream.connections == 1
+
+
+async def test_nothing_is_added_to_an_answer_that_can_have_no_body() -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.forward(stage.pool, stage.policy, stage.policy.dropped())
+        exchange.relay(through=bytes.upper, flush=lambda: b"!", rewrites=True) or await exchange.ended()
+        exchange.finish()
+
+    async with (
+        Upstream() as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
+        for script in (head(204), head(304), head(200, ("content-length", "0"))):
+            upstream.once(says(script))
+            await client.send(request("GET", "/"))
+            assert (await client.answer()).body == b""
+        await client.send(request("HEAD", "/"))
+        assert (await client.answer("HEAD")).body == b""
+        await until(lambda: stage.engine.running == 0, "the last handler")
+        assert client._buffer == b""
 
 
 async def test_a_rewritten_answer_is_framed_anew() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.http1.engine import Limits
 from sidecar.http1.errors import Phase
 from tests.http1.stage import Stage
 from tests.support.rawhttp import RawClient, fetch, request
@@ -60,6 +61,25 @@ async def test_an_upstream_that_cannot_prove_who_it_is(certificate: str, authori
         assert says.encode() in answer.body
         failure = stage.failures[0]
         assert (failure.phase, failure.dispatched) == (Phase.CONNECT, False)
+
+
+async def test_a_handshake_that_never_ends_is_given_up_and_closed() -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with Stage(port, tls=trusting("authority.pem"), limits=Limits(connect_s=0.1)) as stage:
+        assert (await fetch(stage.port, "GET", "/")).status == 504
+        async with asyncio.timeout(10):
+            await closed.wait()
+    server.close()
 
 
 async def test_an_upstream_that_does_not_speak_tls() -> None:
