@@ -68,7 +68,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What a request's head alone decides: whose `story` worked it out, the path and query, the payer by its key."""
 
     story: "Story"
@@ -174,7 +174,7 @@ class Story:
         payer = None
         if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
             payer = self._identities.known(rule.identity, head, exchange.peer)
-        route = Route(self, self._terms[rule.name], path, query, payer)
+        route = Route(story=self, terms=self._terms[rule.name], path=path, query=query, payer=payer)
         head.notes.route = route
         return route
 

@@ -1,0 +1,93 @@
+"""Runs the coroutine that handles an exchange, by hand instead of as a Task.
+
+The connection that brings the event it waits for runs it on, in the same turn of the loop. That saves a tenth of a
+request's price and a tick of latency at each step. It may await futures too; what needs `asyncio.current_task()`,
+such as `asyncio.timeout`, does not work in it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sidecar.http1.engine import Engine
+
+
+log = logging.getLogger("sidecar.http1")
+
+
+class _Event:
+    """What a handler awaits that waits for one of the connections."""
+
+    __slots__ = ()
+
+    def __await__(self) -> "Generator[_Event, None, None]":
+        yield self
+
+
+_EVENT = _Event()
+
+
+class Driven:
+    """What a coroutine belongs to. `_story_failed` and `_story_ended` are for the class on top."""
+
+    __slots__ = ("_engine", "_story", "_waiting", "_woken")
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._story: Coroutine[Any, Any, None] | None = None
+        self._waiting = False
+        self._woken = False
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Start the handler's coroutine; it runs until it has to wait."""
+        self._engine.running += 1
+        self._story = story
+        self._step()
+
+    def advance(self) -> None:
+        """Run the handler on, if what it waits for has happened. Connections call this when they have told all."""
+        if self._woken and self._waiting:
+            self._step()
+
+    def _event(self) -> _Event:
+        """Wait until one of the `on_…` methods has changed what the handler waits for."""
+        self._woken = False
+        self._waiting = True
+        return _EVENT
+
+    def _wake_soon(self) -> None:
+        self._woken = True
+        if self._waiting:
+            self._engine.loop.call_soon(self.advance)
+
+    def _step(self, _done: object = None) -> None:
+        self._waiting = False
+        story = self._story
+        assert story is not None
+        try:
+            awaited = story.send(None)
+        except StopIteration:
+            self._story = None
+            self._story_ended()
+        except (Exception, asyncio.CancelledError):
+            log.exception("the handler of a request failed")
+            self._story = None
+            self._story_failed()
+            self._story_ended()
+        else:
+            if awaited is None:
+                self._engine.loop.call_soon(self._step)
+            elif awaited is not _EVENT:
+                # The protocol between futures and who drives a coroutine: see asyncio.Task.__step.
+                awaited._asyncio_future_blocking = False
+                awaited.add_done_callback(self._step)
+
+    def _story_failed(self) -> None:
+        """The coroutine has raised, which is logged already."""
+        raise NotImplementedError
+
+    def _story_ended(self) -> None:
+        """The coroutine has ended, also after it failed."""
+        raise NotImplementedError
