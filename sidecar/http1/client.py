@@ -165,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
         self.paused = False
         if self._exchange is not None:
             self._exchange.on_client_resumed()
-        else:
+        elif not self._lingering:
             self._next()
 
     def data_received(self, data: bytes) -> None:

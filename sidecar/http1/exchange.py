@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_SELDOM_WITH_BODY = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _REPLAY_MAX_BYTES = 65_536
 _NO_NAMES: frozenset[bytes] = frozenset()
 
@@ -413,6 +414,9 @@ class Exchange(Driven):
             length = fields.NO_BODY
         self._chunks_up = length == CHUNKED
         self._drops_up = drops
+        if length not in (0, fields.NO_BODY) and head.method in _SELDOM_WITH_BODY:
+            # A server that does not look for a body here takes it for the next request, perhaps another customer's.
+            upstream.use_up()
         if self._expects:
             extra = (*extra, (b"Expect", b"100-continue"))
         data = [fields.request_head(head, policy, drops, length, peer=self.peer, extra=extra)]

@@ -255,6 +255,20 @@ async def test_a_connection_that_may_owe_a_body_is_not_reused(answer: bytes) -> 
         assert stage.pool.size == 0
 
 
+async def test_a_body_that_an_upstream_may_overlook_is_the_last_thing_on_its_connection() -> None:
+    """CL.0: the body of a GET, left unread, would be the next request on the connection, whosever it is."""
+    smuggled = request("GET", "/smuggled")
+    async with Upstream() as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+        for method in ("GET", "HEAD", "OPTIONS"):
+            await client.send(request(method, "/", body=smuggled))
+            assert (await client.answer(method)).status == 200
+            assert stage.pool.size == 0
+        await client.send(request("GET", "/", body=b"") + request("POST", "/", body=smuggled))
+        for _ in range(2):
+            assert (await client.answer()).status == 200
+        assert upstream.connections == 4
+
+
 async def test_an_early_answer_ends_the_request_and_both_connections() -> None:
     async def script(played: Played) -> None:
         await played.send(head(413, ("content-length", "4")) + b"full")
