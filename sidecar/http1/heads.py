@@ -73,18 +73,7 @@ class Head:
 
     def with_length(self, length: int) -> Self:
         """The same head in front of a body of another length; all else, also the notes, is shared."""
-        head = type(self).__new__(type(self))
-        head.lines = self.lines
-        head.http_1_0 = self.http_1_0
-        head.keep_alive = self.keep_alive
-        head.named = self.named
-        head.notes = self.notes
-        head.length = head.declared = length
-        head._share(self)
-        return head
-
-    def _share(self, other: Self) -> None:
-        """Take over what only this kind of head has."""
+        raise NotImplementedError
 
     def _read_connection(self) -> None:
         """Set `keep_alive` and, for the rare ones that have any, the fields `named` by ``Connection``."""
@@ -116,11 +105,19 @@ class RequestHead(Head):
         self.declared = -1
         self.notes = Notes()
 
-    def _share(self, other: Self) -> None:
-        self.method = other.method
-        self.target = other.target
-        self.host = other.host
-        self.expects_continue = other.expects_continue
+    def with_length(self, length: int) -> Self:
+        head = self.__class__.__new__(self.__class__)
+        head.lines = self.lines
+        head.http_1_0 = self.http_1_0
+        head.keep_alive = self.keep_alive
+        head.named = self.named
+        head.notes = self.notes
+        head.length = head.declared = length
+        head.method = self.method
+        head.target = self.target
+        head.host = self.host
+        head.expects_continue = self.expects_continue
+        return head
 
 
 class ResponseHead(Head):
@@ -141,9 +138,17 @@ class ResponseHead(Head):
         self.declared = -1
         self.notes = Notes()
 
-    def _share(self, other: Self) -> None:
-        self.status = other.status
-        self.reason = other.reason
+    def with_length(self, length: int) -> Self:
+        head = self.__class__.__new__(self.__class__)
+        head.lines = self.lines
+        head.http_1_0 = self.http_1_0
+        head.keep_alive = self.keep_alive
+        head.named = self.named
+        head.notes = self.notes
+        head.length = head.declared = length
+        head.status = self.status
+        head.reason = self.reason
+        return head
 
 
 class _Silent:

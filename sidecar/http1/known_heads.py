@@ -20,7 +20,7 @@ HEAD_MAX_BYTES = 2048
 DRY_MAX = 256
 """After so many unknown heads in a row (each has an id of its own, say) only every 16th is still looked up."""
 
-_SPELLINGS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_LENGTH, _LENGTH_LOWER = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 
 SomeHead = TypeVar("SomeHead", bound=Head)
 
@@ -40,21 +40,21 @@ class KnownHeads(Generic[SomeHead]):
             if self._dry & 15:
                 return self._parse(data)
         key, length = data, -1
-        for name in _SPELLINGS:
-            start = data.find(name)
-            if start >= 0:
-                start += 18
-                end = data.find(b"\r\n", start)
-                digits = data[start:end]
-                if not digits.isdigit() or len(digits) > 18:
-                    return self._parse(data)
-                key, length = data[:start] + data[end:], int(digits)
-                break
+        start = data.find(_LENGTH)
+        if start < 0:
+            start = data.find(_LENGTH_LOWER)
+        if start >= 0:
+            start += len(_LENGTH)
+            end = data.find(b"\r\n", start)
+            digits = data[start:end]
+            if not digits.isdigit() or len(digits) > 18:
+                return self._parse(data)
+            key, length = data[:start] + data[end:], int(digits)
         known = self._heads.get(key)
         if known is None:
             return self._learn(key, length, data)
         self._dry = 0
-        return known if length < 0 else known.with_length(length)
+        return known if length in (-1, known.length) else known.with_length(length)
 
     def _learn(self, key: bytes, length: int, data: bytes) -> SomeHead:
         self._dry += 1
