@@ -16,7 +16,7 @@ examples:
 """
 _PROXY_EXAMPLES: Final = """\
 example:
-  sidecar proxy --workers 4 --store redis://redis:6379 --upstream http://127.0.0.1:9000 --rules rules/
+  sidecar proxy --workers 4 --store redis://redis:6379 --upstream http://127.0.0.1:9000 --rules rules/openai.yaml
 """
 _CONTROL_EXAMPLES: Final = """\
 example:
