@@ -178,3 +178,35 @@ async def test_an_answer_that_comes_before_it_is_relayed_waits_with_the_upstream
         assert stage.exchanges[0].response_bytes < 2 * MIB
         gate.open()
         assert len((await client.answer()).body) == 64 * len(PIECE)
+
+
+async def test_what_was_read_ahead_can_fill_the_upstream_at_once() -> None:
+    gate = Gate()
+
+    async def handler(exchange: Exchange) -> None:
+        assert await exchange.read_body(16 * MIB) is None
+        await stage.pass_on(exchange)
+
+    async def script(played: Played) -> None:
+        await gate.pause()
+        tail = b""
+        while not tail.endswith(b"\r\n0\r\n\r\n"):
+            tail = tail[-7:] + await played._reader.read(MIB)
+        played.request.complete = True
+        await played.send(head(200, ("content-length", "0")))
+
+    async with (
+        Upstream(script, receive_buffer_bytes=65_536) as upstream,
+        Stage(upstream.port, handler=handler) as stage,
+        RawClient(stage.port) as client,
+    ):
+        pieces = [b"40000\r\n%b\r\n" % PIECE] * 256
+        framing = ("Transfer-Encoding", "chunked")
+        sending = asyncio.ensure_future(client.send(request("POST", "/", framing), *pieces, b"0\r\n\r\n"))
+        await upstream.arrived(1)
+        await until(lambda: paused(stage), "reading to be paused again")
+        assert stage.exchanges[0].request_bytes < 24 * MIB
+        gate.open()
+        assert (await client.answer()).status == 200
+        await sending
+        assert stage.exchanges[0].request_bytes == 256 * len(PIECE)
