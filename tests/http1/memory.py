@@ -33,6 +33,7 @@ class MemoryTransport(asyncio.Transport):
         self.written = b""
         self.reading = True
         self.ended = False
+        self.dead_on_arrival = False
         self._protocol = protocol
         self._on_write = on_write
 
@@ -87,6 +88,8 @@ class MemoryLoop:
         protocol = factory()
         transport = self._accept(protocol)
         protocol.connection_made(transport)
+        if transport.dead_on_arrival:
+            transport.lose()
         return transport, protocol
 
 
@@ -164,6 +167,7 @@ class Memory:
         handler: Callable[[Exchange], Awaitable[None]] | None = None,
         *,
         upstream: Upstream | None = None,
+        accept: Callable[[asyncio.Protocol], MemoryTransport] | None = None,
         policy: RequestPolicy | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -171,7 +175,7 @@ class Memory:
         self.engine = Engine(limits or Limits(), refuse)
         self.engine.handler = handler or self.pass_on  # type: ignore[assignment]  # A coroutine function is one.
         if upstream is not None:
-            self.engine.loop = MemoryLoop(upstream.accept)  # type: ignore[assignment]  # What the engine uses of it.
+            self.engine.loop = MemoryLoop(accept or upstream.accept)  # type: ignore[assignment]  # What the engine uses of it.
         origin = Origin(host="upstream.test", port=80)
         self.pool = Pool(self.engine, origin, connections_max=4, idle_max=4, idle_timeout_s=60)
         self.client = ClientConnection(self.engine)
