@@ -174,7 +174,8 @@ class UpstreamConnection(asyncio.Protocol):
         while True:
             end = data.find(b"\r\n\r\n")
             if end < 0 or end > limits.head_max_bytes:
-                if len(data) > limits.head_max_bytes:
+                # Up to three bytes of the empty line that ends a head may be here already.
+                if end >= 0 or len(data) - 3 > limits.head_max_bytes:
                     detail = f"The head of the upstream's answer is longer than {limits.head_max_bytes} bytes."
                     raise ProtocolError(502, "upstream_broken", detail)
                 self._buffer = data

@@ -14,15 +14,12 @@ from sidecar.http1.client import ClientConnection
 from sidecar.http1.engine import Engine, Limits
 from sidecar.http1.errors import End, ProtocolError
 from sidecar.http1.exchange import Exchange
-from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.upstream import Origin, Pool
+from tests.http1.stage import PLAIN, refuse
 
 TURNS = 12
 """Turns of the loop after each piece: enough for everything that follows from it without I/O."""
-
-
-def refuse(error: ProtocolError) -> tuple[Pairs, bytes]:
-    return ((b"X-Code", error.code.encode()),), error.detail.encode()
 
 
 class MemoryTransport(asyncio.Transport):
@@ -171,7 +168,7 @@ class Memory:
         policy: RequestPolicy | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.policy = policy or RequestPolicy(host=b"upstream.test", x_forwarded=False, via=False)
+        self.policy = policy or PLAIN
         self.engine = Engine(limits or Limits(), refuse)
         self.engine.handler = handler or self.pass_on  # type: ignore[assignment]  # A coroutine function is one.
         if upstream is not None:

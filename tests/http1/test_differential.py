@@ -6,6 +6,7 @@ What they accept and we refuse is fine; `corpus.stricter` is the list of such cl
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import h11
 import pytest
@@ -70,7 +71,7 @@ def agree_on_request(data: bytes) -> bool | None:
     head = parse_request(message[: message.index(b"\r\n\r\n") + 4], 128)
     stays = head.keep_alive and not head.http_1_0
     for name, peer in PEERS.items():
-        readings = heard(name, lambda peer=peer: peer(message + NEXT if stays else message), message)  # type: ignore[misc]
+        readings = heard(name, partial(peer, message + NEXT if stays else message), message)
         if readings is None:
             continue
         assert len(readings) == 1 + stays, (name, message, readings)
@@ -145,7 +146,7 @@ def agree_on_answer(method: str, data: bytes) -> bool | None:
         return None
     message = data[: len(data) - len(rest)]
     for name, peer in ANSWER_PEERS.items():
-        readings = heard(name, lambda peer=peer: peer(message, method, until_close), message)  # type: ignore[misc]
+        readings = heard(name, partial(peer, message, method, until_close), message)
         if readings is None:
             continue
         assert len(readings) == 1, (name, message, readings)

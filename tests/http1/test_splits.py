@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.http1.bodies import encode_chunk, encode_end
+from sidecar.http1.engine import Limits
 from sidecar.http1.fields import RequestPolicy
 from tests.http1 import writing
 from tests.http1.corpus import answers, requests
@@ -66,8 +67,8 @@ def one_reading(connection: bytes) -> list[Reading]:
     return [reading for reading in readings if reading.complete]
 
 
-async def play(pieces: list[bytes], methods: list[str] | None = None, answering=describe) -> Told:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    upstream = Upstream(answering)
+async def play(pieces: list[bytes], methods: list[str] | None = None) -> Told:
+    upstream = Upstream(describe)
     memory = Memory(upstream=upstream, policy=RequestPolicy(host=b"upstream.test"))
     written = await memory.feed(pieces)
     await memory.close()
@@ -145,3 +146,23 @@ def test_pipelined_requests_are_answered_as_one_by_one(runner: asyncio.Runner, d
             break
     assert together.answers[: len(answered)] == answered
     assert together.messages == sorted(messages) or len(together.answers) > len(answered)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 10_000])
+@pytest.mark.parametrize(("over", "statuses"), [(0, (200, 200)), (1, (414, 431))])
+def test_limits_are_exact_in_any_pieces(
+    runner: asyncio.Runner, over: int, statuses: tuple[int, int], size: int
+) -> None:
+    line = b"GET /%b HTTP/1.1" % (b"a" * (256 - 14 + over))
+    start = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
+    head = start + b"x" * (1024 - len(start) + over)
+    for raw, status in zip((line + b"\r\nHost: a\r\n\r\n", head + b"\r\n\r\n"), statuses, strict=True):
+        assert runner.run(status_of([raw[at : at + size] for at in range(0, len(raw), size)])) == status
+
+
+async def status_of(pieces: list[bytes]) -> int:
+    limits = Limits(request_line_max_bytes=256, head_max_bytes=1024)
+    memory = Memory(upstream=Upstream(describe), limits=limits)
+    written = await memory.feed(pieces)
+    await memory.close()
+    return int(written[9:12])

@@ -13,7 +13,7 @@ from tests.support.process import refusing_port
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
 from tests.support.upstream import Exchange as Played
-from tests.support.upstream import Gate, Upstream, answers, chunk, head, says
+from tests.support.upstream import Gate, Script, Upstream, answers, chunk, head, says
 
 OK = head(200, ("content-length", "2")) + b"ok"
 
@@ -156,6 +156,7 @@ async def test_a_name_that_does_not_resolve_is_a_failure_to_connect() -> None:
             assert stage.failures[0].phase is Phase.CONNECT
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_connecting_is_given_up_in_time() -> None:
     """A listener that accepts nothing: its backlog is full, so that the handshake never ends."""
     listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, backlog=0)
@@ -170,11 +171,6 @@ async def test_connecting_is_given_up_in_time() -> None:
         assert (await fetch(stage.port, "GET", "/")).status == 504
         assert stage.failures[0].phase is Phase.CONNECT
     listener.close()
-
-
-test_connecting_is_given_up_in_time = pytest.mark.asyncio(loop_factories=["asyncio"])(
-    test_connecting_is_given_up_in_time
-)
 
 
 async def quiet(played: Played) -> None:
@@ -197,7 +193,7 @@ async def half(played: Played) -> None:
     ],
     ids=["head", "idle", "total before the head", "total in the body"],
 )
-async def test_an_upstream_that_takes_too_long(limits: Limits, script, phase: Phase) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def test_an_upstream_that_takes_too_long(limits: Limits, script: Script, phase: Phase) -> None:
     async with Upstream(script) as upstream, Stage(upstream.port, limits=limits) as stage:
         async with RawClient(stage.port) as client:
             await client.send(request("GET", "/"))
