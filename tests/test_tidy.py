@@ -37,7 +37,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/domain/fields.py": "A protocol: types only.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
-    "sidecar/http1/driver.py": "tests/http1/test_exchange.py drives handlers through everything they may await.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",
