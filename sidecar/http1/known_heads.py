@@ -17,6 +17,8 @@ KNOWN_MAX = 2048
 """Heads remembered, about 2 KiB each; when that many are known, all are forgotten."""
 HEAD_MAX_BYTES = 2048
 """Longer heads are parsed each time."""
+FIELDS_MAX = 32
+"""So are those with more fields: 128 tiny ones take 14 KiB, and a client could fill the memory with them."""
 DRY_MAX = 256
 """After so many unknown heads in a row (each has an id of its own, say) only every 16th is still looked up."""
 
@@ -62,7 +64,8 @@ class KnownHeads(Generic[SomeHead]):
         # Where the length does not decide alone (204 and 304, an expectation), each head is parsed. That nothing
         # follows a length of 0 does not show what would follow another one.
         decides = length < 0 or length == head.length > 0
-        if decides and len(data) <= HEAD_MAX_BYTES and b"expect" not in head:
+        small = len(data) <= HEAD_MAX_BYTES and len(head.lines) <= FIELDS_MAX
+        if decides and small and b"expect" not in head:
             if len(self._heads) >= KNOWN_MAX:
                 self._heads.clear()
             self._heads[key] = head

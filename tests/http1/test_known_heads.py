@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sidecar.http1.errors import ProtocolError
 from sidecar.http1.heads import Head, RequestHead, ResponseHead, parse_request, parse_response
-from sidecar.http1.known_heads import DRY_MAX, KNOWN_MAX, KnownHeads
+from sidecar.http1.known_heads import DRY_MAX, FIELDS_MAX, HEAD_MAX_BYTES, KNOWN_MAX, KnownHeads
 from tests.http1 import writing
 from tests.http1.corpus import answers, requests
 
@@ -105,6 +105,10 @@ def test_memory_is_bounded_and_gives_up_on_heads_that_never_repeat() -> None:
     for number in range(KNOWN_MAX + DRY_MAX + 100):
         known.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
         assert len(known._heads) <= KNOWN_MAX
+    large = len(known._heads)
+    known.read(b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * HEAD_MAX_BYTES))
+    known.read(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % b"".join(b"X%d:\r\n" % n for n in range(FIELDS_MAX)))
+    assert len(known._heads) == large
     same = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     for _ in range(40):
         known.read(same)
