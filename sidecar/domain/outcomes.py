@@ -33,7 +33,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """The amount is held. `replayed`: it already was, by the same reservation id; nothing changed."""
+    """The amount is held. `replayed`: it already was, by the same reservation; nothing changed."""
 
     held: int
     available: int
@@ -49,32 +49,28 @@ class Refused(msgspec.Struct, frozen=True):
     held: int = 0
 
 
-class Settlement(StrEnum):
-    """How a reservation ended."""
-
-    COMMITTED = "committed"
-    RELEASED = "released"
-    EXPIRED = "expired"
+class Ended(msgspec.Struct, frozen=True):
+    """Nothing is held: the reservation has expired, or its release came before it."""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """The reservation has ended as `state`.
+    """The reservation ended now.
 
-    `charged` is what the customer was charged, `owed` the part of it that became debt, `available` what is left
-    (0 and unknown for a replay of long ago). `replayed`: it had ended before, and nothing changed now.
+    `charged` is what the customer was charged, `owed` the part of it that became debt, `available` what is left.
     `late`: it had expired before it was committed.
     """
 
-    state: Settlement
     charged: int
     available: int
     owed: int = 0
-    replayed: bool = False
     late: bool = False
 
 
 class UnknownReservation(msgspec.Struct, frozen=True):
-    """No such reservation: it never was, or it ended so long ago that its record is gone."""
+    """No such reservation: it never was, or it has ended. Nothing changed.
+
+    To who repeats a settlement that was not acknowledged, it says that the first one took effect.
+    """
 
 
 class OpenHold(msgspec.Struct, frozen=True, kw_only=True):

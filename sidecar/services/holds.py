@@ -1,7 +1,7 @@
 """The life of a hold inside the process: taken once, settled once, whatever happens to the request.
 
-The ledger is idempotent by reservation id, so this is all there is to it: whatever is not acknowledged is repeated by
-the same id, in a task that outlives the request, until the store answers or the hold's deadline passes.
+A settlement takes effect once, however often it is sent, so this is all there is to it: whatever is not acknowledged
+is repeated, in a task that outlives the request, until the store answers or the hold's deadline passes.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import msgspec
 
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import Refused, Reserved, Settled, UnknownReservation
+from sidecar.store.hold_record import HoldRecord, hold_record
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
 
@@ -29,13 +30,17 @@ REPEAT_MOST_S = 2.0
 class Hold(msgspec.Struct, frozen=True):
     """One amount that is held for one request."""
 
-    reservation_id: str
-    customer_id: str
-    unit: str
-    held: int
-    rule: str
+    record: HoldRecord
     deadline: float
     """On the monotonic clock: from then on the sweep may give the hold back."""
+
+    @property
+    def reservation_id(self) -> str:
+        return self.record.reservation_id
+
+    @property
+    def held(self) -> int:
+        return self.record.held
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -73,17 +78,17 @@ class Holds:
         a hold that may have been taken is given back in the background.
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
-        hold = Hold(reservation_id, customer_id, unit, amount, rule, time.monotonic() + self._ttl_s)
+        record = hold_record(
+            customer_id=customer_id,
+            reservation_id=reservation_id,
+            unit=unit,
+            amount=amount,
+            ttl_ms=self._ttl_ms,
+            rule=rule,
+        )
+        hold = Hold(record, time.monotonic() + self._ttl_s)
         try:
-            outcome = await self._ledger.reserve(
-                customer_id=customer_id,
-                credential=credential,
-                reservation_id=reservation_id,
-                unit=unit,
-                amount=amount,
-                ttl_ms=self._ttl_ms,
-                rule=rule,
-            )
+            outcome = await self._ledger.reserve(record, credential=credential)
         except (StoreTimeout, asyncio.CancelledError):
             self._give_back(hold)
             raise
@@ -96,19 +101,13 @@ class Holds:
     def commit(self, hold: Hold, charge: int, usage: str, source: str) -> Coroutine[Any, Any, Settled | None]:
         """Charge the real cost, give the rest back.
 
-        None: not acknowledged within `timeout_s`, and the work goes on; or the store knows no such hold any more.
+        None: not acknowledged within `timeout_s`, and the work goes on; it took effect, but the reply that said what
+        it did was lost; or the store knows no such hold any more.
         Cancelling the caller does not cancel the work.
         """
 
         def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.commit(
-                customer_id=hold.customer_id,
-                reservation_id=hold.reservation_id,
-                unit=hold.unit,
-                charge=charge,
-                usage=usage,
-                source=source,
-            )
+            return self._ledger.commit(hold.record, charge=charge, usage=usage, source=source)
 
         return self._settle(_Work(hold, charge, attempt))
 
@@ -131,13 +130,11 @@ class Holds:
     def _give_back(self, hold: Hold) -> None:
         """Release a hold that may have been taken, though nobody knows."""
         self.pending += 1
-        self._start(self._release(hold, "the reserve was not acknowledged"))
+        self._start(self._release(hold, "the reserve was not acknowledged"), may_be_done=False)
 
     def _release(self, hold: Hold, reason: str) -> _Work:
         def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.release(
-                customer_id=hold.customer_id, reservation_id=hold.reservation_id, unit=hold.unit, reason=reason
-            )
+            return self._ledger.release(hold.record, reason=reason)
 
         return _Work(hold, 0, attempt)
 
@@ -146,14 +143,14 @@ class Holds:
         give_up_at = time.monotonic() + self._timeout_s
         self.pending += 1
         try:
-            return self._acknowledged(work, await work.attempt())
+            return self._acknowledged(work, await work.attempt(), may_be_done=False)
         except StoreCorrupt as error:
             self._abandon(work, error.detail)
             return None
-        except StoreError:
-            repeated = self._start(work)
+        except StoreError as error:
+            repeated = self._start(work, may_be_done=isinstance(error, StoreTimeout))
         except asyncio.CancelledError:
-            self._start(work)
+            self._start(work, may_be_done=True)
             raise
         except InvalidInput:
             self._count_down()
@@ -162,15 +159,16 @@ class Holds:
         done, _ = await asyncio.wait({repeated}, timeout=left_s)
         return repeated.result() if done else None
 
-    def _start(self, work: _Work) -> "asyncio.Task[Settled | None]":
-        return self._tasks.start(self._repeat(work), f"settle {work.hold.reservation_id}")
+    def _start(self, work: _Work, *, may_be_done: bool) -> "asyncio.Task[Settled | None]":
+        return self._tasks.start(self._repeat(work, may_be_done), f"settle {work.hold.reservation_id}")
 
-    async def _repeat(self, work: _Work) -> Settled | None:
+    async def _repeat(self, work: _Work, may_be_done: bool) -> Settled | None:
+        """`may_be_done`: an attempt was made whose effect is unknown."""
         pause_s = REPEAT_FIRST_S
         while True:
             try:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
-                return self._acknowledged(work, await work.attempt())
+                return self._acknowledged(work, await work.attempt(), may_be_done)
             except StoreCorrupt as error:
                 self._abandon(work, error.detail)
                 return None
@@ -178,16 +176,17 @@ class Holds:
                 if time.monotonic() > work.hold.deadline:
                     self._abandon(work, error.detail)
                     return None
+                may_be_done = may_be_done or isinstance(error, StoreTimeout)
             except asyncio.CancelledError:
                 self._abandon(work, "we are stopping")
                 raise
             pause_s = min(2 * pause_s, REPEAT_MOST_S)
 
-    def _acknowledged(self, work: _Work, outcome: Settled | UnknownReservation) -> Settled | None:
+    def _acknowledged(self, work: _Work, outcome: Settled | UnknownReservation, may_be_done: bool) -> Settled | None:
         if isinstance(outcome, Settled):
             self._count_down()
             return outcome
-        if work.charge:
+        if work.charge and not may_be_done:
             self._abandon(work, "the store does not know it any more")
         else:
             self._count_down()
@@ -196,7 +195,7 @@ class Holds:
     def _abandon(self, work: _Work, why: str) -> None:
         self._count_down()
         self.abandoned_total += 1
-        hold = work.hold
+        hold = work.hold.record
         log.error(
             "hold %s of %s (%s): the end of it, a charge of %d base units of %s, was never acknowledged: %s",
             *(hold.reservation_id, hold.customer_id, hold.rule, work.charge, hold.unit, why),

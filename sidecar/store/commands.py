@@ -64,12 +64,12 @@ def _read(file: str) -> str:
     return resources.files("sidecar.store").joinpath("lua", file).read_text(encoding="utf-8")
 
 
-RESERVE = Script("reserve", keys=3, arguments=6, shared=("amounts", "ended"))
-COMMIT = Script("commit", keys=4, arguments=5, shared=("amounts", "ended", "settle", "journal"))
-RELEASE = Script("release", keys=4, arguments=3, shared=("amounts", "ended", "settle", "journal"))
+RESERVE = Script("reserve", keys=2, arguments=5, shared=("amounts", "due"))
+COMMIT = Script("commit", keys=4, arguments=6, shared=("amounts", "settle", "journal"))
+RELEASE = Script("release", keys=3, arguments=4, shared=("amounts", "due", "settle", "journal"))
 GRANT = Script("grant", keys=3, arguments=7, shared=("amounts", "journal"))
-OVERDUE = Script("overdue", keys=1, arguments=1)
-EXPIRE = Script("expire", keys=4, arguments=1, shared=("amounts", "settle", "journal"))
+OVERDUE = Script("overdue", keys=2, arguments=1, shared=("due",))
+EXPIRE = Script("expire", keys=4, arguments=3, shared=("amounts", "due", "settle", "journal"))
 CREATE_CUSTOMER = Script("create_customer", keys=1, arguments=3)
 CREATE_KEY = Script("create_key", keys=2, arguments=3)
 BEGIN_ONCE = Script("begin_once", keys=1, arguments=2)

@@ -21,15 +21,16 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     customer: bytes
     keys: bytes
     """The details of its proxy keys."""
-    holds: bytes
-    """A prefix: a customer id, a colon and a reservation id follow."""
     due: bytes
-    """The deadlines of the partition's open holds."""
+    """The partition's open holds with their deadlines."""
+    expired: bytes
+    """Those of the partition that expired lately."""
     journal: bytes
     """The partition's stream with one line for each change of what a customer owns or owes."""
     packed_customer: bytes
     """This and the next are packed already: arguments of the commands that every request sends."""
     packed_due: bytes
+    packed_expired: bytes
     packed_journal: bytes
 
 
@@ -47,16 +48,17 @@ class Keys:
                 f"A customer id looks like cus_01jd…, 30 characters; got {customer_id!r}.", "customer_id"
             )
         partition = self.partition(customer_id)
-        customer, due = self._key(partition, f"customer:{customer_id}"), self.due(partition)
-        journal = self._key(partition, "journal")
+        customer, journal = self._key(partition, f"customer:{customer_id}"), self._key(partition, "journal")
+        due, expired = self.due(partition), self.expired(partition)
         return Place(
             customer=customer,
             keys=self._key(partition, f"keys:{customer_id}"),
-            holds=self.holds(partition),
             due=due,
+            expired=expired,
             journal=journal,
             packed_customer=bulk(customer),
             packed_due=bulk(due),
+            packed_expired=bulk(expired),
             packed_journal=bulk(journal),
         )
 
@@ -66,8 +68,8 @@ class Keys:
     def due(self, partition: int) -> bytes:
         return self._key(partition, "due")
 
-    def holds(self, partition: int) -> bytes:
-        return self._key(partition, "hold:")
+    def expired(self, partition: int) -> bytes:
+        return self._key(partition, "expired")
 
     def external(self, external_id: str) -> bytes:
         """Which customer an external id belongs to."""

@@ -1,12 +1,13 @@
 """The typed face of the ledger's scripts: one method for each operation, one command for each method.
 
-It holds no state and repeats nothing. Everything is safe to repeat by the same id; after a `StoreTimeout` that is
-the way to find out what happened. Amounts are base units.
+It holds no state and repeats nothing. A settlement may be repeated at any time, and takes effect once: after a
+`StoreTimeout`, a repetition that finds nothing to settle says that it did. Amounts are base units.
 """
 
 import asyncio
-import re
+import struct
 from functools import lru_cache, partial
+from typing import Any
 
 import msgspec
 
@@ -21,15 +22,16 @@ from sidecar.domain.errors import (
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Balance,
+    Ended,
     OpenHold,
     RefusalCode,
     Refused,
     Reserved,
     Settled,
-    Settlement,
     UnknownReservation,
 )
 from sidecar.store.commands import COMMIT, EXPIRE, GRANT, OVERDUE, RELEASE, RESERVE, bulk
+from sidecar.store.hold_record import HoldRecord, checked_unit, parsed
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
 from sidecar.store.open_holds import OpenHolds
@@ -44,8 +46,7 @@ _REFUSALS = {
         RefusalCode.INSUFFICIENT_CREDITS,
     )
 }
-_ENDS = {b"committed": Settlement.COMMITTED, b"released": Settlement.RELEASED}
-_UNIT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
+_BALANCE = struct.Struct(">5d")
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -67,67 +68,48 @@ class Ledger:
         self._keys = Keys(tenant, environment)
         self._open_holds = OpenHolds(lane, self._keys)
 
-    def reserve(
-        self,
-        *,
-        customer_id: str,
-        credential: str,
-        reservation_id: str,
-        unit: str,
-        amount: int,
-        ttl_ms: int,
-        rule: str,
-    ) -> Reply[Reserved | Refused | Settled]:
-        """Hold `amount` for one request.
+    def reserve(self, record: HoldRecord, *, credential: str) -> Reply[Reserved | Refused | Ended]:
+        """Hold the amount of `record` for one request. Safe to repeat until it is committed or released.
 
-        Outcomes, in this order: Settled (the reservation has ended: nothing is held), Reserved with `replayed`,
-        Refused as unidentified, customer_suspended, holds_in_flight or insufficient_credits, Reserved.
+        Outcomes, in this order: Reserved with `replayed`, Ended, Refused as unidentified, customer_suspended,
+        holds_in_flight or insufficient_credits, Reserved.
         """
-        if ttl_ms <= 0:
-            raise InvalidInput(f"A hold lives for at least 1 ms; got {ttl_ms}.", "ttl_ms")
-        place = self._keys.of(customer_id)
-        hold = _name(customer_id, reservation_id)
+        place = self._keys.of(record.customer_id)
         packed = b"".join((
-            RESERVE.head, place.packed_customer, bulk(place.holds + hold), place.packed_due,
-            _known(credential), bulk(hold), _known_unit(unit), bulk(b"%d" % checked(amount)), _known(ttl_ms),
-            _known(rule),
+            RESERVE.head, place.packed_customer, place.packed_due,
+            record.packed, _known(record.ttl_ms), _known(credential),
         ))  # fmt: skip
-        return self._lane.ask(packed, partial(_reserved, amount))
+        return self._lane.ask(packed, partial(_reserved, record.held))
 
     def commit(
-        self, *, customer_id: str, reservation_id: str, unit: str, charge: int, usage: str, source: str
+        self, record: HoldRecord, *, charge: int, usage: str, source: str
     ) -> Reply[Settled | UnknownReservation]:
-        """Charge the real cost and give the rest of the hold back.
+        """Charge the real cost and give the rest of the hold back. Safe to repeat at any time.
 
         A charge above the hold takes the difference from what is available; what that does not cover is owed. A hold
         that has expired is charged from what is available, and `late`. Debt stops at 2^53 − 1, and `charged` with it.
 
-        Outcomes, in this order: UnknownReservation, Settled with `replayed` (as it ended then), Settled as committed.
+        Outcomes: Settled; UnknownReservation when it never was or has ended.
         """
-        place = self._keys.of(customer_id)
-        hold = _name(customer_id, reservation_id)
+        place = self._keys.of(record.customer_id)
         packed = b"".join((
-            COMMIT.head, place.packed_customer, bulk(place.holds + hold), place.packed_due, place.packed_journal,
-            bulk(hold), _known_unit(unit), bulk(b"%d" % checked(charge, "charge")), bulk(usage.encode()),
-            _known(source),
+            COMMIT.head, place.packed_customer, place.packed_due, place.packed_expired, place.packed_journal,
+            record.packed, bulk(b"%d" % checked(charge, "charge")), bulk(usage.encode()), _known(source),
         ))  # fmt: skip
-        return self._lane.ask(packed, _settled)
+        return self._lane.ask(packed, _committed)
 
-    def release(
-        self, *, customer_id: str, reservation_id: str, unit: str, reason: str
-    ) -> Reply[Settled | UnknownReservation]:
-        """Give the whole hold back.
+    def release(self, record: HoldRecord, *, reason: str) -> Reply[Settled | UnknownReservation]:
+        """Give the whole hold back. Safe to repeat at any time.
 
-        Outcomes, in this order: UnknownReservation (a reserve of it that is still under way will do nothing), Settled
-        with `replayed` (as it ended then), Settled as released.
+        Outcomes: Settled; UnknownReservation when it never was (a reserve of it that is still under way will do
+        nothing) or has ended.
         """
-        place = self._keys.of(customer_id)
-        hold = _name(customer_id, reservation_id)
+        place = self._keys.of(record.customer_id)
         packed = b"".join((
-            RELEASE.head, place.packed_customer, bulk(place.holds + hold), place.packed_due, place.packed_journal,
-            bulk(hold), _known_unit(unit), bulk(reason.encode()),
+            RELEASE.head, place.packed_customer, place.packed_due, place.packed_journal,
+            record.packed, bulk(reason.encode()),
         ))  # fmt: skip
-        return self._lane.ask(packed, _settled)
+        return self._lane.ask(packed, _released)
 
     async def grant(
         self, *, customer_id: str, unit: str, amount: int, grant_id: str, source: str, reason: str, once: Once
@@ -141,8 +123,8 @@ class Ledger:
         place = self._keys.of(customer_id)
         packed = GRANT.pack(
             place.customer, self._keys.grant_once(customer_id, once.key), place.journal,
-            customer_id.encode(), _checked_unit(unit), b"%d" % checked(amount), grant_id.encode(), source.encode(),
-            reason.encode(), once.fingerprint.encode(),
+            customer_id.encode(), checked_unit(unit).encode(), b"%d" % checked(amount), grant_id.encode(),
+            source.encode(), reason.encode(), once.fingerprint.encode(),
         )  # fmt: skip
         reply = await self._lane.send(packed)
         match reply[0]:
@@ -156,7 +138,7 @@ class Ledger:
                 raise NotFound(f"There is no customer {customer_id}.")
             case b"overflow":
                 raise AmountOverflow(
-                    f"{customer_id} was granted {int(reply[1])} base units of {unit} so far; {amount} more would "
+                    f"{customer_id} was granted {reply[1]} base units of {unit} so far; {amount} more would "
                     f"pass {MAX_AMOUNT}. Nothing was granted."
                 )
         raise _unexpected("grant", reply)
@@ -184,24 +166,19 @@ class Ledger:
 
     async def sweep(self, partition: int, limit: int) -> int:
         """Expire at most `limit` overdue holds of one partition; answers how many it expired."""
-        due = self._keys.due(partition)
-        names: list[bytes] = await self._lane.send(OVERDUE.pack(due, b"%d" % limit))
-        if not names:
+        keys = self._keys.due(partition), self._keys.expired(partition)
+        entries: list[bytes] = await self._lane.send(OVERDUE.pack(*keys, b"%d" % limit))
+        if not entries:
             return 0
-        replies = await asyncio.gather(*(self._expire(name) for name in names))
+        replies = await asyncio.gather(*(self._expire(parsed(entry)) for entry in entries))
         return sum(reply[0] == b"expired" for reply in replies)
 
-    def _expire(self, name: bytes) -> "asyncio.Future[list[bytes]]":
-        place = self._keys.of(name.partition(b":")[0].decode())
-        keys = (place.customer, place.holds + name, place.due, place.journal)
-        return self._lane.send(EXPIRE.pack(*keys, name))
-
-
-def _name(customer_id: str, reservation_id: str) -> bytes:
-    """How the index of deadlines and the journal call a hold."""
-    if " " in reservation_id:
-        raise InvalidInput(f"A reservation id has no spaces; got {reservation_id!r}.", "reservation_id")
-    return f"{customer_id}:{reservation_id}".encode()
+    def _expire(self, record: HoldRecord) -> "asyncio.Future[list[bytes]]":
+        place = self._keys.of(record.customer_id)
+        return self._lane.send(b"".join((
+            EXPIRE.head, place.packed_customer, place.packed_due, place.packed_expired, place.packed_journal,
+            record.packed,
+        )))  # fmt: skip
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)
@@ -210,58 +187,47 @@ def _known(value: str | int) -> bytes:
     return bulk(str(value).encode())
 
 
-@lru_cache(maxsize=64)
-def _known_unit(unit: str) -> bytes:
-    return bulk(_checked_unit(unit))
-
-
-def _checked_unit(unit: str) -> bytes:
-    """The name as bytes; checked because the records are split at spaces."""
-    if _UNIT.match(unit) is None:
-        raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
-    return unit.encode()
-
-
-def _balance(unit: str, text: bytes) -> Balance:
+def _balance(unit: str, packed: bytes) -> Balance:
     """As `lua/shared/amounts.lua` describes it."""
-    granted, available, held, spent, owed = map(int, text.split(b" "))
+    amounts = _BALANCE.unpack(packed) if len(packed) == _BALANCE.size else ()
+    if not amounts or not all(amount.is_integer() and 0 <= amount <= MAX_AMOUNT for amount in amounts):
+        raise StoreCorrupt(f"A balance of {unit} is {packed!r}: not five whole amounts.")
+    granted, available, held, spent, owed = map(int, amounts)
     return Balance(unit=unit, granted=granted, available=available, held=held, spent=spent, owed=owed)
 
 
-def _reserved(amount: int, reply: list[bytes]) -> Reserved | Refused | Settled:
+def _reserved(held: int, reply: list[Any]) -> Reserved | Refused | Ended:
     word = reply[0]
     if word == b"reserved":
-        return Reserved(amount, int(reply[1]))
+        return Reserved(held, reply[1])
     if word == b"replayed":
-        return Reserved(int(reply[2]), int(reply[1]), replayed=True)
+        return Reserved(held, reply[1], replayed=True)
     if word == b"ended":
-        return _ended(reply)
+        return Ended()
     code = _REFUSALS.get(word)
     if code is None:
         raise _unexpected("reserve", reply)
-    return Refused(code, amount, *map(int, reply[1:]))
+    return Refused(code, held, *reply[1:])
 
 
-def _settled(reply: list[bytes]) -> Settled | UnknownReservation:
-    """``[word, charged, owed, late, available]``, or as it ended before, or unknown."""
+def _committed(reply: list[Any]) -> Settled | UnknownReservation:
     word = reply[0]
-    state = _ENDS.get(word)
-    if state is not None:
-        return Settled(state, int(reply[1]), int(reply[4]), int(reply[2]), late=reply[3] == b"1")
-    if word == b"replayed":
-        return _ended(reply)
+    if word in {b"committed", b"late"}:
+        _, charged, debt, available = reply
+        return Settled(charged, available, max(debt, 0), late=word == b"late")
     if word == b"unknown":
         return UnknownReservation()
-    raise _unexpected("commit or release", reply)
+    raise _unexpected("commit", reply)
 
 
-def _ended(reply: list[bytes]) -> Settled:
-    """``[word, state, charged, owed, late, available]``."""
-    _, state, charged, owed, late, available = reply
-    return Settled(
-        Settlement(state.decode()), int(charged), int(available), int(owed), replayed=True, late=late == b"1"
-    )
+def _released(reply: list[Any]) -> Settled | UnknownReservation:
+    word = reply[0]
+    if word == b"released":
+        return Settled(0, reply[1])
+    if word == b"unknown":
+        return UnknownReservation()
+    raise _unexpected("release", reply)
 
 
-def _unexpected(script: str, reply: list[bytes]) -> StoreCorrupt:
+def _unexpected(script: str, reply: list[Any]) -> StoreCorrupt:
     return StoreCorrupt(f"The script {script} answered {reply!r}.")

@@ -8,6 +8,7 @@ import msgspec
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.outcomes import OpenHold
+from sidecar.store.hold_record import parsed
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
@@ -19,22 +20,22 @@ class _Position(msgspec.Struct, frozen=True, order=True):
 
     partition: int = 0
     deadline_ms: int = 0
-    name: str = ""
+    entry: str = ""
 
     @classmethod
     def parse(cls, cursor: str | None) -> "_Position":
         if cursor is None:
             return cls()
         try:
-            partition, deadline_ms, name = base64.urlsafe_b64decode(cursor).decode().split(" ")
-            return cls(int(partition), int(deadline_ms), name)
+            partition, deadline_ms, entry = base64.urlsafe_b64decode(cursor).decode().split(" ", 2)
+            return cls(int(partition), int(deadline_ms), entry)
         except (binascii.Error, ValueError) as error:
             raise InvalidInput(
                 f"The cursor must be one that a former page gave; got {cursor!r}.", "cursor"
             ) from error
 
     def __str__(self) -> str:
-        return base64.urlsafe_b64encode(f"{self.partition} {self.deadline_ms} {self.name}".encode()).decode()
+        return base64.urlsafe_b64encode(f"{self.partition} {self.deadline_ms} {self.entry}".encode()).decode()
 
 
 class OpenHolds:
@@ -63,21 +64,11 @@ class OpenHolds:
     async def _read(self, after: _Position, prefix: str) -> tuple[list[tuple[_Position, OpenHold]], _Position | None]:
         """Some of one partition's open holds, and where to go on; None at the partition's end."""
         positions = await self._positions(after)
-        last = positions[-1] if positions else None
-        wanted = [position for position in positions if position.name.startswith(prefix)]
-        if not wanted:
-            return [], last
-        holds_prefix = self._keys.holds(after.partition)
-        records = await self._lane.execute("MGET", *(holds_prefix + position.name.encode() for position in wanted))
-        holds = [
-            (position, hold)
-            for position, record in zip(wanted, records, strict=True)
-            if (hold := _open_hold(position.name, record)) is not None
-        ]
-        return holds, last
+        wanted = [position for position in positions if position.entry.startswith(prefix)]
+        return [(position, _open_hold(position)) for position in wanted], positions[-1] if positions else None
 
     async def _positions(self, after: _Position) -> list[_Position]:
-        """At most READ_AT_ONCE places behind `after`; those of one millisecond are sorted by name, as Redis does."""
+        """At most READ_AT_ONCE places behind `after`; those of one millisecond are sorted by entry, as Redis does."""
         offset = 0
         while True:
             reply: list[bytes] = await self._lane.execute(
@@ -85,8 +76,8 @@ class OpenHolds:
                 "LIMIT", offset, READ_AT_ONCE,
             )  # fmt: skip
             positions = [
-                _Position(after.partition, int(score), name.decode())
-                for name, score in zip(reply[0::2], reply[1::2], strict=True)
+                _Position(after.partition, int(score), entry.decode())
+                for entry, score in zip(reply[0::2], reply[1::2], strict=True)
             ]
             behind = [position for position in positions if position > after]
             if behind or not positions:
@@ -94,19 +85,14 @@ class OpenHolds:
             offset += READ_AT_ONCE
 
 
-def _open_hold(name: str, record: bytes | None) -> OpenHold | None:
-    """The record of a hold, as `lua/shared/ended.lua` describes it; None when it is not open."""
-    state, _, fields = (record or b"").decode().partition(" ")
-    if state != "open":
-        return None
-    unit, held, expires_at_ms, ttl_ms, rule = fields.split(" ", 4)
-    customer_id, _, reservation_id = name.partition(":")
+def _open_hold(position: _Position) -> OpenHold:
+    record = parsed(position.entry.encode())
     return OpenHold(
-        reservation_id=reservation_id,
-        customer_id=customer_id,
-        unit=unit,
-        held=int(held),
-        rule=rule,
-        created_at_ms=int(expires_at_ms) - int(ttl_ms),
-        expires_at_ms=int(expires_at_ms),
+        reservation_id=record.reservation_id,
+        customer_id=record.customer_id,
+        unit=record.unit,
+        held=record.held,
+        rule=record.rule,
+        created_at_ms=position.deadline_ms - record.ttl_ms,
+        expires_at_ms=position.deadline_ms,
     )

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from sidecar.domain.once import Once
+from sidecar.store.hold_record import hold_record
 from tests.support.control import Control
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
@@ -37,17 +38,20 @@ async def test_a_grant_can_be_spent(control: Control, family: str) -> None:
 async def test_a_balance_tells_held_spent_and_owed_apart(control: Control) -> None:
     customer_id = await control.customer()
     await control.grant(f"/v1/customers/{customer_id}", 10_000_000, "k1")
-    place = {"customer_id": customer_id, "unit": "credits"}
-    for reservation_id, amount in (("r1", 4_000_000), ("r2", 1_000_000)):
-        await control.ledger.reserve(
-            **place,
-            credential="external:alice",
+    first, second = (
+        hold_record(
+            customer_id=customer_id,
             reservation_id=reservation_id,
+            unit="credits",
             amount=amount,
             ttl_ms=60_000,
             rule="r",
         )
-    await control.ledger.commit(**place, reservation_id="r1", charge=2_500_000, usage="", source="reported")
+        for reservation_id, amount in (("r1", 4_000_000), ("r2", 1_000_000))
+    )
+    for record in (first, second):
+        await control.ledger.reserve(record, credential="external:alice")
+    await control.ledger.commit(first, charge=2_500_000, usage="", source="reported")
     balance = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"][0]
     amounts = [balance[name] for name in ("available", "held", "spent", "owed", "granted")]
     assert amounts == [6_500_000, 1_000_000, 2_500_000, 0, 10_000_000]

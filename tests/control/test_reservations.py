@@ -1,21 +1,25 @@
 import pytest
 
+from sidecar.store.hold_record import HoldRecord, hold_record
 from tests.support.control import Control
+
+
+def record(customer_id: str, number: int) -> HoldRecord:
+    return hold_record(
+        customer_id=customer_id,
+        reservation_id=f"r{number}",
+        unit="credits",
+        amount=250_000,
+        ttl_ms=60_000,
+        rule="chat",
+    )
 
 
 async def hold(control: Control, external_id: str, count: int) -> str:
     customer_id = await control.customer(external_id)
     await control.grant(f"/v1/customers/{customer_id}", 100_000_000, "k1")
     for number in range(count):
-        await control.ledger.reserve(
-            customer_id=customer_id,
-            credential=f"external:{external_id}",
-            reservation_id=f"r{number}",
-            unit="credits",
-            amount=250_000,
-            ttl_ms=60_000,
-            rule="chat",
-        )
+        await control.ledger.reserve(record(customer_id, number), credential=f"external:{external_id}")
     return customer_id
 
 
@@ -33,7 +37,7 @@ async def test_an_open_hold_is_listed_until_it_ends(control: Control) -> None:
         "rule": "chat",
         "display": {"held": "0.25"},
     }
-    await control.ledger.release(customer_id=customer_id, reservation_id="r0", unit="credits", reason="test")
+    await control.ledger.release(record(customer_id, 0), reason="test")
     assert (await control.ask("GET", "/v1/reservations")).json["data"] == []
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.domain.outcomes import Balance
 from tests.support.anthropic_api import AnthropicApi
-from tests.support.books import folded, journal
+from tests.support.books import event_of, folded, journal
 from tests.support.buyers import Buyer, Control
 from tests.support.imitation import Delivery
 from tests.support.openai_api import OpenAIApi
@@ -95,10 +95,10 @@ def journalled(store: StoreServer, buyer: Buyer) -> tuple[Balance, Counter[str]]
     with store.client() as client:
         lines = journal(client, buyer.customer_id)
     (balance,) = folded(lines, {})
-    settlements = [line["settlement"].split() for line in lines if "settlement" in line]
-    charged = [name for name, _, outcome, *_ in settlements if outcome == "committed"]
+    settlements = [event_of(line) for line in lines if "granted" not in line]
+    charged = [hold for outcome, hold in settlements if outcome in {"committed", "late"}]
     assert len(set(charged)) == len(charged), "a reservation was charged twice"
-    return balance, Counter(outcome for _, _, outcome, *_ in settlements)
+    return balance, Counter(outcome for outcome, _ in settlements)
 
 
 def sidecar(command: str = "run", *, upstream: str, store: str | None, **settings: str) -> Sidecar:

@@ -1,12 +1,13 @@
 """The life of a hold: what happens when the store does not answer, loses replies, or comes back."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
 
 from sidecar.domain.errors import StoreTimeout, StoreUnavailable
-from sidecar.domain.outcomes import RefusalCode, Refused, Settled, Settlement
+from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.services import holds as module
 from sidecar.services.holds import Hold, Holds
 from sidecar.store.commands import COMMIT, RELEASE, RESERVE, Script
@@ -18,6 +19,7 @@ from tests.support.store import StoreServer
 from tests.support.until import until, until_async
 
 TIMEOUT_S = 0.2
+BROKEN = struct.pack(">5d", 1000, 700, 0, 0, 0)
 
 
 class Desk:
@@ -75,15 +77,15 @@ async def relayed(relay: Relay) -> AsyncIterator[Desk]:
 
 async def test_a_hold_is_taken_and_charged(desk: Desk) -> None:
     hold = await desk.take()
-    assert (hold.held, hold.rule) == (300, "a rule")
+    assert (hold.held, hold.record.rule) == (300, "a rule")
     assert await desk.books() == (700, 300, 0)
-    assert await desk.commit(hold) == Settled(Settlement.COMMITTED, charged=120, available=880)
+    assert await desk.commit(hold) == Settled(charged=120, available=880)
     assert await desk.books() == (880, 0, 120)
     assert (desk.holds.pending, len(desk.tasks)) == (0, 0)
 
 
 async def test_a_hold_is_given_back(desk: Desk) -> None:
-    assert await desk.holds.release(await desk.take(), "it failed") == Settled(Settlement.RELEASED, 0, 1000)
+    assert await desk.holds.release(await desk.take(), "it failed") == Settled(0, 1000)
     assert await desk.books() == (1000, 0, 0)
 
 
@@ -104,15 +106,17 @@ class TestLostReplies:
     def lose(relay: Relay, script: Script) -> None:
         relay.lose_reply_to = script.sha
 
-    async def test_a_commit_whose_reply_is_lost_is_charged_once(self, relayed: Desk, relay: Relay) -> None:
+    async def test_a_commit_whose_reply_is_lost_is_charged_once(
+        self, relayed: Desk, relay: Relay, caplog: pytest.LogCaptureFixture
+    ) -> None:
         hold = await relayed.take()
         self.lose(relay, COMMIT)
-        settled = await relayed.commit(hold)
-        assert settled in (None, Settled(Settlement.COMMITTED, charged=120, available=880, replayed=True))
+        assert await relayed.commit(hold) is None
         assert await relayed.holds.drain(10)
         assert relay.lost_total == 1
         assert await relayed.books() == (880, 0, 120)
         assert relayed.holds.abandoned_total == 0
+        assert not [record for record in caplog.records if record.name == module.log.name]
 
     async def test_a_release_whose_reply_is_lost_comes_back_once(self, relayed: Desk, relay: Relay) -> None:
         hold = await relayed.take()
@@ -164,15 +168,33 @@ class TestAnAbsentStore:
         calls = 0
         commit = desk.purse.ledger.commit
 
-        async def fails_once(**arguments: object) -> object:
+        async def fails_once(*hold: object, **arguments: object) -> object:
             nonlocal calls
             calls += 1
             if calls == 1:
                 raise StoreUnavailable("away")
-            return await commit(**arguments)  # type: ignore[arg-type]  # Passed through.
+            return await commit(*hold, **arguments)  # type: ignore[arg-type]  # Passed through.
 
         monkeypatch.setattr(desk.purse.ledger, "commit", fails_once)
-        assert await desk.commit(hold) == Settled(Settlement.COMMITTED, charged=120, available=880)
+        assert await desk.commit(hold) == Settled(charged=120, available=880)
+
+    async def test_a_commit_that_never_left_and_finds_no_hold_is_not_called_done(self, desk: Desk) -> None:
+        hold = await desk.take()
+        commit, calls = desk.purse.ledger.commit, 0
+
+        async def fails_once(*hold: object, **arguments: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await desk.lane.execute("FLUSHALL")
+                raise StoreUnavailable("away")
+            return await commit(*hold, **arguments)  # type: ignore[arg-type]  # Passed through.
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(desk.purse.ledger, "commit", fails_once)
+            assert await desk.commit(hold) is None
+            assert await desk.holds.drain(10)
+        assert (calls, desk.holds.abandoned_total) == (2, 1)
 
     async def test_a_frozen_store_gives_the_hold_of_a_lost_reserve_back(
         self, desk: Desk, store_server: StoreServer
@@ -196,7 +218,7 @@ class TestAnAbsentStore:
         assert await hasty.holds.drain(10)
         assert hasty.holds.abandoned_total == 1
         assert (
-            f"hold {hold.reservation_id} of {hold.customer_id} (a rule): the end of it, a charge of 120"
+            f"hold {hold.reservation_id} of {hold.record.customer_id} (a rule): the end of it, a charge of 120"
             in caplog.text
         )
 
@@ -240,8 +262,8 @@ class TestACancelledCaller:
 
 async def test_a_corrupt_balance_is_not_tried_for_ever(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     hold = await desk.take()
-    customer = desk.purse.ledger._keys.of(hold.customer_id).customer
-    await desk.lane.execute("HSET", customer, f"unit:{UNIT}", "1000 700 0 0 0")
+    customer = desk.purse.ledger._keys.of(hold.record.customer_id).customer
+    await desk.lane.execute("HSET", customer, f"unit:{UNIT}", BROKEN)
     assert await desk.commit(hold) is None
     assert (desk.holds.pending, desk.holds.abandoned_total) == (0, 1)
     assert "holds less than one of its holds" in caplog.text

@@ -49,7 +49,7 @@ def test_a_line_of_redis_becomes_a_line_of_the_file() -> None:
     script = BY_NAME["commit"]
     text = script.text.splitlines()
     for line, file, content in (
-        (text.index("local record = redis.call('GET', KEYS[2])") + 1, "commit.lua", "local record"),
+        (text.index("redis.call('ZREM', zset, ARGV[1])") + 1, "commit.lua", "redis.call('ZREM'"),
         (1, "shared/amounts.lua", "-- Amounts"),
     ):
         located = script.located(f"ERR user_script:{line}: bad script: abc, on @user_script:{line}.")
@@ -75,7 +75,7 @@ def test_the_header_declares_every_key_and_argument(script: Script) -> None:
 def test_header_script_and_typed_face_know_the_same_words(script: Script) -> None:
     in_header = words_of_header(script)
     body = "\n".join(line for line in source(script).splitlines() if not line.startswith("--"))
-    returned = set(re.findall(r"return (?:ended\(|\{)'(\w+)'", body))
+    returned = set(re.findall(r"(?:return \{|outcome, zset, held = )'(\w+)'", body))
     assert len(in_header) == len(set(in_header))
     assert returned == set(in_header)
     understood = set(re.findall(r'b"(\w+)"', FACES[script.name])) | {word.decode() for word in ledger._REFUSALS}

@@ -15,8 +15,8 @@ def test_everything_of_a_customer_lies_in_one_partition() -> None:
     keys = Keys("acme", "test")
     place = keys.of(CUSTOMER)
     partition = partition_of("acme", "test", CUSTOMER)
-    everything = [place.customer, place.keys, place.holds, place.due, place.journal]
-    everything += [keys.grant_once(CUSTOMER, "k {1}"), keys.due(partition), keys.holds(partition)]
+    everything = [place.customer, place.keys, place.expired, place.due, place.journal]
+    everything += [keys.grant_once(CUSTOMER, "k {1}"), keys.due(partition), keys.expired(partition)]
     assert {re.findall(rb"\{(.*?)\}", key)[0] for key in everything} == {b"%d" % partition}
     assert len(set(everything)) == len(everything) - 2
 

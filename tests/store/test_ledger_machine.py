@@ -8,7 +8,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from sidecar.domain.outcomes import Balance, OpenHold, RefusalCode, Refused, Reserved, Settled, Settlement
+from sidecar.domain.outcomes import (
+    Balance,
+    Ended,
+    OpenHold,
+    RefusalCode,
+    Refused,
+    Reserved,
+    Settled,
+    UnknownReservation,
+)
 from sidecar.store.lane import Lane
 from tests.support.books import UNIT, Purse, folded, journal, open_lane, open_purse
 from tests.support.store import StoreServer
@@ -22,7 +31,10 @@ class Model:
     def __init__(self) -> None:
         self.granted = self.available = self.spent = self.owed = 0
         self.open: dict[str, int] = {}
-        self.ended: dict[str, Settled] = {}
+        self.expired: set[str] = set()
+        self.marked: set[str] = set()
+        """What a reserve would find: it has expired, or its release came first."""
+        self.settled: set[str] = set()
 
     @property
     def balance(self) -> Balance:
@@ -40,9 +52,9 @@ class Model:
         self._comes_back(amount)
         return self.balance
 
-    def reserve(self, name: str, amount: int) -> Reserved | Refused | Settled:
-        if name in self.ended:
-            return self._again(name)
+    def reserve(self, name: str, amount: int) -> Reserved | Refused | Ended:
+        if name in self.marked:
+            return Ended()
         if name in self.open:
             return Reserved(self.open[name], self.available, replayed=True)
         held = sum(self.open.values())
@@ -54,11 +66,13 @@ class Model:
         self.open[name] = amount
         return Reserved(amount, self.available)
 
-    def commit(self, name: str, charge: int) -> Settled:
-        late = name in self.ended and self.ended[name].state is Settlement.EXPIRED
-        if name in self.ended and not late:
-            return self._again(name)
+    def commit(self, name: str, charge: int) -> Settled | UnknownReservation:
+        late = name in self.expired
+        if name not in self.open and not late:
+            return UnknownReservation()
         held = self.open.pop(name, 0)
+        self.expired.discard(name)
+        self.settled.add(name)
         covered = min(charge, held)
         taken = min(charge - covered, self.available)
         owed = charge - covered - taken
@@ -66,25 +80,26 @@ class Model:
         self.spent += covered + taken
         self.owed += owed
         self._comes_back(held - covered)
-        self.ended[name] = Settled(Settlement.COMMITTED, charge, self.available, owed, late=late)
-        return self.ended[name]
+        return Settled(charge, self.available, owed, late=late)
 
-    def end(self, name: str, state: Settlement) -> Settled:
-        if name in self.ended:
-            return self._again(name)
+    def release(self, name: str) -> Settled | UnknownReservation:
+        if name not in self.open:
+            self.marked.add(name)
+            return UnknownReservation()
         self._comes_back(self.open.pop(name))
-        self.ended[name] = Settled(state, 0, self.available)
-        return self.ended[name]
+        self.settled.add(name)
+        return Settled(0, self.available)
+
+    def expire(self, name: str) -> None:
+        self._comes_back(self.open.pop(name))
+        self.expired.add(name)
+        self.marked.add(name)
 
     def _comes_back(self, amount: int) -> None:
         repaid = min(amount, self.owed)
         self.owed -= repaid
         self.spent += repaid
         self.available += amount - repaid
-
-    def _again(self, name: str) -> Settled:
-        first = self.ended[name]
-        return Settled(first.state, first.charged, self.available, first.owed, replayed=True, late=first.late)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -101,6 +116,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = Model()
         self.grants: list[tuple[int, Balance]] = []
+        self.names_given = 0
         LedgerMachine.number += 1
         self.purse: Purse = self.run(open_purse(self.lane, f"customer {LedgerMachine.number}"))
         self.grant(0)
@@ -123,31 +139,69 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(target=names, amount=AMOUNTS)
     def reserve(self, amount: int) -> str:
-        name = f"r{len(self.model.open) + len(self.model.ended)}-{amount}"
+        name = self.new_name()
         assert self.run(self.purse.reserve(name, amount)) == self.model.reserve(name, amount)
         return name
 
-    @rule(name=names, amount=AMOUNTS)
-    def reserve_again(self, name: str, amount: int) -> None:
-        assert self.run(self.purse.reserve(name, amount)) == self.model.reserve(name, amount)
+    @rule(name=names)
+    def reserve_again(self, name: str) -> None:
+        """Whoever settled a reservation has its reserve behind: that comes again only after a release came first."""
+        if name not in self.model.settled or name in self.model.marked:
+            amount = self.purse.known(name).held
+            assert self.reserve_like_before(name) == self.model.reserve(name, amount)
 
     @rule(name=names, charge=AMOUNTS)
     def commit(self, name: str, charge: int) -> None:
-        if name in self.model.open or name in self.model.ended:
-            assert self.run(self.purse.commit(name, charge)) == self.model.commit(name, charge)
+        assert self.run(self.purse.commit(name, charge)) == self.model.commit(name, charge)
 
     @rule(name=names)
     def release(self, name: str) -> None:
-        if name in self.model.open or name in self.model.ended:
-            assert self.run(self.purse.release(name)) == self.model.end(name, Settlement.RELEASED)
+        assert self.run(self.purse.release(name)) == self.model.release(name)
+
+    @rule(target=names)
+    def release_first(self) -> str:
+        name = self.new_name()
+        assert self.run(self.purse.release(name)) == self.model.release(name)
+        return name
 
     @rule(target=names, amount=AMOUNTS)
     def expire(self, amount: int) -> str:
-        name = f"overdue{len(self.model.open) + len(self.model.ended)}-{amount}"
-        if isinstance(self.model.reserve(name, amount), Reserved) and name not in self.model.ended:
+        name = self.new_name()
+        if isinstance(self.model.reserve(name, amount), Reserved):
             self.run(self.purse.expired(name, amount))
-            self.model.end(name, Settlement.EXPIRED)
+            self.model.expire(name)
         return name
+
+    @rule()
+    def repeat_everything(self) -> None:
+        """Every operation that was ever acknowledged, once more: it changes nothing."""
+        before, lines = self.model.balance, self.journal()
+        for name in self.model.settled:
+            assert self.run(self.purse.commit(name, 7)) == self.model.commit(name, 7) == UnknownReservation()
+            assert self.run(self.purse.release(name)) == self.model.release(name) == UnknownReservation()
+        for name in self.model.open:
+            assert self.reserve_like_before(name) == self.model.reserve(name, self.model.open[name])
+        for index, (amount, _) in enumerate(self.grants):
+            assert self.run(self.purse.grant(amount, f"key {index}")).replayed
+        assert self.run(self.purse.sweep()) == 0
+        assert (self.run(self.purse.balance()), self.journal()) == (before, lines)
+
+    def new_name(self) -> str:
+        self.names_given += 1
+        return f"r{self.names_given}"
+
+    def reserve_like_before(self, name: str) -> Reserved | Refused | Ended:
+        record = self.purse.known(name)
+
+        async def work() -> Reserved | Refused | Ended:
+            return await self.purse.ledger.reserve(record, credential=self.purse.credential)
+
+        result: Reserved | Refused | Ended = self.run(work())
+        return result
+
+    def journal(self) -> list[dict[str, str]]:
+        with self.server.client() as client:
+            return journal(client, self.purse.customer_id)
 
     @invariant()
     def the_balance_is_the_model_s(self) -> None:
@@ -163,9 +217,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {hold.reservation_id: hold.held for hold in holds} == self.model.open
 
     def teardown(self) -> None:
-        with self.server.client() as client:
-            lines = journal(client, self.purse.customer_id)
-        assert folded(lines, {UNIT: sum(self.model.open.values())}) == [self.run(self.purse.balance())]
+        assert folded(self.journal(), {UNIT: sum(self.model.open.values())}) == [self.run(self.purse.balance())]
 
 
 def test_any_sequence_keeps_the_books(shared_store: StoreServer, store_url: str) -> None:
@@ -196,5 +248,6 @@ def test_the_model_is_worth_comparing_with(charge: int) -> None:
     model.reserve("a", 5)
     model.reserve("b", 10)
     settled = model.commit("a", charge)
+    assert isinstance(settled, Settled)
     assert (settled.charged, model.open) == (charge, {"b": 10})
     assert model.granted == model.available + sum(model.open.values()) + model.spent

@@ -1,33 +1,30 @@
 -- Charges the real cost of a request and ends its hold. Safe to repeat; it takes effect once.
 --
 -- KEYS[1]  hash    the customer
--- KEYS[2]  string  the hold
--- KEYS[3]  zset    deadlines of the partition's open holds
+-- KEYS[2]  zset    deadlines of the partition's open holds
+-- KEYS[3]  zset    the partition's holds that expired lately
 -- KEYS[4]  stream  the partition's journal
--- ARGV[1]  name of the hold in the zset: <customer id>:<reservation id>
--- ARGV[2]  unit
--- ARGV[3]  charge, digits
--- ARGV[4]  usage: what the meters read
--- ARGV[5]  source: where the charge comes from
+-- ARGV[1]  the hold, as its entry in the zset
+-- ARGV[2]  field of its balance: unit:<unit>
+-- ARGV[3]  amount that is held
+-- ARGV[4]  charge
+-- ARGV[5]  usage: what the meters read
+-- ARGV[6]  source: where the charge comes from
 --
 -- Answers, the first that applies:
---   unknown    there is no such hold, or it ended long ago; nothing changed
---   replayed   {state, charged, owed, late, available}: it has ended before; nothing changed
---   committed  {charged, owed, late, available}: charged now; late: it had expired, so its hold had gone back
+--   committed  {charged, change of the debt, available}: charged now
+--   late       {charged, change of the debt, available}: charged now; it had expired, so its hold had gone back
+--   unknown    it never was, or it has ended; nothing changed
 --
 -- An open hold whose deadline has passed is still held, so its commit is in time.
-local record = redis.call('GET', KEYS[2])
-if not record then return {'unknown'} end
-local state, unit, held, rule = string.match(record, '^(%l+) (%S+) (%d+) %d+ %d+ (.*)$')
-if not state then return ended('replayed', record, redis.call('HGET', KEYS[1], 'unit:' .. ARGV[2])) end
-assert(unit == ARGV[2], 'the hold is in another unit')
-local late = '0'
-if state == 'expired' then held, late = '0', '1' end
+local outcome, zset, held = 'committed', KEYS[2], tonumber(ARGV[3])
+if tonumber(redis.call('ZSCORE', zset, ARGV[1]) or 0) <= 0 then
+  outcome, zset, held = 'late', KEYS[3], 0
+  if not redis.call('ZSCORE', zset, ARGV[1]) then return {'unknown'} end
+end
 
-local charged, owed, repaid, available = settle(KEYS[1], unit, held, ARGV[3])
-redis.call('SET', KEYS[2], 'committed ' .. charged .. ' ' .. owed .. ' ' .. late, 'PX', ENDED_KEPT_MS)
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'settlement', ARGV[1] .. ' ' .. unit .. ' committed ' ..
-  late .. ' ' .. held .. ' ' .. charged .. ' ' .. owed .. ' ' .. repaid .. ' ' .. available,
-  'rule', rule, 'usage', ARGV[4], 'source', ARGV[5])
-return {'committed', charged, owed, late, available}
+local charged, owed, available = settle(KEYS[1], ARGV[2], held, tonumber(ARGV[4]))
+redis.call('ZREM', zset, ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', outcome, ARGV[1],
+  'charged', charged, 'owed', owed, 'available', available, 'usage', ARGV[5], 'source', ARGV[6])
+return {outcome, charged, owed, available}

@@ -1,31 +1,28 @@
 -- Gives one overdue hold back. Harmless when it has ended meanwhile, or when two sweeps do it at once.
 --
 -- KEYS[1]  hash    the customer
--- KEYS[2]  string  the hold
--- KEYS[3]  zset    deadlines of the partition's open holds
+-- KEYS[2]  zset    deadlines of the partition's open holds
+-- KEYS[3]  zset    the partition's holds that expired lately, by when to forget them
 -- KEYS[4]  stream  the partition's journal
--- ARGV[1]  name of the hold in the zset: <customer id>:<reservation id>
+-- ARGV[1]  the hold, as its entry in the zset
+-- ARGV[2]  field of its balance: unit:<unit>
+-- ARGV[3]  amount that is held
 --
 -- Answers, the first that applies:
---   ended    it is no longer open; nothing changed but its deadline, which is gone
+--   ended    it is no longer open; nothing changed
 --   open     its deadline has not passed; nothing changed
 --   expired  it is free again
 --
--- The record stays for EXPIRED_KEPT_MS, so that a commit which comes late is still charged.
-local EXPIRED_KEPT_MS = '900000'
+-- It is remembered for EXPIRED_KEPT_MS: a commit that comes late is still charged, and a reserve adds nothing.
+local EXPIRED_KEPT_MS = 900000
 
-local record = redis.call('GET', KEYS[2])
-local unit, held, deadline, rule = string.match(record or '', '^open (%S+) (%d+) (%d+) %d+ (.*)$')
-if not unit then
-  redis.call('ZREM', KEYS[3], ARGV[1])
-  return {'ended'}
-end
-local time = redis.call('TIME')
-if tonumber(deadline) > time[1] * 1000 + math.floor(time[2] / 1000) then return {'open'} end
+local deadline, now = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0), now_ms()
+if deadline <= 0 then return {'ended'} end
+if deadline > now then return {'open'} end
 
-local charged, owed, repaid, available = settle(KEYS[1], unit, held, '0')
-redis.call('SET', KEYS[2], 'expired' .. string.sub(record, 5), 'PX', EXPIRED_KEPT_MS)
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'settlement', ARGV[1] .. ' ' .. unit .. ' expired 0 ' ..
-  held .. ' ' .. charged .. ' ' .. owed .. ' ' .. repaid .. ' ' .. available, 'rule', rule)
+local _, owed, available = settle(KEYS[1], ARGV[2], tonumber(ARGV[3]), 0)
+redis.call('ZADD', KEYS[2], -(now + EXPIRED_KEPT_MS), ARGV[1])
+redis.call('ZADD', KEYS[3], now + EXPIRED_KEPT_MS, ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'expired', ARGV[1],
+  'owed', owed, 'available', available)
 return {'expired'}

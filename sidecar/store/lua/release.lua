@@ -1,29 +1,24 @@
 -- Gives the whole hold of a request back. Safe to repeat.
 --
 -- KEYS[1]  hash    the customer
--- KEYS[2]  string  the hold
--- KEYS[3]  zset    deadlines of the partition's open holds
--- KEYS[4]  stream  the partition's journal
--- ARGV[1]  name of the hold in the zset: <customer id>:<reservation id>
--- ARGV[2]  unit
--- ARGV[3]  reason
+-- KEYS[2]  zset    deadlines of the partition's open holds
+-- KEYS[3]  stream  the partition's journal
+-- ARGV[1]  the hold, as its entry in the zset
+-- ARGV[2]  field of its balance: unit:<unit>
+-- ARGV[3]  amount that is held
+-- ARGV[4]  reason
 --
 -- Answers, the first that applies:
---   unknown   there is no such hold; a mark stays, so that a reserve of it that is still under way does nothing
---   replayed  {state, charged, owed, late, available}: it has ended before; nothing changed
---   released  {charged, owed, late, available}: it is free again; charged, owed and late are 0
-local record = redis.call('GET', KEYS[2])
-if not record then
-  redis.call('SET', KEYS[2], 'released 0 0 0', 'PX', ENDED_KEPT_MS)
-  return {'unknown'}
-end
-local unit, held, rule = string.match(record, '^open (%S+) (%d+) %d+ %d+ (.*)$')
-if not unit then return ended('replayed', record, redis.call('HGET', KEYS[1], 'unit:' .. ARGV[2])) end
-assert(unit == ARGV[2], 'the hold is in another unit')
+--   unknown   it never was, or it has ended; an entry stays, so that a reserve that is still under way does nothing
+--   released  {available}: it is free again
+local ENDED_KEPT_MS = 60000
 
-local charged, owed, repaid, available = settle(KEYS[1], unit, held, '0')
-redis.call('SET', KEYS[2], 'released 0 0 0', 'PX', ENDED_KEPT_MS)
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'settlement', ARGV[1] .. ' ' .. unit .. ' released 0 ' ..
-  held .. ' ' .. charged .. ' ' .. owed .. ' ' .. repaid .. ' ' .. available, 'rule', rule, 'reason', ARGV[3])
-return {'released', charged, owed, '0', available}
+local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not score then redis.call('ZADD', KEYS[2], -(now_ms() + ENDED_KEPT_MS), ARGV[1]) end
+if not score or tonumber(score) <= 0 then return {'unknown'} end
+
+local _, owed, available = settle(KEYS[1], ARGV[2], tonumber(ARGV[3]), 0)
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'released', ARGV[1],
+  'owed', owed, 'available', available, 'reason', ARGV[4])
+return {'released', available}

@@ -1,9 +1,11 @@
 -- One line of the journal, a stream, is one of
---   settlement  <customer>:<reservation> <unit> <outcome> <late> <held> <charged> <owed> <repaid> <available>
---               and rule; committed: usage, source; released: reason
---   grant       <customer> <unit> <grant> <amount> <repaid> <available>
---               and source, reason
--- `owed` is new debt, `repaid` old debt that was repaid, `available` what the customer has left after it.
+--   committed <hold>      charged, owed, available, usage, source
+--   late <hold>           the same: it had expired, so nothing was held any more
+--   released <hold>       owed, available, reason
+--   expired <hold>        owed, available
+--   granted <customer id> unit, grant, amount, owed, available, source, reason
+-- <hold> is its entry in the zset of deadlines, with its unit, amount and rule. `owed` is the change of the debt, below
+-- 0 if some was repaid; `available` is what the customer has left after it.
 --
 -- Nothing archives the journal yet, so nothing says how far it may be cut: about this many lines are kept.
 local JOURNAL_KEPT = '10000'
