@@ -11,6 +11,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
+from sidecar.domain.ids import is_customer_id
 from sidecar.store.commands import bulk
 
 _UNIT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
@@ -56,7 +57,7 @@ def parsed(entry: bytes) -> HoldRecord:
     try:
         name, unit, held, ttl_ms, rule = entry.decode().split(" ", 4)
         customer_id, _, reservation_id = name.partition(":")
-        return hold_record(
+        record = hold_record(
             customer_id=customer_id,
             reservation_id=reservation_id,
             unit=unit,
@@ -65,7 +66,10 @@ def parsed(entry: bytes) -> HoldRecord:
             rule=rule,
         )
     except (ValueError, InvalidInput) as error:
-        raise StoreCorrupt(f"The deadlines of the open holds have the entry {entry!r}.") from error
+        raise _corrupt(entry) from error
+    if not is_customer_id(customer_id):
+        raise _corrupt(entry)
+    return record
 
 
 def checked_unit(unit: str) -> str:
@@ -78,3 +82,7 @@ def checked_unit(unit: str) -> str:
 @lru_cache(maxsize=64)
 def _packed_field(unit: str) -> bytes:
     return bulk(f"unit:{checked_unit(unit)}".encode())
+
+
+def _corrupt(entry: bytes) -> StoreCorrupt:
+    return StoreCorrupt(f"The deadlines of the open holds have the entry {entry!r}.")

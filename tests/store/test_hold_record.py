@@ -54,6 +54,7 @@ def test_what_could_not_be_read_back_is_refused(changed: dict[str, object], what
     "entry",
     [
         b"",
+        b"alice:rsv_1 credits 5 1000 rule",
         f"{CUSTOMER}:rsv_1".encode(),
         f"{CUSTOMER}:rsv_1 credits many 1000 rule".encode(),
         f"{CUSTOMER}:rsv_1 credits -5 1000 rule".encode(),
