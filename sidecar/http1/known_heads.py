@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from sidecar.http1.heads import Head
 
-KNOWN_MAX = 2048
+KNOWN_MAX = 1024
 """Heads remembered, about 2 KiB each; when that many are known, all are forgotten."""
 HEAD_MAX_BYTES = 2048
 """Longer heads are parsed each time."""
