@@ -73,7 +73,7 @@ class ClientConnection(asyncio.Protocol):
             assert self._transport is not None
             self._transport.write(data)
 
-    def exchange_done(self, *, keep_alive: bool) -> None:
+    def exchange_done(self, keep_alive: bool) -> None:
         """The answer has been written. The next request begins when the rest of this one's body has passed."""
         exchange = self._exchange
         if exchange is None:
@@ -289,7 +289,7 @@ class ClientConnection(asyncio.Protocol):
             self._left -= len(payload)
             done = self._left == 0
         if payload or done:
-            exchange.on_request_body(payload, done=done, trailers=trailers)
+            exchange.on_request_body(payload, done, trailers)
         if done and exchange.answered and self._exchange is exchange:
             self._exchange = None
             self._next()

@@ -159,7 +159,6 @@ class Exchange(Driven):
         pool: "Pool",
         policy: fields.RequestPolicy,
         drops: frozenset[bytes],
-        *,
         extra: fields.Pairs = (),
         body: bytes | None = None,
         interim_drops: frozenset[bytes] = _NO_NAMES,
@@ -195,7 +194,6 @@ class Exchange(Driven):
         extra: bytes = b"",
         through: Through | None = None,
         flush: Callable[[], bytes] | None = None,
-        *,
         rewrites: bool = False,
         via: bool = True,
     ) -> End | None:
@@ -214,7 +212,7 @@ class Exchange(Driven):
         self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites)
         self._relaying = True
         early, self._early = b"".join(self._early), []
-        self._pass_on(early, done=self.response_done)
+        self._pass_on(early, self.response_done)
         if self._upstream is not None:
             self._upstream.resume(_EARLY)
         return self.end
@@ -232,9 +230,9 @@ class Exchange(Driven):
             self.answered = True
             keep_alive = self._may_keep_alive()
             if not self._head_sent:
-                self._tail.insert(0, self._answer_head(late, keep_alive=keep_alive))
+                self._tail.insert(0, self._answer_head(late, keep_alive))
             self._client.write(b"".join(self._tail))
-            self._client.exchange_done(keep_alive=keep_alive)
+            self._client.exchange_done(keep_alive)
 
     def answer(self, status: int, reason: bytes, fields_: fields.Pairs, body: bytes) -> None:
         """Answer by ourselves. Does nothing for a client that has gone; cuts an answer that had begun."""
@@ -247,7 +245,7 @@ class Exchange(Driven):
         keep_alive = self._may_keep_alive()
         head = fields.local_head(status, reason, fields_, len(body), close=not keep_alive)
         self._client.write(head if self.head.method == b"HEAD" else head + body)
-        self._client.exchange_done(keep_alive=keep_alive)
+        self._client.exchange_done(keep_alive)
 
     def cut(self) -> None:
         """End the client's connection so that it can see that the answer is not whole."""
@@ -261,7 +259,7 @@ class Exchange(Driven):
 
     # --- The client connection's side ---------------------------------------------------------------------------
 
-    def on_request_body(self, payload: bytes, *, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_request_body(self, payload: bytes, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
         """The next piece of the request's body."""
         self.request_bytes += len(payload)
         self.request_done = done
@@ -355,7 +353,7 @@ class Exchange(Driven):
         self.response = head
         self._woken = True
 
-    def on_response_body(self, payload: bytes, *, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_response_body(self, payload: bytes, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
         """The next piece of the answer's body."""
         if self.end is not None:
             return
@@ -366,7 +364,7 @@ class Exchange(Driven):
             self._upstream = None
         self._since_s = self._engine.now_s
         if self._relaying:
-            self._pass_on(payload, done=done)
+            self._pass_on(payload, done)
             return
         if payload:
             self._early.append(payload)
@@ -419,7 +417,7 @@ class Exchange(Driven):
             upstream.use_up()
         if self._expects:
             extra = (*extra, (b"Expect", b"100-continue"))
-        data = [fields.request_head(head, policy, drops, length, peer=self.peer, extra=extra)]
+        data = [fields.request_head(head, policy, drops, length, self.peer, extra)]
         body, self._body, self._body_size = self._body, [], 0
         if self._chunks_up:
             data.append(self._framed_up(b"".join(body), upstream))
@@ -447,7 +445,7 @@ class Exchange(Driven):
             framed += encode_end(trailers)
         return framed
 
-    def _pass_on(self, payload: bytes, *, done: bool) -> None:
+    def _pass_on(self, payload: bytes, done: bool) -> None:
         if payload and self._through is not None:
             payload = self._through(payload)
         if done and self._flush is not None:
@@ -457,7 +455,7 @@ class Exchange(Driven):
         if not done:
             if not self._head_sent:
                 self._head_sent = True
-                payload = self._answer_head(b"", keep_alive=self._may_keep_alive()) + payload
+                payload = self._answer_head(b"", self._may_keep_alive()) + payload
             if payload:
                 self._client.write(payload)
             return
@@ -471,16 +469,16 @@ class Exchange(Driven):
         self.end = End.COMPLETE
         self._woken = True
 
-    def _answer_head(self, late: bytes, *, keep_alive: bool) -> bytes:
+    def _answer_head(self, late: bytes, keep_alive: bool) -> bytes:
         assert self.response is not None
         return fields.response_head(
             self.response,
             self._drops,
-            chunked=self._frame,
-            sized=not self._rewrites or self.response.length == 0,
-            close=not keep_alive,
-            via=self._via,
-            extra=self._extra + late,
+            self._frame,
+            not self._rewrites or self.response.length == 0,
+            not keep_alive,
+            self._via,
+            self._extra + late,
         )
 
     def _may_keep_alive(self) -> bool:

@@ -91,7 +91,7 @@ def _spellings(name: bytes) -> list[bytes]:
 
 
 def request_head(
-    head: RequestHead, policy: RequestPolicy, drops: frozenset[bytes], length: int, *, peer: bytes, extra: Pairs = ()
+    head: RequestHead, policy: RequestPolicy, drops: frozenset[bytes], length: int, peer: bytes, extra: Pairs = ()
 ) -> bytes:
     """The head for the upstream. `length` is how the body will travel: a number, `CHUNKED`, or `NO_BODY`.
 
@@ -142,7 +142,7 @@ def _constant_lines(head: RequestHead, policy: RequestPolicy, drops: frozenset[b
 
 
 def response_head(
-    head: ResponseHead, drops: frozenset[bytes], *, chunked: bool, sized: bool, close: bool, via: bool, extra: bytes
+    head: ResponseHead, drops: frozenset[bytes], chunked: bool, sized: bool, close: bool, via: bool, extra: bytes
 ) -> bytes:
     """The head for the client. `drops` are further lower-case names; `extra` is whole lines that we add.
 

@@ -220,7 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.resume(self._paused_by)
                 self._pool.release(self)
         if payload or done:
-            exchange.on_response_body(payload, done=done, trailers=trailers)
+            exchange.on_response_body(payload, done, trailers)
 
 
 class Pool:

@@ -128,13 +128,7 @@ class Story:
         if quote is None:
             return
         try:
-            hold = await self._holds.take(
-                customer_id=payer.customer_id,
-                credential=payer.credential,
-                unit=terms.unit.name,
-                amount=quote.hold,
-                rule=rule.name,
-            )
+            hold = await self._holds.take(payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.name)
         except StoreError:
             self._refuse_without_store(exchange, terms)
             return
@@ -212,12 +206,7 @@ class Story:
         settled = False
         try:
             answer = await exchange.forward(
-                self._pool,
-                self._policy,
-                terms.drops_up,
-                extra=_codings(exchange, quote),
-                body=quote.body,
-                interim_drops=terms.drops_down,
+                self._pool, self._policy, terms.drops_up, _codings(exchange, quote), quote.body, terms.drops_down
             )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
@@ -228,7 +217,7 @@ class Story:
             meter = quote.meter(answer.status, answer)
             extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), terms.unit_line)
             end = exchange.relay(
-                terms.drops_down, extra, meter.feed, meter.flush, rewrites=quote.plain_answer, via=self._policy.via
+                terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
             ) or (await exchange.ended())
             duration_ms = round((self._now() - exchange.started_s) * 1000)
             meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]

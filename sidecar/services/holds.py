@@ -71,24 +71,17 @@ class Holds:
         self.abandoned_total = 0
         """Settlements that were given up: unacknowledged at the hold's deadline, unknown to the store, or corrupt."""
 
-    async def take(self, *, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
+    async def take(self, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
         """Hold `amount`, or say why not.
 
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background.
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
-        record = hold_record(
-            customer_id=customer_id,
-            reservation_id=reservation_id,
-            unit=unit,
-            amount=amount,
-            ttl_ms=self._ttl_ms,
-            rule=rule,
-        )
+        record = hold_record(customer_id, reservation_id, unit, amount, self._ttl_ms, rule)
         hold = Hold(record, time.monotonic() + self._ttl_s)
         try:
-            outcome = await self._ledger.reserve(record, credential=credential)
+            outcome = await self._ledger.reserve(record, credential)
         except (StoreTimeout, asyncio.CancelledError):
             self._give_back(hold)
             raise
@@ -107,7 +100,7 @@ class Holds:
         """
 
         def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.commit(hold.record, charge=charge, usage=usage, source=source)
+            return self._ledger.commit(hold.record, charge, usage, source)
 
         return self._settle(_Work(hold, charge, attempt))
 
@@ -134,7 +127,7 @@ class Holds:
 
     def _release(self, hold: Hold, reason: str) -> _Work:
         def attempt() -> Awaitable[Settled | UnknownReservation]:
-            return self._ledger.release(hold.record, reason=reason)
+            return self._ledger.release(hold.record, reason)
 
         return _Work(hold, 0, attempt)
 

@@ -30,9 +30,7 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments that begin every script of a hold: its entry, the field of its balance, the amount."""
 
 
-def hold_record(
-    *, customer_id: str, reservation_id: str, unit: str, amount: int, ttl_ms: int, rule: str
-) -> HoldRecord:
+def hold_record(customer_id: str, reservation_id: str, unit: str, amount: int, ttl_ms: int, rule: str) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
     if " " in reservation_id:
         raise InvalidInput(f"A reservation id has no spaces; got {reservation_id!r}.", "reservation_id")

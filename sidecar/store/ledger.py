@@ -68,7 +68,7 @@ class Ledger:
         self._keys = Keys(tenant, environment)
         self._open_holds = OpenHolds(lane, self._keys)
 
-    def reserve(self, record: HoldRecord, *, credential: str) -> Reply[Reserved | Refused | Ended]:
+    def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended]:
         """Hold the amount of `record` for one request. Safe to repeat until it is committed or released.
 
         Outcomes, in this order: Reserved with `replayed`, Ended, Refused as unidentified, customer_suspended,
@@ -81,9 +81,7 @@ class Ledger:
         ))  # fmt: skip
         return self._lane.ask(packed, partial(_reserved, record.held))
 
-    def commit(
-        self, record: HoldRecord, *, charge: int, usage: str, source: str
-    ) -> Reply[Settled | UnknownReservation]:
+    def commit(self, record: HoldRecord, charge: int, usage: str, source: str) -> Reply[Settled | UnknownReservation]:
         """Charge the real cost and give the rest of the hold back. Safe to repeat at any time.
 
         A charge above the hold takes the difference from what is available; what that does not cover is owed. A hold
@@ -98,7 +96,7 @@ class Ledger:
         ))  # fmt: skip
         return self._lane.ask(packed, _committed)
 
-    def release(self, record: HoldRecord, *, reason: str) -> Reply[Settled | UnknownReservation]:
+    def release(self, record: HoldRecord, reason: str) -> Reply[Settled | UnknownReservation]:
         """Give the whole hold back. Safe to repeat at any time.
 
         Outcomes: Settled; UnknownReservation when it never was (a reserve of it that is still under way will do
