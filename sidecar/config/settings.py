@@ -98,7 +98,7 @@ class Upstream(Section, frozen=True, kw_only=True):
     """Verify the upstream's certificate and name."""
     connections_max: Connections = 1024
     """Most connections open at once; requests beyond it wait for one."""
-    idle_connections_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 128
+    idle_connections_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
     """Most connections kept open without a request."""
     idle_timeout_s: Seconds = 4.0
     """Close a connection that was idle this long; below the upstream's own limit (5 s for uvicorn and Node)."""
