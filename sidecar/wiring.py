@@ -138,6 +138,7 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
     sidecar.metrics.total(
         "sidecar_holds_expired", "Overdue holds that were given back.", lambda: sweeper.expired_total
     )
+    sidecar.metrics.total("sidecar_sweeps_failed", "Sweeps that the store failed.", lambda: sweeper.failures_total)
     app = make_app(
         ledger=sidecar.ledger,
         customers=sidecar.customers,

@@ -22,11 +22,6 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 CREDITS = Unit(name="credits", scale=6)
 
 
-def ceil_div(numerator: int, denominator: int) -> int:
-    """Round up: a cost is computed exactly and never undercharged by rounding."""
-    return -(-numerator // denominator)
-
-
 def checked(amount: object, what: str = "amount") -> int:
     """An integer of base units between 0 and 2^53 − 1, or `InvalidInput` that names `what`."""
     if type(amount) is not int:

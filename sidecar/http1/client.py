@@ -58,10 +58,6 @@ class ClientConnection(asyncio.Protocol):
         self.peer = b""
 
     @property
-    def busy(self) -> bool:
-        return self._exchange is not None
-
-    @property
     def reads_body(self) -> bool:
         """Whether the rest of a body is awaited from the client: nobody on our side has paused it."""
         return not self._paused_by & _BODY

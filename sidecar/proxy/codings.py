@@ -2,9 +2,8 @@
 
 from functools import lru_cache
 
+from sidecar.domain.meters.codings import READABLE
 from sidecar.http1.fields import Pairs
-
-_READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 
 @lru_cache(maxsize=256)
@@ -14,5 +13,5 @@ def readable_only(accepted: bytes) -> Pairs:
     Empty where nothing changes. A ``*`` stands for codings that we cannot name, so it goes too (RFC 9110 §12.5.3).
     """
     members = [member.strip(b" \t") for member in accepted.split(b",")]
-    kept = [member for member in members if member.partition(b";")[0].strip(b" \t").lower() in _READABLE]
+    kept = [member for member in members if member.partition(b";")[0].strip(b" \t").lower() in READABLE]
     return () if kept == members else ((b"Accept-Encoding", b", ".join(kept) or b"identity"),)

@@ -125,6 +125,7 @@ class ProxyServer:
     def _register_metrics(self) -> None:
         engine, pool, metrics = self._engine, self._pool, self._metrics
         metrics.gauge("sidecar_client_connections", "Open client connections.", lambda: len(engine.connections))
+        metrics.total("sidecar_requests_begun", "Requests whose head was read.", lambda: engine.requests_total)
         metrics.gauge("sidecar_requests_in_flight", "Requests being handled.", lambda: engine.running)
         metrics.gauge("sidecar_upstream_connections", "Upstream connections, idle ones included.", lambda: pool.size)
         metrics.gauge(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit, ceil_div, checked, parse, render
+from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit, checked, parse, render
 from sidecar.domain.errors import InvalidInput
 
 WHOLE = Unit(name="requests", scale=0)
@@ -73,9 +73,3 @@ def test_amounts_are_shown_as_short_as_possible(amount: int, unit: Unit, text: s
 def test_what_is_shown_can_be_read_back(amount: int, scale: int) -> None:
     unit = Unit(name="u", scale=scale)
     assert parse(render(amount, unit), unit) == amount
-
-
-@given(st.integers(0, 10**30), st.integers(1, 10**15))
-def test_a_cost_is_rounded_up_once(numerator: int, denominator: int) -> None:
-    rounded = ceil_div(numerator, denominator)
-    assert (rounded - 1) * denominator < numerator <= rounded * denominator

@@ -10,8 +10,8 @@ PIECE_MAX_BYTES = 65_536
 DECODED_MAX_BYTES = 268_435_456
 """Beyond this much decoded text the answer's usage counts as unreadable: no honest answer is that large."""
 
-READABLE = b"gzip, deflate"
-"""The ``Accept-Encoding`` of a request whose answer must be readable."""
+READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+"""The codings that `inflater` takes, lower case."""
 
 
 class CodingError(Exception):
