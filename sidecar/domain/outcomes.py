@@ -1,11 +1,15 @@
 """What the ledger answers when it works. A refusal is a value; an error is an exception.
 
-Amounts are base units of the reservation's unit.
+Amounts are base units. What a reservation has in several units is answered part by part, in the order in which they
+were asked for: the first part is the answer itself, the further ones are its `others`.
 """
 
 from enum import StrEnum
 
 import msgspec
+
+from sidecar.domain.blocks import Block, Slice
+from sidecar.domain.journal import Totals
 
 
 class RefusalCode(StrEnum):
@@ -13,6 +17,7 @@ class RefusalCode(StrEnum):
 
     UNIDENTIFIED = "unidentified"
     CUSTOMER_SUSPENDED = "customer_suspended"
+    POOL_CAP_REACHED = "pool_cap_reached"
     INSUFFICIENT_CREDITS = "insufficient_credits"
     HOLDS_IN_FLIGHT = "holds_in_flight"
     UNMATCHED_ROUTE = "unmatched_route"
@@ -21,56 +26,130 @@ class RefusalCode(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """One customer's balance in one unit: granted = available + held + spent; `owed` is debt beside it."""
+class Overrun(StrEnum):
+    """What becomes of a cost above its hold, once what is available is spent."""
+
+    OWE = "owe"
+    """The rest is debt: the next credit repays it, and there is no further hold until then."""
+    CAP = "cap"
+    """The rest is let go, and written down as uncollected."""
+    REJECT = "reject"
+    """The commit is refused and the hold stays; the caller may commit less, or release."""
+
+
+class HoldState(StrEnum):
+    """How a hold stands. All but `open` are ends."""
+
+    OPEN = "open"
+    EXPIRED = "expired"
+    COMMITTED = "committed"
+    COMMITTED_LATE = "committed_late"
+    RELEASED = "released"
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One customer's balance in one unit: its totals, and its live blocks in the order in which they burn."""
 
     unit: str
-    granted: int
-    available: int
-    held: int
-    spent: int
-    owed: int
+    seq: int
+    """How many journal lines it has."""
+    totals: Totals
+    blocks: tuple[Block, ...] = ()
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """The amount is held. `replayed`: it already was, by the same reservation; nothing changed."""
+    """The amount is held. `replayed`: it already was, by the same reservation; nothing changed.
+
+    `available` is what is left for requests of this feature; `drawn` are the slices that the hold has now.
+    """
 
     held: int
     available: int
     replayed: bool = False
+    drawn: tuple[Slice, ...] = ()
+    others: tuple["Reserved", ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing is held. Precedence: unidentified, suspended, holds in flight, insufficient."""
+    """Nothing is held. Precedence: unidentified, suspended, pool's cap, holds in flight, insufficient.
+
+    `available` and `held` are what requests of this feature could draw on, and what holds keep of it, in `unit`;
+    for a pool's cap, what it leaves and what holds take of it.
+    """
 
     code: RefusalCode
     required: int = 0
     available: int = 0
     held: int = 0
+    unit: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """Nothing is held: the reservation has expired, or its release came before it."""
+    """Nothing is held: the reservation has ended, or its release came before it."""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """The reservation ended now.
+    """The reservation ended now, or a step of it was charged.
 
-    `charged` is what the customer was charged, `owed` the part of it that became debt, `available` what is left.
-    `late`: it had expired before it was committed.
+    `charged` is what the customer was charged, `owed` the part of it that became debt, `uncollected` the part of the
+    cost that was let go, `available` what is left. `late`: it had expired before it was committed. `replayed`: it
+    was charged before; nothing changed.
     """
 
     charged: int
     available: int
     owed: int = 0
     late: bool = False
+    uncollected: int = 0
+    replayed: bool = False
+    others: tuple["Settled", ...] = ()
 
 
 class UnknownReservation(msgspec.Struct, frozen=True):
-    """No such reservation: it never was, or it has ended. Nothing changed.
+    """No such reservation: it never was, or it has ended and is not remembered. Nothing changed.
 
     To who repeats a settlement that was not acknowledged, it says that the first one took effect.
     """
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The reservation has ended in another way than was asked for. Nothing changed."""
+
+    state: HoldState
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """The charge is above the hold and the policy is to reject it. The hold stays. Nothing changed."""
+
+    held: int
+    unit: str = ""
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """The account after a grant. `replayed`: by the same idempotency key, answered as it was then.
+
+    `duplicate`: its business key was used before; the block is that one. `withheld` is what the cap cut off; when it
+    cut everything there is no block.
+    """
+
+    block_id: str | None
+    amount: int
+    totals: Totals
+    entry: str = ""
+    """The journal's position after it, to wait for; empty when nothing was written."""
+    withheld: int = 0
+    replayed: bool = False
+    duplicate: bool = False
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """The account after a block was voided or its expiry moved; `amount` is what was voided."""
+
+    block_id: str
+    amount: int
+    totals: Totals
+    entry: str = ""
+    replayed: bool = False
 
 
 class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +157,16 @@ class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
 
     reservation_id: str
     customer_id: str
+    """Who asked for it."""
+    payer_id: str
     unit: str
     held: int
+    charged: int
+    """By step commits so far."""
+    feature: str
     rule: str
     created_at_ms: int
     expires_at_ms: int
+    drawn: tuple[Slice, ...] = ()
+    others: tuple["OpenHold", ...] = ()
+    """What it holds in further units."""
