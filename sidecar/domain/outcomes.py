@@ -57,10 +57,27 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[Block, ...] = ()
 
 
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """One customer's balance in one unit.
+
+    granted = scheduled + available + held + spent + expired + voided; `owed` is debt beside it.
+    """
+
+    unit: str
+    granted: int
+    available: int
+    held: int
+    spent: int
+    owed: int
+    scheduled: int = 0
+    expired: int = 0
+    voided: int = 0
+
+
 class Reserved(msgspec.Struct, frozen=True):
     """The amount is held. `replayed`: it already was, by the same reservation; nothing changed.
 
-    `available` is what is left for requests of this feature; `drawn` are the slices that the hold has now.
+    `available` is what the account has left; `drawn` are the slices that the hold has now, in burn order.
     """
 
     held: int
