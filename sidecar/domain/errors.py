@@ -73,6 +73,12 @@ class StoreCorrupt(StoreError):
     code = "store_corrupt"
 
 
+class ArchiveUnavailable(SidecarError):
+    """The archive could not answer, or is behind; what the store did stands, and is archived later."""
+
+    code = "archive_unavailable"
+
+
 class StartupError(SidecarError):
     """The process cannot go on; `detail` is one sentence for the person who started it."""
 

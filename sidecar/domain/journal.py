@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from sidecar.domain.blocks import Grant
+from sidecar.domain.errors import SidecarError
 
 
 class Kind(StrEnum):
@@ -76,6 +77,14 @@ class Position(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> "Position":
         ms, _, number = text.partition("-")
         return cls(int(ms), int(number))
+
+
+class Overtaken(SidecarError):
+    """Somebody else has archived of this partition meanwhile, up to `position`; nothing was written."""
+
+    def __init__(self, position: Position) -> None:
+        super().__init__(f"The archive is at {position} already; go on from there.")
+        self.position = position
 
 
 class HoldStory(msgspec.Struct, frozen=True, kw_only=True):
