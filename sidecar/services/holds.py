@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
-from sidecar.domain.outcomes import Refused, Reserved, Settled, UnknownReservation
-from sidecar.store.hold_record import HoldRecord, hold_record
-from sidecar.store.ledger import Ledger
+from sidecar.domain.outcomes import Refused, Rejected, Reserved, Resolved, Settled, UnknownReservation
+from sidecar.store.hold_record import HoldRecord
+from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.tasks import Tasks
 
 log = logging.getLogger("sidecar.holds")
@@ -43,12 +43,15 @@ class Hold(msgspec.Struct, frozen=True):
         return self.record.held
 
 
+_Ending = Settled | UnknownReservation | Resolved | Rejected
+
+
 class _Work(msgspec.Struct, frozen=True):
     """One settlement that has to be acknowledged."""
 
     hold: Hold
     charge: int
-    attempt: Callable[[], Awaitable[Settled | UnknownReservation]]
+    attempt: Callable[[], Awaitable[_Ending]]
 
 
 class Holds:
@@ -71,17 +74,24 @@ class Holds:
         self.abandoned_total = 0
         """Settlements that were given up: unacknowledged at the hold's deadline, unknown to the store, or corrupt."""
 
-    async def take(self, customer_id: str, credential: str, unit: str, amount: int, rule: str) -> Hold | Refused:
+    async def take(
+        self, customer_id: str, credential: str, unit: str, amount: int, feature: str, rule: str
+    ) -> Hold | Refused:
         """Hold `amount`, or say why not.
 
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background.
         """
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
-        record = hold_record(customer_id, reservation_id, unit, amount, self._ttl_ms, rule)
+        parts = ((unit, amount),)
+        record = self._ledger.hold(customer_id, reservation_id, parts, self._ttl_ms, feature, rule)
         hold = Hold(record, time.monotonic() + self._ttl_s)
         try:
             outcome = await self._ledger.reserve(record, credential)
+            if isinstance(outcome, PaidBy):
+                record = self._ledger.hold(customer_id, reservation_id, parts, self._ttl_ms, feature, rule)
+                hold = Hold(record, time.monotonic() + self._ttl_s)
+                outcome = await self._ledger.reserve(record, credential)
         except (StoreTimeout, asyncio.CancelledError):
             self._give_back(hold)
             raise
@@ -99,7 +109,7 @@ class Holds:
         Cancelling the caller does not cancel the work.
         """
 
-        def attempt() -> Awaitable[Settled | UnknownReservation]:
+        def attempt() -> Awaitable[_Ending]:
             return self._ledger.commit(hold.record, charge, usage, source)
 
         return self._settle(_Work(hold, charge, attempt))
@@ -126,7 +136,7 @@ class Holds:
         self._start(self._release(hold, "the reserve was not acknowledged"), may_be_done=False)
 
     def _release(self, hold: Hold, reason: str) -> _Work:
-        def attempt() -> Awaitable[Settled | UnknownReservation]:
+        def attempt() -> Awaitable[_Ending]:
             return self._ledger.release(hold.record, reason)
 
         return _Work(hold, 0, attempt)
@@ -175,7 +185,7 @@ class Holds:
                 raise
             pause_s = min(2 * pause_s, REPEAT_MOST_S)
 
-    def _acknowledged(self, work: _Work, outcome: Settled | UnknownReservation, may_be_done: bool) -> Settled | None:
+    def _acknowledged(self, work: _Work, outcome: _Ending, may_be_done: bool) -> Settled | None:
         if isinstance(outcome, Settled):
             self._count_down()
             return outcome

@@ -38,9 +38,12 @@ class Sweeper:
         """Expire everything that is overdue now, in bounded batches; answers how many holds that were."""
         total, partitions = 0, list(range(PARTITIONS))
         while partitions:
-            expired = await asyncio.gather(*(self._ledger.sweep(partition, BATCH) for partition in partitions))
-            total += sum(expired)
-            self.expired_total += sum(expired)
-            partitions = [partition for partition, count in zip(partitions, expired, strict=True) if count == BATCH]
+            swept = await asyncio.gather(*(self._ledger.sweep(partition, BATCH) for partition in partitions))
+            expired = sum(count for _, count in swept)
+            total += expired
+            self.expired_total += expired
+            partitions = [
+                partition for partition, (payers, _) in zip(partitions, swept, strict=True) if payers == BATCH
+            ]
         self.sweeps_total += 1
         return total

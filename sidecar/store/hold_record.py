@@ -1,86 +1,195 @@
-"""What the store keeps of an open hold, as `lua/shared/due.lua` describes it: one text, its entry in the deadlines.
+"""A hold as it goes to the store and as the store keeps it; `lua/shared/hold.lua` describes the record.
 
-Whoever reserved can write it again exactly, so a commit or a release needs no look-up; the sweep and the listing of
-open holds read it. The deadline is not in it: that is the entry's score.
+Whoever reserved needs no look-up to settle: the record is packed once, and names the payer and its accounts.
 """
 
 import re
+import struct
 from functools import lru_cache
 
 import msgspec
 
 from sidecar.domain.amounts import checked
+from sidecar.domain.blocks import Slice
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.ids import is_customer_id
+from sidecar.domain.outcomes import HoldState, OpenHold
 from sidecar.store.commands import bulk
+from sidecar.store.keys import checked_unit
 
-_UNIT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
+PARTS_MAX = 8
+"""Most units that one reservation may hold."""
+_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_FEATURE = re.compile(r"[^\s\x00-\x1f]{1,255}\Z")
+_HEAD = struct.Struct(">dBdIH")
+_SLICE = struct.Struct(">BId")
+_STATES = {
+    1: HoldState.OPEN,
+    2: HoldState.EXPIRED,
+    4: HoldState.COMMITTED,
+    5: HoldState.RELEASED,
+    6: HoldState.COMMITTED_LATE,
+}
 
 
 class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One hold. Equal records are the same hold to the store; `held` is in base units of `unit`."""
+    """One hold, for the scripts. Amounts are base units."""
 
     customer_id: str
+    """Who asks."""
+    payer_id: str
+    """Whose accounts are held: the customer's, or its parent's."""
     reservation_id: str
-    unit: str
-    held: int
+    parts: tuple[tuple[str, int], ...]
+    """Units and amounts."""
     ttl_ms: int
+    packed_id: bytes
+    packed_text: bytes
+    """What is kept with the hold."""
+
+    @property
+    def unit(self) -> str:
+        return self.parts[0][0]
+
+    @property
+    def held(self) -> int:
+        return self.parts[0][1]
+
+    @property
+    def member(self) -> str:
+        """Who asks, if its parent pays; else nothing."""
+        return "" if self.customer_id == self.payer_id else self.customer_id
+
+
+class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as the store has it. `time_ms`: its deadline while it is open, later when it is forgotten."""
+
+    time_ms: int
+    state: HoldState
+    charged: int
+    slices: tuple[tuple[int, Slice], ...]
+    """With their part, from 1."""
+    reservation_id: str
+    customer_id: str
+    ttl_ms: int
+    parts: tuple[tuple[str, int], ...]
+    feature: str
     rule: str
-    packed: bytes
-    """The arguments that begin every script of a hold: its entry, the field of its balance, the amount."""
+
+    def drawn(self, part: int) -> tuple[Slice, ...]:
+        return tuple(each for of, each in self.slices if of == part)
 
 
-def hold_record(customer_id: str, reservation_id: str, unit: str, amount: int, ttl_ms: int, rule: str) -> HoldRecord:
+def hold_record(
+    *,
+    customer_id: str,
+    payer_id: str,
+    reservation_id: str,
+    parts: tuple[tuple[str, int], ...],
+    ttl_ms: int,
+    feature: str,
+    rule: str,
+    remember: bool = False,
+) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
-    if " " in reservation_id:
-        raise InvalidInput(f"A reservation id has no spaces; got {reservation_id!r}.", "reservation_id")
+    packed_id = _packed_id(reservation_id)
     if ttl_ms <= 0:
         raise InvalidInput(f"A hold lives for at least 1 ms; got {ttl_ms}.", "ttl_ms")
-    field = _packed_field(unit)
-    entry = f"{customer_id}:{reservation_id} {unit} {checked(amount)} {ttl_ms} {rule}".encode()
-    packed = b"$%d\r\n%b\r\n%b%b" % (len(entry), entry, field, bulk(b"%d" % amount))
+    if len(parts) == 1:
+        unit, amount = parts[0]
+        held = f"{_checked_unit(unit)}={checked(amount)}"
+    else:
+        held = _checked_parts(parts)
+    text = f"{reservation_id} {customer_id} {ttl_ms} {remember:d} {held} {_checked_feature(feature)} {rule}"
     return HoldRecord(
         customer_id=customer_id,
+        payer_id=payer_id,
         reservation_id=reservation_id,
-        unit=unit,
-        held=amount,
+        parts=parts,
         ttl_ms=ttl_ms,
-        rule=rule,
-        packed=packed,
+        packed_id=packed_id,
+        packed_text=bulk(text.encode()),
     )
 
 
-def parsed(entry: bytes) -> HoldRecord:
-    """The record that an entry was written from; StoreCorrupt if it is none of ours."""
+def stored_hold(record: bytes) -> StoredHold | None:
+    """What the store has under a reservation id; None for the mark of a release that came first."""
     try:
-        name, unit, held, ttl_ms, rule = entry.decode().split(" ", 4)
-        customer_id, _, reservation_id = name.partition(":")
-        record = hold_record(
-            customer_id=customer_id,
-            reservation_id=reservation_id,
+        return _parsed(record)
+    except (struct.error, ValueError, KeyError) as error:
+        raise StoreCorrupt(f"A customer's holds have the record {record!r}.") from error
+
+
+def open_hold(stored: StoredHold, payer_id: str) -> OpenHold:
+    """What can be told of an open hold; what it has in further units is in `others`."""
+    parts = [
+        OpenHold(
+            reservation_id=stored.reservation_id,
+            customer_id=stored.customer_id,
+            payer_id=payer_id,
             unit=unit,
-            amount=int(held),
-            ttl_ms=int(ttl_ms),
-            rule=rule,
+            held=sum(each.amount for each in stored.drawn(part)),
+            charged=stored.charged if part == 1 else 0,
+            feature=stored.feature,
+            rule=stored.rule,
+            created_at_ms=stored.time_ms - stored.ttl_ms,
+            expires_at_ms=stored.time_ms,
+            drawn=stored.drawn(part),
         )
-    except (ValueError, InvalidInput) as error:
-        raise _corrupt(entry) from error
+        for part, (unit, _) in enumerate(stored.parts, 1)
+    ]
+    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+
+
+def slices_of(packed: bytes) -> tuple[tuple[int, Slice], ...]:
+    """Slices with their part, as the scripts answer them. Raises struct.error for what is none of ours."""
+    return tuple((part, Slice(block, int(amount))) for part, block, amount in _SLICE.iter_unpack(packed))
+
+
+def _parsed(record: bytes) -> StoredHold | None:
+    time_ms, state, charged, _, count = _HEAD.unpack_from(record)
+    if state == 3:
+        return None
+    end = _HEAD.size + count * _SLICE.size
+    reservation_id, customer_id, ttl_ms, _, held, feature, rule = record[end:].decode().split(" ", 6)
     if not is_customer_id(customer_id):
-        raise _corrupt(entry)
-    return record
+        raise ValueError(customer_id)
+    pairs = (each.split("=") for each in held.split(","))
+    return StoredHold(
+        time_ms=int(time_ms),
+        state=_STATES[state],
+        charged=int(charged),
+        slices=slices_of(record[_HEAD.size : end]),
+        reservation_id=reservation_id,
+        customer_id=customer_id,
+        ttl_ms=int(ttl_ms),
+        parts=tuple((unit, int(amount)) for unit, amount in pairs),
+        feature="" if feature == "-" else feature,
+        rule=rule,
+    )
 
 
-def checked_unit(unit: str) -> str:
-    """The name of a unit; InvalidInput if it is none: entries are split at spaces."""
-    if _UNIT.match(unit) is None:
-        raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
-    return unit
+def _checked_parts(parts: tuple[tuple[str, int], ...]) -> str:
+    if not 1 <= len(parts) <= PARTS_MAX:
+        raise InvalidInput(f"A reservation holds 1 to {PARTS_MAX} units; got {len(parts)}.", "parts")
+    if len({unit for unit, _ in parts}) < len(parts):
+        raise InvalidInput("A reservation names each unit once.", "parts")
+    return ",".join(f"{_checked_unit(unit)}={checked(amount)}" for unit, amount in parts)
 
 
-@lru_cache(maxsize=64)
-def _packed_field(unit: str) -> bytes:
-    return bulk(f"unit:{checked_unit(unit)}".encode())
+def _packed_id(reservation_id: str) -> bytes:
+    if _ID.match(reservation_id) is None:
+        raise InvalidInput(
+            f"A reservation id has 1 to 128 visible ASCII characters; got {reservation_id!r}.", "reservation_id"
+        )
+    return bulk(reservation_id.encode())
 
 
-def _corrupt(entry: bytes) -> StoreCorrupt:
-    return StoreCorrupt(f"The deadlines of the open holds have the entry {entry!r}.")
+@lru_cache(maxsize=1024)
+def _checked_feature(feature: str) -> str:
+    if feature and _FEATURE.match(feature) is None:
+        raise InvalidInput(f"A feature has 1 to 255 characters and no spaces; got {feature!r}.", "feature")
+    return feature or "-"
+
+
+_checked_unit = lru_cache(maxsize=64)(checked_unit)

@@ -4,6 +4,7 @@
 customer, also in a cluster; tenant and environment follow, so that one never sees the other's.
 """
 
+import re
 from functools import lru_cache
 
 import msgspec
@@ -13,6 +14,21 @@ from sidecar.domain.ids import is_customer_id, partition_of
 from sidecar.store.commands import bulk
 
 CACHED_CUSTOMERS = 16_384
+_UNIT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
+
+
+def checked_customer_id(text: str) -> str:
+    """`text`, or InvalidInput."""
+    if not is_customer_id(text):
+        raise InvalidInput(f"A customer id looks like cus_01jd…, 30 characters; got {text!r}.", "customer_id")
+    return text
+
+
+def checked_unit(unit: str) -> str:
+    """The name of a unit; InvalidInput if it is none: the store's texts are split at spaces."""
+    if _UNIT.match(unit) is None:
+        raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
+    return unit
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,16 +38,32 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     keys: bytes
     """The details of its proxy keys."""
     due: bytes
-    """The partition's open holds with their deadlines."""
-    expired: bytes
-    """Those of the partition that expired lately."""
+    """The partition's payers, by when something of them is due."""
+    holds: bytes
+    """What is held of its accounts, by reservation id."""
     journal: bytes
     """The partition's stream with one line for each change of what a customer owns or owes."""
+    business: bytes
+    """The business keys that grants to it have used."""
     packed_customer: bytes
     """This and the next are packed already: arguments of the commands that every request sends."""
-    packed_due: bytes
-    packed_expired: bytes
-    packed_journal: bytes
+    packed_ledger: bytes
+    """The four keys that every operation of the ledger on this payer has first."""
+
+    @property
+    def ledger(self) -> list[bytes]:
+        return [self.customer, self.due, self.holds, self.journal]
+
+
+class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one account is, and what its journal lines call it."""
+
+    name: str
+    account: bytes
+    terms: bytes
+    """The terms of its blocks."""
+    packed_account: bytes
+    packed_name: bytes
 
 
 class Keys:
@@ -41,25 +73,29 @@ class Keys:
         self._tenant = tenant
         self._environment = environment
         self.of = lru_cache(maxsize=CACHED_CUSTOMERS)(self._place)
+        self.account = lru_cache(maxsize=CACHED_CUSTOMERS)(self._account)
 
     def _place(self, customer_id: str) -> Place:
-        if not is_customer_id(customer_id):
-            raise InvalidInput(
-                f"A customer id looks like cus_01jd…, 30 characters; got {customer_id!r}.", "customer_id"
-            )
-        partition = self.partition(customer_id)
-        customer, journal = self._key(partition, f"customer:{customer_id}"), self._key(partition, "journal")
-        due, expired = self.due(partition), self.expired(partition)
+        partition = self.partition(checked_customer_id(customer_id))
+        customer, holds = (self._key(partition, f"{name}:{customer_id}") for name in ("customer", "holds"))
+        due, journal = self.due(partition), self.journal(partition)
         return Place(
             customer=customer,
             keys=self._key(partition, f"keys:{customer_id}"),
             due=due,
-            expired=expired,
+            holds=holds,
             journal=journal,
+            business=self._key(partition, f"business:{customer_id}"),
             packed_customer=bulk(customer),
-            packed_due=bulk(due),
-            packed_expired=bulk(expired),
-            packed_journal=bulk(journal),
+            packed_ledger=b"".join(map(bulk, (customer, due, holds, journal))),
+        )
+
+    def _account(self, payer_id: str, unit: str) -> AccountPlace:
+        partition = self.partition(checked_customer_id(payer_id))
+        name = f"{payer_id} {checked_unit(unit)}"
+        account, terms = (self._key(partition, f"{kind}:{payer_id}:{unit}") for kind in ("account", "blocks"))
+        return AccountPlace(
+            name=name, account=account, terms=terms, packed_account=bulk(account), packed_name=bulk(name.encode())
         )
 
     def partition(self, name: str) -> int:
@@ -68,15 +104,23 @@ class Keys:
     def due(self, partition: int) -> bytes:
         return self._key(partition, "due")
 
-    def expired(self, partition: int) -> bytes:
-        return self._key(partition, "expired")
+    def journal(self, partition: int) -> bytes:
+        return self._key(partition, "journal")
+
+    def archived(self, partition: int) -> bytes:
+        """How far the partition's journal is archived."""
+        return self._key(partition, "archived")
+
+    def lease(self, name: str) -> bytes:
+        """Who does the work `name` now."""
+        return self._key(self.partition(f"lease:{name}"), f"lease:{name}")
 
     def external(self, external_id: str) -> bytes:
         """Which customer an external id belongs to."""
         return self._key(self.partition(external_id), f"external:{external_id}")
 
-    def grant_once(self, customer_id: str, key: str) -> bytes:
-        """The idempotency record of a grant; beside the customer, so that one script writes both."""
+    def ledger_once(self, customer_id: str, key: str) -> bytes:
+        """The idempotency record of a ledger operation; beside the customer, so that one script writes both."""
         return self._key(self.partition(customer_id), f"once:{customer_id}:{key}")
 
     def once(self, scope: str, key: str) -> bytes:

@@ -1,64 +1,75 @@
-"""The typed face of the ledger's scripts: one method for each operation, one command for each method.
+"""The typed face of the scripts of holds: one method for each operation, one command for each method.
 
-It holds no state and repeats nothing. A settlement may be repeated at any time, and takes effect once: after a
-`StoreTimeout`, a repetition that finds nothing to settle says that it did. Amounts are base units.
+It repeats nothing. A settlement may be repeated at any time, and takes effect once: after a `StoreTimeout`, a
+repetition that finds nothing to settle says that it did. Amounts are base units.
 """
 
 import asyncio
+import logging
 import struct
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
 
-from sidecar.domain.amounts import MAX_AMOUNT, checked
-from sidecar.domain.errors import (
-    AmountOverflow,
-    IdempotencyMismatch,
-    InvalidInput,
-    NotFound,
-    StoreCorrupt,
-)
-from sidecar.domain.once import Once
+from sidecar.domain.amounts import checked
+from sidecar.domain.errors import IdempotencyMismatch, InvalidInput, StoreCorrupt
 from sidecar.domain.outcomes import (
-    Balance,
     Ended,
-    OpenHold,
+    HoldState,
+    Overrun,
     RefusalCode,
     Refused,
+    Rejected,
     Reserved,
+    Resolved,
     Settled,
     UnknownReservation,
 )
-from sidecar.store.commands import COMMIT, EXPIRE, GRANT, OVERDUE, RELEASE, RESERVE, bulk
-from sidecar.store.hold_record import HoldRecord, checked_unit, parsed
+from sidecar.store.commands import COMMIT, DUE, RELEASE, RESERVE, RESIZE, SWEEP, bulk
+from sidecar.store.hold_record import HoldRecord, hold_record, slices_of
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
-from sidecar.store.open_holds import OpenHolds
 from sidecar.store.reply import Reply
+
+log = logging.getLogger("sidecar.ledger")
 
 _REFUSALS = {
     code.value.encode(): code
     for code in (
         RefusalCode.UNIDENTIFIED,
         RefusalCode.CUSTOMER_SUSPENDED,
+        RefusalCode.POOL_CAP_REACHED,
         RefusalCode.HOLDS_IN_FLIGHT,
         RefusalCode.INSUFFICIENT_CREDITS,
     )
 }
-_BALANCE = struct.Struct(">5d")
+_EMPTY = bulk(b"")
+_HOLDS_AT_ONCE = 256
+"""About so many holds of a payer one call of the sweep looks at."""
 
 
-class Granted(msgspec.Struct, frozen=True):
-    """The amount is the customer's. `replayed`: it was already; `balance` is what was answered then."""
+class PaidBy(msgspec.Struct, frozen=True):
+    """Nothing is held: the customer's payer is another than the record says. Make a new record; it will be right."""
 
-    grant_id: str
-    balance: Balance
-    replayed: bool = False
+    payer_id: str
+
+
+class CommitTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """How to commit. `step`: 0 ends the hold; from 1, counted by the caller, it charges a part and keeps the rest."""
+
+    step: int = 0
+    overrun: Overrun = Overrun.OWE
+    others: tuple[int, ...] = ()
+    """The costs in the further units of the hold."""
+
+
+FINAL = CommitTerms()
 
 
 class Ledger:
-    """The balances and holds of one tenant's environment.
+    """The holds of one tenant's environment.
 
     Every method raises `StoreUnavailable` (nothing happened), `StoreTimeout` (unknown) or `StoreCorrupt`.
     """
@@ -66,117 +77,165 @@ class Ledger:
     def __init__(self, lane: Lane, *, tenant: str, environment: str) -> None:
         self._lane = lane
         self._keys = Keys(tenant, environment)
-        self._open_holds = OpenHolds(lane, self._keys)
+        self._payers: dict[str, str] = {}
+        """Of members, who pays for them. It never changes, and the scripts check it."""
+        self.corrupt_total = 0
+        """Payers that a sweep had to leave alone because their books cannot be read."""
 
-    def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended]:
-        """Hold the amount of `record` for one request. Safe to repeat until it is committed or released.
+    def hold(
+        self,
+        customer_id: str,
+        reservation_id: str,
+        parts: tuple[tuple[str, int], ...],
+        ttl_ms: int,
+        feature: str,
+        rule: str,
+        *,
+        remember: bool = False,
+    ) -> HoldRecord:
+        """What to reserve: units with their amounts. InvalidInput for what could not be kept.
 
-        Outcomes, in this order: Reserved with `replayed`, Ended, Refused as unidentified, customer_suspended,
-        holds_in_flight or insufficient_credits, Reserved.
+        `remember`: its end is kept for 24 hours, so that a repeated commit is answered as the first.
         """
-        place = self._keys.of(record.customer_id)
-        packed = b"".join((
-            RESERVE.head, place.packed_customer, place.packed_due,
-            record.packed, _known(record.ttl_ms), _known(credential),
-        ))  # fmt: skip
-        return self._lane.ask(packed, partial(_reserved, record.held))
+        return hold_record(
+            customer_id=customer_id,
+            payer_id=self._payers.get(customer_id, customer_id),
+            reservation_id=reservation_id,
+            parts=parts,
+            ttl_ms=ttl_ms,
+            feature=feature,
+            rule=rule,
+            remember=remember,
+        )
 
-    def commit(self, record: HoldRecord, charge: int, usage: str, source: str) -> Reply[Settled | UnknownReservation]:
+    def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended | PaidBy]:
+        """Hold the amounts of `record` for one request, all or none. Safe to repeat until the hold ends.
+
+        Outcomes, in this order: Reserved with `replayed`, Ended, PaidBy, Refused as unidentified,
+        customer_suspended, pool_cap_reached, holds_in_flight or insufficient_credits, Reserved.
+        Raises IdempotencyMismatch when the reservation id was used for other terms.
+        """
+        parts = record.parts
+        payer = record.payer_id
+        if len(parts) == 1:
+            unit, amount = parts[0]
+            account = self._keys.account(payer, unit)
+            accounts, amounts = account.packed_account, b"%b%b" % (account.packed_name, bulk(b"%d" % amount))
+        else:
+            accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
+        packed = b"".join((
+            RESERVE.head(5 + len(parts), 5 + 2 * len(parts)), self._keys.of(payer).packed_ledger, accounts,
+            self._keys.of(record.customer_id).packed_customer,
+            record.packed_id, _known(record.ttl_ms), _known(credential),
+            _EMPTY if payer == record.customer_id else _known(payer), record.packed_text, amounts,
+        ))  # fmt: skip
+        return self._lane.ask(packed, partial(self._reserved, record))
+
+    def commit(
+        self, record: HoldRecord, cost: int, usage: str, source: str, terms: CommitTerms = FINAL
+    ) -> Reply[Settled | UnknownReservation | Resolved | Rejected]:
         """Charge the real cost and give the rest of the hold back. Safe to repeat at any time.
 
-        A charge above the hold takes the difference from what is available; what that does not cover is owed. A hold
-        that has expired is charged from what is available, and `late`. Debt stops at 2^53 − 1, and `charged` with it.
-
-        Outcomes: Settled; UnknownReservation when it never was or has ended.
+        A cost above the hold takes the difference from what is available in burn order; `terms.overrun` says what
+        becomes of the rest. A hold that has expired is charged from what is available, and `late`.
         """
-        place = self._keys.of(record.customer_id)
+        costs = (cost, *terms.others)
+        accounts, amounts = self._parts(record.payer_id, record.parts, costs)
         packed = b"".join((
-            COMMIT.head, place.packed_customer, place.packed_due, place.packed_expired, place.packed_journal,
-            record.packed, bulk(b"%d" % checked(charge, "charge")), bulk(usage.encode()), _known(source),
+            COMMIT.head(4 + len(costs), 6 + 2 * len(costs)), self._keys.of(record.payer_id).packed_ledger, accounts,
+            record.packed_id, _known(terms.step), _known(terms.overrun), _known(record.member),
+            bulk(usage.encode()), _known(source), amounts,
         ))  # fmt: skip
-        return self._lane.ask(packed, _committed)
+        return self._lane.ask(packed, partial(_committed, record))
 
-    def release(self, record: HoldRecord, reason: str) -> Reply[Settled | UnknownReservation]:
+    def release(self, record: HoldRecord, reason: str) -> Reply[Settled | UnknownReservation | Resolved]:
         """Give the whole hold back. Safe to repeat at any time.
 
-        Outcomes: Settled; UnknownReservation when it never was (a reserve of it that is still under way will do
-        nothing) or has ended.
+        UnknownReservation when it never was (a reserve of it that is still under way will do nothing) or has ended
+        and is not remembered.
         """
-        place = self._keys.of(record.customer_id)
+        place, count = self._keys.of(record.payer_id), len(record.parts)
+        accounts = [self._keys.account(record.payer_id, unit) for unit, _ in record.parts]
         packed = b"".join((
-            RELEASE.head, place.packed_customer, place.packed_due, place.packed_journal,
-            record.packed, bulk(reason.encode()),
+            RELEASE.head(4 + count, 3 + count), place.packed_ledger, *(each.packed_account for each in accounts),
+            record.packed_id, bulk(reason.encode()), _known(record.member), *(each.packed_name for each in accounts),
         ))  # fmt: skip
         return self._lane.ask(packed, _released)
 
-    async def grant(
-        self, *, customer_id: str, unit: str, amount: int, grant_id: str, source: str, reason: str, once: Once
-    ) -> Granted:
-        """Give `amount` to a customer, once for each idempotency key in 24 hours; debt is repaid first.
+    def resize(
+        self, record: HoldRecord, amounts: Sequence[int], ttl_ms: int = 0
+    ) -> Reply[Reserved | Refused | UnknownReservation | Resolved]:
+        """Hold at least `amounts` from now on; with `ttl_ms`, for at least so long. Gives nothing back.
 
-        Raises, in this order: IdempotencyMismatch, NotFound, AmountOverflow; nothing was changed then.
+        Safe to repeat. The refusals are those of `reserve`.
         """
-        if " " in grant_id:
-            raise InvalidInput(f"A grant id has no spaces; got {grant_id!r}.", "grant_id")
-        place = self._keys.of(customer_id)
-        packed = GRANT.pack(
-            place.customer, self._keys.grant_once(customer_id, once.key), place.journal,
-            customer_id.encode(), checked_unit(unit).encode(), b"%d" % checked(amount), grant_id.encode(),
-            source.encode(), reason.encode(), once.fingerprint.encode(),
-        )  # fmt: skip
-        reply = await self._lane.send(packed)
-        match reply[0]:
-            case b"granted" | b"replayed":
-                return Granted(reply[1].decode(), _balance(unit, reply[2]), replayed=reply[0] == b"replayed")
-            case b"mismatch":
-                raise IdempotencyMismatch(
-                    "This idempotency key was used for a different request; use a new key for a new grant."
-                )
-            case b"unknown":
-                raise NotFound(f"There is no customer {customer_id}.")
-            case b"overflow":
-                raise AmountOverflow(
-                    f"{customer_id} was granted {reply[1]} base units of {unit} so far; {amount} more would "
-                    f"pass {MAX_AMOUNT}. Nothing was granted."
-                )
-        raise _unexpected("grant", reply)
+        accounts, packed_amounts = self._parts(record.payer_id, record.parts, amounts)
+        packed = b"".join((
+            RESIZE.head(4 + len(amounts), 3 + 2 * len(amounts)), self._keys.of(record.payer_id).packed_ledger, accounts,
+            record.packed_id, bulk(b"%d" % ttl_ms), _known(record.member), packed_amounts,
+        ))  # fmt: skip
+        return self._lane.ask(packed, partial(_resized, record))
 
-    async def balances(self, customer_id: str) -> list[Balance]:
-        """One balance for each unit the customer was ever granted, sorted by unit. Raises NotFound."""
-        reply: list[bytes] = await self._lane.execute("HGETALL", self._keys.of(customer_id).customer)
-        if not reply:
-            raise NotFound(f"There is no customer {customer_id}.")
-        return [
-            _balance(name.removeprefix(b"unit:").decode(), value)
-            for name, value in sorted(zip(reply[0::2], reply[1::2], strict=True))
-            if name.startswith(b"unit:")
-        ]
+    async def sweep(self, partition: int, limit: int) -> tuple[int, int]:
+        """Let happen what is due of at most `limit` payers of one partition: blocks start and lapse, holds expire.
 
-    async def open_holds(
-        self, *, customer_id: str | None, limit: int, cursor: str | None
-    ) -> tuple[list[OpenHold], str | None]:
-        """Holds that have not ended, of one customer or of all: by partition, then the next to expire first.
-
-        At most `limit` of them, and a cursor for the rest or None. Holds that end meanwhile are left out; none that
-        stays open is missed. Raises InvalidInput for a cursor that we did not make.
+        Answers how many payers were looked at, and how many holds expired. A payer whose books are corrupt is left
+        alone and counted.
         """
-        return await self._open_holds.page(customer_id=customer_id, limit=limit, cursor=cursor)
+        payers: list[bytes] = await self._lane.send(DUE.pack([self._keys.due(partition)], [limit]))
+        found = await asyncio.gather(*(self._sweep_payer(payer.decode()) for payer in payers))
+        return len(payers), sum(found)
 
-    async def sweep(self, partition: int, limit: int) -> int:
-        """Expire at most `limit` overdue holds of one partition; answers how many it expired."""
-        keys = self._keys.due(partition), self._keys.expired(partition)
-        entries: list[bytes] = await self._lane.send(OVERDUE.pack(*keys, b"%d" % limit))
-        if not entries:
+    async def _sweep_payer(self, payer_id: str) -> int:
+        try:
+            place = self._keys.of(payer_id)
+            units: bytes | None = await self._lane.execute("HGET", place.customer, "units")
+            accounts = [self._keys.account(payer_id, unit) for unit in (units or b"").decode().split()]
+            cursor, expired = b"0", 0
+            while True:
+                packed = SWEEP.pack(
+                    [*place.ledger, *(each.account for each in accounts)],
+                    [cursor, _HOLDS_AT_ONCE, payer_id, *(each.name for each in accounts)],
+                )
+                cursor, count = await self._lane.send(packed)
+                expired += count
+                if cursor == b"0":
+                    return expired
+        except (StoreCorrupt, InvalidInput) as error:
+            self.corrupt_total += 1
+            log.error("the books of %s cannot be swept: %s", payer_id, error.detail)
             return 0
-        replies = await asyncio.gather(*(self._expire(parsed(entry)) for entry in entries))
-        return sum(reply[0] == b"expired" for reply in replies)
 
-    def _expire(self, record: HoldRecord) -> "asyncio.Future[list[bytes]]":
-        place = self._keys.of(record.customer_id)
-        return self._lane.send(b"".join((
-            EXPIRE.head, place.packed_customer, place.packed_due, place.packed_expired, place.packed_journal,
-            record.packed,
-        )))  # fmt: skip
+    def _parts(
+        self, payer_id: str, parts: tuple[tuple[str, int], ...], amounts: Sequence[int]
+    ) -> tuple[bytes, bytes]:
+        """The accounts, and for each its name and amount, packed."""
+        if len(amounts) != len(parts):
+            raise InvalidInput(f"The hold has {len(parts)} units; got {len(amounts)} amounts.", "parts")
+        accounts = [self._keys.account(payer_id, unit) for unit, _ in parts]
+        pairs = zip(accounts, amounts, strict=True)
+        return (
+            b"".join([each.packed_account for each in accounts]),
+            b"".join([each.packed_name + bulk(b"%d" % checked(amount, "cost")) for each, amount in pairs]),
+        )
+
+    def _reserved(self, record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Ended | PaidBy:
+        word = reply[0]
+        if word == b"reserved":
+            return _held(record, reply)
+        if word == b"replayed":
+            return msgspec.structs.replace(_held(record, reply), replayed=True)
+        if word == b"ended":
+            return Ended()
+        if word == b"mismatch":
+            raise IdempotencyMismatch(f"The reservation id {record.reservation_id} was used for other terms.")
+        if word == b"member":
+            payer_id = reply[1].decode() or record.customer_id
+            if len(self._payers) >= CACHED_CUSTOMERS:
+                self._payers.clear()
+            self._payers[record.customer_id] = payer_id
+            return PaidBy(payer_id)
+        return _refused("reserve", record, [amount for _, amount in record.parts], reply)
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)
@@ -185,46 +244,89 @@ def _known(value: str | int) -> bytes:
     return bulk(str(value).encode())
 
 
-def _balance(unit: str, packed: bytes) -> Balance:
-    """As `lua/shared/amounts.lua` describes it."""
-    amounts = _BALANCE.unpack(packed) if len(packed) == _BALANCE.size else ()
-    if not amounts or not all(amount.is_integer() and 0 <= amount <= MAX_AMOUNT for amount in amounts):
-        raise StoreCorrupt(f"A balance of {unit} is {packed!r}: not five whole amounts.")
-    granted, available, held, spent, owed = map(int, amounts)
-    return Balance(unit=unit, granted=granted, available=available, held=held, spent=spent, owed=owed)
+def _held(record: HoldRecord, reply: list[Any]) -> Reserved:
+    if len(record.parts) == 1:
+        return Reserved(record.parts[0][1], reply[2], False, tuple(each for _, each in _slices(reply[1])))
+    slices = _slices(reply[1])
+    parts = [
+        Reserved(amount, reply[1 + part], drawn=tuple(each for of, each in slices if of == part))
+        for part, (_, amount) in enumerate(record.parts, 1)
+    ]
+    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
 
 
-def _reserved(held: int, reply: list[Any]) -> Reserved | Refused | Ended:
-    word = reply[0]
-    if word == b"reserved":
-        return Reserved(held, reply[1])
-    if word == b"replayed":
-        return Reserved(held, reply[1], replayed=True)
-    if word == b"ended":
-        return Ended()
-    code = _REFUSALS.get(word)
+def _slices(packed: bytes) -> Any:
+    try:
+        return slices_of(packed)
+    except struct.error as error:
+        raise StoreCorrupt(f"A script answered the slices {packed!r}.") from error
+
+
+def _refused(script: str, record: HoldRecord, required: Sequence[int], reply: list[Any]) -> Refused:
+    code = _REFUSALS.get(reply[0])
     if code is None:
-        raise _unexpected("reserve", reply)
-    return Refused(code, held, *reply[1:])
+        raise _unexpected(script, reply)
+    if len(reply) == 1:
+        return Refused(code, required[0], unit=record.unit)
+    _, available, held, part = reply
+    return Refused(code, required[part - 1], available, held, record.parts[part - 1][0])
 
 
-def _committed(reply: list[Any]) -> Settled | UnknownReservation:
+def _committed(record: HoldRecord, reply: list[Any]) -> Settled | UnknownReservation | Resolved | Rejected:
     word = reply[0]
     if word in {b"committed", b"late"}:
-        _, charged, debt, available = reply
-        return Settled(charged, available, max(debt, 0), late=word == b"late")
+        late = word == b"late"
+        if len(reply) == 5:
+            _, charged, debt, uncollected, available = reply
+            return Settled(charged, available, debt, late, uncollected)
+        parts = [
+            Settled(charged, available, debt, late, uncollected)
+            for charged, debt, uncollected, available in zip(*[iter(reply[1:])] * 4, strict=True)
+        ]
+        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
     if word == b"unknown":
         return UnknownReservation()
-    raise _unexpected("commit", reply)
+    if word == b"replayed":
+        parts = [Settled(*pair, replayed=True) for pair in zip(*[iter(reply[1:])] * 2, strict=True)]
+        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+    if word == b"rejected":
+        return Rejected(reply[1], record.parts[reply[2] - 1][0])
+    return _resolved("commit", reply)
 
 
-def _released(reply: list[Any]) -> Settled | UnknownReservation:
+def _released(reply: list[Any]) -> Settled | UnknownReservation | Resolved:
     word = reply[0]
-    if word == b"released":
-        return Settled(0, reply[1])
+    if word in {b"released", b"replayed"}:
+        parts = [Settled(0, available, replayed=word == b"replayed") for available in reply[1:]]
+        return parts[0] if len(parts) == 1 else msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
     if word == b"unknown":
         return UnknownReservation()
-    raise _unexpected("release", reply)
+    return _resolved("release", reply)
+
+
+def _resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | UnknownReservation | Resolved:
+    word = reply[0]
+    if word == b"resized":
+        held = _held(record, reply)
+        now = [
+            msgspec.structs.replace(each, held=sum(slice.amount for slice in each.drawn))
+            for each in (held, *held.others)
+        ]
+        return msgspec.structs.replace(now[0], others=tuple(now[1:]))
+    if word == b"unknown":
+        return UnknownReservation()
+    if word == b"resolved":
+        return _resolved("resize", reply)
+    return _refused("resize", record, [amount for _, amount in record.parts], reply)
+
+
+def _resolved(script: str, reply: list[Any]) -> Resolved:
+    try:
+        word, state = reply
+        assert word == b"resolved"
+        return Resolved(HoldState(state.decode()))
+    except (AssertionError, ValueError) as error:
+        raise _unexpected(script, reply) from error
 
 
 def _unexpected(script: str, reply: list[Any]) -> StoreCorrupt:

@@ -24,7 +24,7 @@ class OnceRecords:
         Raises IdempotencyMismatch (the key was used for another request), Conflict (the first one is still at work).
         """
         key = self._keys.once(scope, once.key)
-        reply = await self._lane.send(BEGIN_ONCE.pack(key, once.fingerprint.encode(), b"%d" % CLAIM_MS))
+        reply = await self._lane.send(BEGIN_ONCE.pack([key], [once.fingerprint, CLAIM_MS]))
         match reply[0]:
             case b"begun":
                 return None

@@ -2,16 +2,19 @@
 --
 -- KEYS[1]  hash    the customer
 -- KEYS[2]  hash    the details of the customer's keys, by key id
--- ARGV[1]  credential: the field that `reserve` looks for
--- ARGV[2]  key id
--- ARGV[3]  the key's details
+-- KEYS[3]  stream  the partition's journal
+-- ARGV[1]  customer id
+-- ARGV[2]  credential: the field that `reserve` looks for
+-- ARGV[3]  key id
+-- ARGV[4]  the key's details, JSON
 --
 -- Answers, the first that applies:
 --   unknown  there is no such customer; nothing changed
 --   created
 --
 -- The details stand apart because they would make the customer's hash larger than Redis keeps compact.
-if redis.call('EXISTS', KEYS[1]) == 0 then return {'unknown'} end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+if redis.call('HEXISTS', KEYS[1], 'status') == 0 then return {'unknown'} end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+redis.call('XADD', KEYS[3], '*', 'key', ARGV[1], 'data', ARGV[4])
 return {'created'}

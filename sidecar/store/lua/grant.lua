@@ -1,41 +1,129 @@
--- Gives an amount to a customer, once for each idempotency key. Repays debt first.
+-- Gives a customer a credit block. Once for each idempotency key, and once for ever for each business key.
 --
--- KEYS[1]  hash    the customer
--- KEYS[2]  string  the idempotency record: <fingerprint> <grant id> <balance>
--- KEYS[3]  stream  the partition's journal
--- ARGV[1]  customer id
--- ARGV[2]  unit
--- ARGV[3]  amount
--- ARGV[4]  grant id
--- ARGV[5]  source
--- ARGV[6]  reason
--- ARGV[7]  fingerprint of the request
+-- KEYS[1..4]  as in keys.lua
+-- KEYS[5]  string  the account
+-- KEYS[6]  hash    terms of its blocks: <number>: JSON, id:<block id>: number, scope:<text>, series:<name>: number
+-- KEYS[7]  hash    the customer's business keys: <amount> <answer>
+-- KEYS[8]  string  the idempotency record
+-- ARGV[1]  <customer id> <unit>
+-- ARGV[2]  fingerprint of the request
+-- ARGV[3]  block id
+-- ARGV[4]  amount
+-- ARGV[5]  priority
+-- ARGV[6]  1: paid, 0: free
+-- ARGV[7]  start, ms; 0: now
+-- ARGV[8]  expiry, ms; 0: never, or by its duration
+-- ARGV[9]  duration, ms; 0: it has none
+-- ARGV[10] id of the block that it starts after, or ''
+-- ARGV[11] series, or ''
+-- ARGV[12] cap of the series; -1: none
+-- ARGV[13] scope as one text, or '': unrestricted
+-- ARGV[14] terms, JSON
+-- ARGV[15] who granted it, and why, JSON
+-- ARGV[16] how many business keys follow
+-- ARGV[17..]  the business keys, then the scope's fields: feature:<unit>:<name>, rule:<unit>:<name>
 --
 -- Answers, the first that applies:
---   mismatch  the idempotency key was used for another request; nothing changed
---   replayed  {grant id, balance}: packed; as it was answered then; nothing changed
---   unknown   there is no such customer
---   overflow  {granted}: granted would pass 2^53 - 1; nothing changed
---   granted   {grant id, balance}: packed
-local ONCE_KEPT_MS = '86400000'
+--   mismatch   the idempotency key was used for another request; nothing changed
+--   replayed   {answer}: as it was given then; nothing changed
+--   unknown    there is no such customer
+--   used       {business key}: it was used for another amount
+--   duplicate  {answer}: as it was given to the business key; nothing changed
+--   past       {now, ms}: its expiry is not after now and its start
+--   no_block   there is no live block to start after
+--   capped     the series is full: nothing changed
+--   overflow   {granted}: granted would pass 2^53 - 1; nothing changed
+--   too_many   the account has BLOCKS_MAX live blocks
+--   scopes     the account has as many different scopes as it can have
+--   granted    {answer}
+-- where answer is packed: amount, withheld, totals, then <journal position> <block id>.
+local BLOCKS_MAX, SCOPES_MAX = 256, 255
+local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local name, wanted, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16])
 
-local first = redis.call('GET', KEYS[2])
-if first then
-  local mark, id, balance = string.match(first, '^(%S+) (%S+) (.*)$')
-  if mark ~= ARGV[7] then return {'mismatch'} end
-  return {'replayed', id, balance}
+local before = answered(once_key, ARGV[2])
+if before == false then return {'mismatch'} end
+if before then return {'replayed', before} end
+if redis.call('HEXISTS', PAYER, 'status') == 0 then return {'unknown'} end
+for index = 17, 16 + keys_count do
+  local used = redis.call('HGET', business_key, ARGV[index])
+  if used then
+    local amount, answer = string.match(used, '^(%S+) (.*)$')
+    if amount ~= ARGV[4] then return {'used', ARGV[index]} end
+    return {'duplicate', answer}
+  end
 end
-local field, amount = 'unit:' .. ARGV[2], tonumber(ARGV[3])
-local customer = redis.call('HMGET', KEYS[1], 'status', field)
-if not customer[1] then return {'unknown'} end
-local granted, available, held, spent, owed = struct.unpack(BALANCE, customer[2] or NOTHING)
-if granted + amount > MAX_AMOUNT then return {'overflow', granted} end
 
-local repaid = math.min(amount, owed)
-local left = available + amount - repaid
-local balance = struct.pack(BALANCE, granted + amount, left, held, spent + repaid, owed - repaid)
-redis.call('HSET', KEYS[1], field, balance)
-redis.call('SET', KEYS[2], ARGV[7] .. ' ' .. ARGV[4] .. ' ' .. balance, 'PX', ONCE_KEPT_MS)
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'granted', ARGV[1], 'unit', ARGV[2], 'grant', ARGV[4],
-  'amount', amount, 'owed', 0 - repaid, 'available', left, 'source', ARGV[5], 'reason', ARGV[6])
-return {'granted', ARGV[4], balance}
+local now = now_ms()
+local account = open_at(account_key, name, now)
+local blocks = all_blocks(account)
+
+local function number_of(field, counter, most)
+  local known = redis.call('HGET', terms_key, field)
+  if known then return tonumber(known) end
+  if account[counter] >= most then return nil end
+  account[counter] = account[counter] + 1
+  redis.call('HSET', terms_key, field, account[counter])
+  return account[counter]
+end
+
+local starts_at, ends_at, duration = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+if starts_at <= now then starts_at = now end
+if ends_at == 0 then ends_at = duration > 0 and math.min(starts_at + duration, NEVER) or NEVER end
+if ends_at <= starts_at then return {'past', now} end
+
+local awaited
+if ARGV[10] ~= '' then
+  awaited = block_of(terms_key, ARGV[10], blocks)
+  if not awaited then return {'no_block'} end
+  starts_at, ends_at = 0, duration > 0 and duration or NEVER
+end
+
+local series = ARGV[11] == '' and 0 or tonumber(redis.call('HGET', terms_key, 'series:' .. ARGV[11]) or -1)
+local amount = wanted
+if tonumber(ARGV[12]) >= 0 then
+  local current = 0
+  for _, block in ipairs(blocks) do
+    if block[IN_SERIES] == series then current = current + block[LEFT] + block[KEPT] end
+  end
+  amount = math.max(0, math.min(wanted, ARGV[12] - current))
+  if amount == 0 then return {'capped'} end
+end
+if account[GRANTED_TOTAL] + amount > MAX_AMOUNT then return {'overflow', account[GRANTED_TOTAL]} end
+if #blocks >= BLOCKS_MAX then return {'too_many'} end
+local scope = 0
+if ARGV[13] ~= '' then
+  scope = number_of('scope:' .. ARGV[13], SCOPES, SCOPES_MAX)
+  if not scope then return {'scopes'} end
+end
+if series == -1 then series = number_of('series:' .. ARGV[11], SERIES, 65535) or 0 end
+
+-- From here on nothing may fail.
+local number, state = account[NEXT_NUMBER] + 1, awaited and QUEUED or SCHEDULED_STATE
+local block = {
+  number, amount, 0, ends_at, scope, state, tonumber(ARGV[6]), tonumber(ARGV[5]), series,
+  awaited and awaited[NUMBER] or 0, starts_at, now, amount, 0,
+}
+blocks[#blocks + 1], account[NEXT_NUMBER] = block, number
+if awaited and awaited[FLAGS] < AWAITED then awaited[FLAGS] = awaited[FLAGS] + AWAITED end
+account[GRANTED_TOTAL], account[SCHEDULED] = account[GRANTED_TOTAL] + amount, account[SCHEDULED] + amount
+local moves = struct.pack(MOVE, GRANTED, number, amount)
+if not awaited and starts_at <= now then moves = moves .. begin(account, block) end
+if scope > 0 then
+  for index = 17 + keys_count, #ARGV do
+    local scopes = redis.call('HGET', PAYER, ARGV[index]) or ''
+    if not string.find(scopes, string.char(scope), 1, true) then
+      redis.call('HSET', PAYER, ARGV[index], scopes .. string.char(scope))
+    end
+  end
+end
+redis.call('HSET', terms_key, number, ARGV[14], 'id:' .. ARGV[3], number)
+local position = write('grant', account, moves, 'block', packed_block(block), 'terms', ARGV[14], 'detail', ARGV[15])
+local live
+account, live = settle_blocks(account, blocks, now)
+forget_terms(terms_key, live)
+
+local answer = struct.pack('>dd', amount, wanted - amount) .. image(account) .. position .. ' ' .. ARGV[3]
+for index = 17, 16 + keys_count do redis.call('HSET', business_key, ARGV[index], ARGV[4] .. ' ' .. answer) end
+keep_answer(once_key, ARGV[2], answer)
+return {'granted', answer}

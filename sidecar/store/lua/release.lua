@@ -1,24 +1,44 @@
 -- Gives the whole hold of a request back. Safe to repeat.
 --
--- KEYS[1]  hash    the customer
--- KEYS[2]  zset    deadlines of the partition's open holds
--- KEYS[3]  stream  the partition's journal
--- ARGV[1]  the hold, as its entry in the zset
--- ARGV[2]  field of its balance: unit:<unit>
--- ARGV[3]  amount that is held
--- ARGV[4]  reason
+-- KEYS[1..4]  as in keys.lua
+-- KEYS[5..]   string  the account of each part
+-- ARGV[1]  reservation id
+-- ARGV[2]  reason
+-- ARGV[3]  the member who asked, if its parent pays; else ''
+-- ARGV[4..]  for each part: <payer id> <unit>
 --
 -- Answers, the first that applies:
---   unknown   it never was, or it has ended; an entry stays, so that a reserve that is still under way does nothing
---   released  {available}: it is free again
-local ENDED_KEPT_MS = 60000
+--   unknown   it never was, or it has ended and is not remembered; its id is dead for a while, so that a reserve that
+--             is still under way does nothing
+--   resolved  {state}: it was committed; nothing changed
+--   replayed  {available of each part}: it was released before; nothing changed
+--   released  {available of each part}: it is free again
+local record = redis.call('HGET', HOLDS, ARGV[1])
+if not record then
+  local forget_at = now_ms() + DEAD_KEPT_MS
+  redis.call('HSET', HOLDS, ARGV[1], packed_hold(forget_at, DEAD, 0, 0, 0, '', string.rep('-', 64)))
+  due_at_latest(ARGV[4], forget_at)
+  return {'unknown'}
+end
+local _, state, charged, steps, slices, text = read_hold(record)
+if state == DEAD or state == OVERDUE then return {'unknown'} end
+if state == COMMITTED or state == COMMITTED_LATE then return {'resolved', STATES[state]} end
 
-local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if not score then redis.call('ZADD', KEYS[2], -(now_ms() + ENDED_KEPT_MS), ARGV[1]) end
-if not score or tonumber(score) <= 0 then return {'unknown'} end
-
-local _, owed, available = settle(KEYS[1], ARGV[2], tonumber(ARGV[3]), 0)
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', JOURNAL_KEPT, '*', 'released', ARGV[1],
-  'owed', owed, 'available', available, 'reason', ARGV[4])
-return {'released', available}
+local reply, member, now = {state == OPEN and 'released' or 'replayed'}, ARGV[3] ~= '' and ARGV[3] or nil, now_ms()
+for part = 1, #KEYS - 4 do
+  local account = open_at(KEYS[4 + part], ARGV[3 + part], now)
+  if state == OPEN then
+    local _, _, _, moves = settle_part(account, part, slices, 0, 'owe', true, text, member)
+    write('release', account, moves, 'hold', record, 'numbers', struct.pack('>dddd', part, 0, 0, 0), 'reason', ARGV[2])
+    save(account)
+    account = tidy(account)
+  end
+  reply[1 + part] = account[AVAILABLE]
+end
+if state ~= OPEN then return reply end
+if remembered(text) then
+  remember(ARGV[1], RELEASED, charged, steps, {}, text)
+else
+  redis.call('HDEL', HOLDS, ARGV[1])
+end
+return reply

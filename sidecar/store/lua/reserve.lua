@@ -1,39 +1,84 @@
--- Sets an amount of a customer aside for one request. Safe to repeat until the hold is committed or released.
+-- Sets amounts of a payer aside for one request: all of its parts or none. Safe to repeat until the hold ends.
 --
--- KEYS[1]  hash    the customer
--- KEYS[2]  zset    deadlines of the partition's open holds
--- ARGV[1]  the hold, as its entry in the zset
--- ARGV[2]  field of its balance: unit:<unit>
--- ARGV[3]  amount
--- ARGV[4]  time to live, ms
--- ARGV[5]  field of the customer that must exist: the credential of the request
+-- KEYS[1..4]  as in keys.lua
+-- KEYS[5..]   string  the account of each part
+-- KEYS[last]  hash    the customer who asks: the payer, or a member of its pool
+-- ARGV[1]  reservation id
+-- ARGV[2]  time to live, ms
+-- ARGV[3]  field of the customer that must exist: the credential of the request
+-- ARGV[4]  the parent, if it is the payer; else ''
+-- ARGV[5]  text of the hold
+-- ARGV[6..]  for each part: <payer id> <unit>, amount
 --
 -- Answers, the first that applies:
---   replayed             {available}: it is held already; nothing changed
---   ended                it has expired, or its release came first; nothing changed
+--   replayed             {slices, available of each part}: it is held already; nothing changed
+--   mismatch             the id was used for other terms; nothing changed
+--   ended                it has ended, or its release came first; nothing changed
+--   member               {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified         no such customer, or it does not have the credential
---   customer_suspended
---   holds_in_flight      {available, held}: it would fit if the customer's other holds came back
---   insufficient_credits {available, held}
---   reserved             {available}
+--   customer_suspended   it or its payer
+--   pool_cap_reached     {left of the cap, held, part}
+--   holds_in_flight      {within reach, held of it, part}: it would fit if the other holds came back
+--   insufficient_credits {within reach, held of it, part}
+--   reserved             {slices, available of each part}
 --
--- A hold of 0 fits unless the customer owes. A request is never refused for its own hold: replay comes first.
-local customer = redis.call('HMGET', KEYS[1], 'status', ARGV[5], ARGV[2])
-local granted, available, held, spent, owed = struct.unpack(BALANCE, customer[3] or NOTHING)
-local wanted = tonumber(ARGV[3])
-local left = available - wanted
+-- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
+local asking = KEYS[#KEYS]
+local customer = redis.call('HMGET', asking, 'status', ARGV[3], 'parent', 'due')
+local payer_status, due, member = customer[1], customer[4], nil
+if ARGV[4] ~= '' then
+  local payer = redis.call('HMGET', PAYER, 'status', 'due')
+  payer_status, due, member = payer[1], payer[2], customer_of(ARGV[5])
+end
+local now, accounts, slices = now_ms(), {}, {}
 
-if left >= 0 and owed == 0 and customer[1] == 'active' and customer[2] then
-  if redis.call('ZADD', KEYS[2], 'NX', now_ms() + ARGV[4], ARGV[1]) == 1 then
-    redis.call('HSET', KEYS[1], ARGV[2], struct.pack(BALANCE, granted, left, held + wanted, spent, owed))
-    return {'reserved', left}
+local function refusal()
+  if not customer[1] or not customer[2] then return {'unidentified'} end
+  if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
+  if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
+  for part = 1, #KEYS - 5 do
+    local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
+    local account = open_at(KEYS[4 + part], name, now)
+    local refused = beyond_cap(account, member, amount, part)
+    if refused then return refused end
+    if account[DEBT] > 0 or hold_slices(account, part, amount, ARGV[5], slices) > 0 then
+      return shortage(open(account.key, name), part, amount, ARGV[5])
+    end
+    accounts[part] = account
   end
 end
 
-local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if score and tonumber(score) > 0 then return {'replayed', available} end
-if score then return {'ended'} end
-if not customer[1] or not customer[2] then return {'unidentified'} end
-if customer[1] ~= 'active' then return {'customer_suspended'} end
-if left + held - owed >= 0 then return {'holds_in_flight', available, held} end
-return {'insufficient_credits', available, held}
+local function answer(word, packed)
+  local reply = {word, packed}
+  for part = 1, #KEYS - 5 do reply[2 + part] = (accounts[part] or open(KEYS[4 + part], ''))[AVAILABLE] end
+  return reply
+end
+
+local refused, deadline, packed = refusal(), now + ARGV[2], nil
+if not refused then
+  local count
+  count, packed = packed_slices(slices)
+  if redis.call('HSETNX', HOLDS, ARGV[1], packed_hold(deadline, OPEN, 0, 0, count, packed, ARGV[5])) == 0 then
+    refused = {'known'}
+  end
+end
+if refused then
+  local record = redis.call('HGET', HOLDS, ARGV[1])
+  if not record then return refused end
+  local _, state, _, _, held, text = read_hold(record)
+  if state ~= OPEN then return {'ended'} end
+  if text ~= ARGV[5] then return {'mismatch'} end
+  local _, still = packed_slices(held)
+  accounts = {}
+  return answer('replayed', still)
+end
+
+for part, account in ipairs(accounts) do
+  save(account)
+  if member then count_in_pool(account, member, tonumber(ARGV[5 + 2 * part]), 0) end
+end
+if deadline < tonumber(due or NEVER) then
+  redis.call('HSET', PAYER, 'due', deadline)
+  redis.call('ZADD', DUE, deadline, string.match(ARGV[6], '^%S+'))
+end
+return answer('reserved', packed)

@@ -1,8 +1,3 @@
 -- Amounts are whole base units from 0 to 2^53 - 1, which doubles hold exactly: in Lua, as arguments of redis.call and
 -- in integer replies. No digits are made or read. Never join one to a text: `..` writes 1e+14 at 10^14.
 local MAX_AMOUNT = 9007199254740991
-
--- The field unit:<unit> of a customer is one balance: granted, available, held, spent, owed; a missing one is NOTHING.
--- One field, because each further one costs a look-up in the two scripts of every request.
-local BALANCE = '>ddddd'
-local NOTHING = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'

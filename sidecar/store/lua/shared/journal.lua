@@ -1,11 +1,15 @@
--- One line of the journal, a stream, is one of
---   committed <hold>      charged, owed, available, usage, source
---   late <hold>           the same: it had expired, so nothing was held any more
---   released <hold>       owed, available, reason
---   expired <hold>        owed, available
---   granted <customer id> unit, grant, amount, owed, available, source, reason
--- <hold> is its entry in the zset of deadlines, with its unit, amount and rule. `owed` is the change of the debt, below
--- 0 if some was repaid; `available` is what the customer has left after it.
---
--- Nothing archives the journal yet, so nothing says how far it may be cut: about this many lines are kept.
-local JOURNAL_KEPT = '10000'
+-- One line of the journal, a stream: <kind> <customer id> <unit>, then
+--   after  the account's totals after it
+--   moves  what moved, each as MOVE: what, block, amount; the amount comes
+--     GRANTED from us into the block        OWED    onto the debt, for what no block covered
+--     SPENT   out of the block              REPAID  out of the block, to pay debt
+--     EXPIRED, VOIDED  out of the block: it has lapsed
+--   and by kind: block, terms, detail, hold, usage, source, numbers, reason.
+local MOVE = '>BI4d'
+local GRANTED, SPENT, EXPIRED, VOIDED, OWED, REPAID = 1, 2, 3, 4, 5, 6
+
+-- Writes a line about an account; answers where it stands.
+local function write(kind, account, moves, ...)
+  account[1] = account[1] + 1
+  return redis.call('XADD', JOURNAL, '*', kind, account.name, 'after', image(account), 'moves', moves, ...)
+end

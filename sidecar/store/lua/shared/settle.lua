@@ -1,20 +1,57 @@
--- Ends a hold of `hold` base units: charges `charge`, gives the rest back.
---
--- What the hold does not cover is taken from what is available, and what that does not cover becomes debt. What
--- comes back repays debt first, so there is never debt and something available at once. Debt stops at 2^53 - 1.
--- granted = available + held + spent stays true.
---
--- Answers charged, the change of the debt (below 0: so much was repaid), available.
-local function settle(customer, field, hold, charge)
-  local granted, available, held, spent, owed = struct.unpack(BALANCE, redis.call('HGET', customer, field))
-  assert(held >= hold, 'the customer holds less than one of its holds')
+-- A slice that is settled leaves its block's held amount: `charge` of it is spent, the rest goes back to the block,
+-- where it pays debt first, and lapses if the block is over. Adds the moves.
+local function settle_slice(account, slice, charge, moves)
+  local block = block_numbered(account, slice[2])
+  local back = slice[3] - charge
+  block[KEPT], block.changed = block[KEPT] - slice[3], true
+  account[HELD], account[SPENT_TOTAL] = account[HELD] - slice[3], account[SPENT_TOTAL] + charge
+  if charge > 0 then moves[#moves + 1] = struct.pack(MOVE, SPENT, block[NUMBER], charge) end
+  local paid = math.min(back, account[DEBT])
+  if paid > 0 then
+    account[DEBT], account[SPENT_TOTAL] = account[DEBT] - paid, account[SPENT_TOTAL] + paid
+    moves[#moves + 1] = struct.pack(MOVE, REPAID, block[NUMBER], paid)
+    back = back - paid
+  end
+  if block[STATE] == ACTIVE then
+    block[LEFT], account[AVAILABLE] = block[LEFT] + back, account[AVAILABLE] + back
+  elseif back > 0 then
+    local what = lapse(account, block, back) and EXPIRED or VOIDED
+    moves[#moves + 1] = struct.pack(MOVE, what, block[NUMBER], back)
+  end
+  if block[LEFT] + block[KEPT] == 0 then account.used_up = true end
+end
 
-  local covered = math.min(charge, hold)
-  local taken = math.min(charge - covered, available)
-  local debt = math.min(charge - covered - taken, MAX_AMOUNT - owed)
-  local repaid = math.min(hold - covered, owed)
-  local left = available - taken + hold - covered - repaid
-  redis.call('HSET', customer, field,
-    struct.pack(BALANCE, granted, left, held - hold, spent + covered + taken + repaid, owed + debt - repaid))
-  return covered + taken + debt, debt - repaid, left
+-- Charges what no slice covers: out of what is available, and what that does not cover becomes debt unless `policy`
+-- lets it go. Debt stops at MAX_AMOUNT. Answers charged, the debt, uncollected.
+local function charge_beyond(account, cost, policy, text, moves)
+  if cost == 0 then return 0, 0, 0 end
+  local missing = draw(account, cost, scopes_of(account, text), function(block, taken)
+    account[SPENT_TOTAL] = account[SPENT_TOTAL] + taken
+    moves[#moves + 1] = struct.pack(MOVE, SPENT, block[NUMBER], taken)
+    if block[LEFT] + block[KEPT] == 0 then account.used_up = true end
+  end)
+  local debt = policy == 'owe' and math.min(missing, MAX_AMOUNT - account[DEBT]) or 0
+  if debt > 0 then
+    account[DEBT] = account[DEBT] + debt
+    moves[#moves + 1] = struct.pack(MOVE, OWED, 0, debt)
+  end
+  return cost - missing + debt, debt, missing - debt
+end
+
+-- Settles one part of a hold: charges `cost`, from its slices first. `final`: what is left of them goes back.
+-- `member`: who asked, if its parent pays; else nil. The slices are left with what is still held. Answers charged, the debt, uncollected, and the moves as text.
+local function settle_part(account, part, slices, cost, policy, final, text, member)
+  local moves, left, held = {}, cost, 0
+  for _, slice in ipairs(slices) do
+    if slice[1] == part then
+      local charge = math.min(slice[3], left)
+      local settled = final and slice[3] or charge
+      left, held = left - charge, held + settled
+      if settled > 0 then settle_slice(account, {part, slice[2], settled}, charge, moves) end
+      slice[3] = slice[3] - settled
+    end
+  end
+  local beyond, debt, uncollected = charge_beyond(account, left, policy, text, moves)
+  if member then count_in_pool(account, member, -held, cost - left + beyond) end
+  return cost - left + beyond, debt, uncollected, table.concat(moves)
 end

@@ -1,0 +1,53 @@
+-- Holds at least so much from now on, and longer. Never gives anything back. Safe to repeat.
+--
+-- KEYS[1..4]  as in keys.lua
+-- KEYS[5..]   string  the account of each part
+-- ARGV[1]  reservation id
+-- ARGV[2]  time to live from now, ms; 0: its deadline stays
+-- ARGV[3]  the member who asked, if its parent pays; else ''
+-- ARGV[4..]  for each part: <payer id> <unit>, how much shall be held
+--
+-- Answers, the first that applies:
+--   unknown              it never was, or it has ended and is not remembered
+--   resolved             {state}: it has ended
+--   pool_cap_reached     {left of the cap, held, part}
+--   holds_in_flight      {within reach, held of it, part}
+--   insufficient_credits {within reach, held of it, part}
+--   resized              {slices, available of each part}
+local record = redis.call('HGET', HOLDS, ARGV[1])
+if not record then return {'unknown'} end
+local time, state, charged, steps, slices, text = read_hold(record)
+if state == DEAD then return {'unknown'} end
+if state ~= OPEN then return {'resolved', STATES[state]} end
+
+local member, now, accounts, added = ARGV[3] ~= '' and ARGV[3] or nil, now_ms(), {}, {}
+for part = 1, #KEYS - 4 do
+  local name, missing = ARGV[2 + 2 * part], tonumber(ARGV[3 + 2 * part])
+  for _, slice in ipairs(slices) do
+    if slice[1] == part then missing = missing - slice[3] end
+  end
+  missing = math.max(missing, 0)
+  local account = open_at(KEYS[4 + part], name, now)
+  if missing > 0 then
+    local refused = beyond_cap(account, member, missing, part)
+    if refused then return refused end
+    if account[DEBT] > 0 or hold_slices(account, part, missing, text, slices) > 0 then
+      return shortage(open(account.key, name), part, missing, text)
+    end
+  end
+  accounts[part], added[part] = account, missing
+end
+
+local deadline, reply = tonumber(ARGV[2]) > 0 and now + ARGV[2] or time, {'resized'}
+local count, packed = packed_slices(slices)
+redis.call('HSET', HOLDS, ARGV[1], packed_hold(deadline, OPEN, charged, steps, count, packed, text))
+reply[2] = packed
+for part, account in ipairs(accounts) do
+  if added[part] > 0 then
+    save(account)
+    if member then count_in_pool(account, member, added[part], 0) end
+  end
+  reply[2 + part] = account[AVAILABLE]
+end
+due_at_latest(accounts[1].name, deadline)
+return reply

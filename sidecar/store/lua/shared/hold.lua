@@ -1,0 +1,54 @@
+-- A hold is a record under its reservation id:
+--   time     its deadline while it is open, later when to forget it, ms
+--   state
+--   charged  by its step commits so far
+--   steps    how many of them
+--   slices   each: part, block, amount; of a remembered end, what each part was charged (block 0)
+--   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,<unit>=<amount>] <feature> <rule>
+-- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
+local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
+local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE = 1, 2, 3, 4, 5, 6
+local STATES = {'open', 'expired', 'dead', 'committed', 'released', 'committed_late'}
+local LATE_KEPT_MS, DEAD_KEPT_MS, END_KEPT_MS = 900000, 60000, 86400000
+
+local function packed_hold(time, state, charged, steps, count, slices, text)
+  return struct.pack(HOLD, time, state, charged, steps, count) .. slices .. text
+end
+
+-- Answers time, state, charged, steps, slices as {part, block, amount}, text.
+local function read_hold(record)
+  local time, state, charged, steps, count, at = struct.unpack(HOLD, record)
+  local slices = {}
+  for index = 1, count do
+    local part, block, amount
+    part, block, amount, at = struct.unpack(HOLD_SLICE, record, at)
+    slices[index] = {part, block, amount}
+  end
+  return time, state, charged, steps, slices, string.sub(record, at)
+end
+
+-- The slices again as text, without those that are empty.
+local function packed_slices(slices)
+  local texts = {}
+  for _, slice in ipairs(slices) do
+    if slice[3] > 0 then texts[#texts + 1] = struct.pack(HOLD_SLICE, slice[1], slice[2], slice[3]) end
+  end
+  return #texts, table.concat(texts)
+end
+
+local function remembered(text)
+  return string.match(text, '^%S+ %S+ %d+ (%d)') == '1'
+end
+
+-- Keeps the end of a hold for a while, with what each part was charged.
+local function remember(id, state, charged, steps, ends, text)
+  local forget_at = now_ms() + END_KEPT_MS
+  local texts = {}
+  for index, ended in ipairs(ends) do texts[index] = struct.pack(HOLD_SLICE, ended[1], 0, ended[3]) end
+  redis.call('HSET', HOLDS, id, packed_hold(forget_at, state, charged, steps, #ends, table.concat(texts), text))
+end
+
+-- Who asked for the hold.
+local function customer_of(text)
+  return string.match(text, '^%S+ (%S+)')
+end
