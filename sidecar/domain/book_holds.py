@@ -1,0 +1,114 @@
+"""The holds of the model: what was asked for, what is set aside for it, and how long an end is remembered.
+
+==============  =====================================  ==========================================
+a hold is       until                                  a reserve of its id      a commit of it
+==============  =====================================  ==========================================
+open            it is settled, or the sweep finds it   replayed                 charged
+                past its deadline
+expired         15 minutes after the sweep             ended                    charged, late
+dead            60 s after its release, which came     ended                    unknown
+                before any reserve
+committed,      24 h after it, if it is to be          ended                    replayed, or
+released        remembered                                                      resolved
+gone            for ever                               held anew                unknown
+==============  =====================================  ==========================================
+"""
+
+import msgspec
+
+from sidecar.domain.amounts import checked
+from sidecar.domain.blocks import Slice
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.journal import HoldStory
+from sidecar.domain.outcomes import HoldState, OpenHold, Settled
+
+LATE_COMMIT_MS = 15 * 60_000
+DEAD_MS = 60_000
+REMEMBERED_MS = 24 * 3_600_000
+
+
+class Part(msgspec.Struct, frozen=True):
+    """So much of one unit."""
+
+    unit: str
+    amount: int
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks to set aside, all of it or nothing. One with the same fields is a repetition of it."""
+
+    reservation_id: str
+    customer_id: str
+    """Who asks: the payer or a member of its pool."""
+    parts: tuple[Part, ...]
+    """In different units; the first is the one that is answered for."""
+    ttl_ms: int
+    feature: str = ""
+    rule: str = ""
+    remember: bool = False
+    """Whether its end is known for 24 h after it."""
+
+
+def checked_reservation(reservation: Reservation) -> Reservation:
+    """`reservation`, or InvalidInput."""
+    units = [part.unit for part in reservation.parts]
+    if not units or len(set(units)) < len(units):
+        raise InvalidInput(f"A reservation has one amount in each of its units; got {units}.", "parts")
+    for part in reservation.parts:
+        checked(part.amount)
+    checked(reservation.ttl_ms, "ttl_ms")
+    return reservation
+
+
+class BookHold:
+    """One reservation that took effect, as it stands. Lists are by part."""
+
+    def __init__(self, reservation: Reservation, now_ms: int) -> None:
+        self.reservation = reservation
+        self.state = HoldState.OPEN
+        self.until_ms = now_ms + reservation.ttl_ms
+        """The deadline of an open hold; of an ended one, when it is forgotten."""
+        self.reserved_at_ms = now_ms
+        self.slices: list[tuple[Slice, ...]] = [() for _ in reservation.parts]
+        """What is still held, in the order in which it is charged."""
+        self.charged = [0 for _ in reservation.parts]
+        """By step commits."""
+        self.steps = 0
+        self.charges: tuple[int, ...] = ()
+        """Of a commit that is remembered, what it asked for, and `settled`, what it was answered."""
+        self.settled: tuple[Settled, ...] = ()
+
+    def held(self, part: int) -> int:
+        return sum(slice_.amount for slice_ in self.slices[part])
+
+    def story(self, part: int) -> HoldStory:
+        asked = self.reservation
+        return HoldStory(
+            reservation_id=asked.reservation_id,
+            customer_id=asked.customer_id,
+            feature=asked.feature,
+            rule=asked.rule,
+            held=self.held(part),
+            reserved_at_ms=self.reserved_at_ms,
+            charged_before=self.charged[0],
+        )
+
+    def shown(self, payer_id: str) -> OpenHold:
+        asked = self.reservation
+        parts = [
+            OpenHold(
+                reservation_id=asked.reservation_id,
+                customer_id=asked.customer_id,
+                payer_id=payer_id,
+                unit=part.unit,
+                held=self.held(index),
+                charged=self.charged[index],
+                feature=asked.feature,
+                rule=asked.rule,
+                created_at_ms=self.reserved_at_ms,
+                expires_at_ms=self.until_ms,
+                drawn=self.slices[index],
+            )
+            for index, part in enumerate(asked.parts)
+        ]
+        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))

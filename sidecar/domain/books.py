@@ -1,0 +1,357 @@
+"""The ledger as a model: the accounts of one payer and of the members of its pool.
+
+This is what the scripts of the store do, written to be read: no I/O, no clock, each operation is told the time.
+
+An operation has three beats. What is due at its moment happens first (`BookAccount.advance`). Then it is decided,
+and nothing was changed if it is refused. Then it is done, all of it: amounts move, and each account that they touch
+gets a line in the journal. A hold alone has no line: the line that settles it tells its whole story.
+
+Who asks which blocks an amount would take needs none of this: see `burn_order`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from sidecar.domain.amounts import checked
+from sidecar.domain.blocks import BlockState
+from sidecar.domain.book_account import BookAccount, BookAccounts
+from sidecar.domain.book_grants import BookGrants
+from sidecar.domain.book_holds import (
+    DEAD_MS,
+    LATE_COMMIT_MS,
+    REMEMBERED_MS,
+    BookHold,
+    Reservation,
+    checked_reservation,
+)
+from sidecar.domain.book_members import BookMembers
+from sidecar.domain.burn_order import burn_rank, draw, drawable
+from sidecar.domain.errors import IdempotencyMismatch, InvalidInput
+from sidecar.domain.journal import Kind, Line
+from sidecar.domain.outcomes import (
+    Account,
+    Ended,
+    HoldState,
+    OpenHold,
+    Overrun,
+    RefusalCode,
+    Refused,
+    Rejected,
+    Reserved,
+    Resolved,
+    Settled,
+    UnknownReservation,
+)
+
+_COMMITTED = (HoldState.COMMITTED, HoldState.COMMITTED_LATE)
+
+
+class Books:
+    """One payer: `members` says who may draw, `grants` brings blocks in; the methods here are those of holds."""
+
+    def __init__(self, payer_id: str, *, partition: int = 0) -> None:
+        self.payer_id = payer_id
+        self._accounts = BookAccounts(payer_id, partition)
+        self.grants = BookGrants(self._accounts)
+        self.members = BookMembers(payer_id)
+        self._holds: dict[str, BookHold] = {}
+        self._dead: dict[str, int] = {}
+        """Reservations that were released before they were reserved, until then."""
+
+    # Holds
+
+    def reserve(self, reservation: Reservation, *, now_ms: int) -> Reserved | Refused | Ended:
+        """Hold every part, or none. Safe to repeat.
+
+        Outcomes, in this order: Reserved with `replayed`, Ended, Refused (its codes in the order of `Refused`),
+        Reserved. Raises InvalidInput, and IdempotencyMismatch when the id is open with other terms.
+        """
+        checked_reservation(reservation)
+        self._forget(now_ms)
+        known = self._holds.get(reservation.reservation_id)
+        if known is not None and known.state is HoldState.OPEN:
+            if known.reservation != reservation:
+                raise IdempotencyMismatch(f"Reservation {reservation.reservation_id} is open with other terms.")
+            return self._reserved(known, now_ms, replayed=True)
+        if known is not None or reservation.reservation_id in self._dead:
+            return Ended()
+        hold = BookHold(reservation, now_ms)
+        amounts = [part.amount for part in reservation.parts]
+        refused = self.members.barred(reservation.customer_id) or self._shortage(hold, enumerate(amounts), now_ms)
+        if refused is not None:
+            return refused
+        self._holds[reservation.reservation_id] = hold
+        self._take(hold, amounts, now_ms)
+        return self._reserved(hold, now_ms)
+
+    def resize(
+        self, reservation_id: str, amounts: Sequence[int], *, now_ms: int, ttl_ms: int | None = None
+    ) -> Reserved | Refused | UnknownReservation | Resolved:
+        """Hold at least `amounts` (by part) from now on, and until `ttl_ms` from now; nothing is given back.
+
+        What is missing is held as a reserve would, all or nothing; a hold that misses nothing is not refused.
+        Outcomes, in this order: UnknownReservation, Resolved (ended, and not forgotten), Refused, Reserved.
+        """
+        self._forget(now_ms)
+        hold = self._holds.get(reservation_id)
+        if hold is None:
+            return UnknownReservation()
+        if hold.state is not HoldState.OPEN:
+            return Resolved(hold.state)
+        _check_parts(hold, amounts)
+        missing = [max(0, amount - hold.held(index)) for index, amount in enumerate(amounts)]
+        refused = self._shortage(hold, [(index, amount) for index, amount in enumerate(missing) if amount], now_ms)
+        if refused is not None:
+            return refused
+        self._take(hold, missing, now_ms)
+        if ttl_ms is not None:
+            hold.until_ms = now_ms + checked(ttl_ms, "ttl_ms")
+        return self._reserved(hold, now_ms)
+
+    def commit(
+        self,
+        reservation_id: str,
+        charges: Sequence[int],
+        *,
+        now_ms: int,
+        final: bool = True,
+        step: int = 0,
+        policy: Overrun = Overrun.OWE,
+        usage: str = "",
+        source: str = "",
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        """Charge `charges` (by part): from the hold's slices, then from what is available, then by `policy`.
+
+        `final` ends the hold: what is left of its slices goes back. Otherwise it is a step, which counts from 1: the
+        hold stays as it is but for what was charged, and a step that was charged before is a repetition.
+        Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, Rejected, Settled.
+        """
+        self._forget(now_ms)
+        hold = self._holds.get(reservation_id)
+        if hold is None:
+            return UnknownReservation()
+        _check_parts(hold, charges)
+        if not final and checked(step, "step") < 1:
+            raise InvalidInput("Steps of a commit are counted from 1.", "step")
+        if hold.state in _COMMITTED and hold.charges == tuple(charges):
+            return self._settled_before(hold, [settled.charged for settled in hold.settled], now_ms)
+        if hold.state not in {HoldState.OPEN, HoldState.EXPIRED}:
+            return Resolved(hold.state)
+        if not final and step <= hold.steps:
+            return self._settled_before(hold, hold.charged, now_ms)
+        for index, charge in enumerate(charges):
+            if policy is Overrun.REJECT and charge > hold.held(index):
+                return Rejected(hold.held(index), hold.reservation.parts[index].unit)
+        late = hold.state is HoldState.EXPIRED
+        kind = Kind.LATE_COMMIT if late else Kind.COMMIT if final else Kind.STEP_COMMIT
+        settled = [
+            self._settle_part(
+                hold, index, charge, now_ms, kind, final=final, policy=policy, usage=usage, source=source
+            )
+            for index, charge in enumerate(charges)
+        ]
+        if final:
+            hold.charges, hold.settled = tuple(charges), tuple(settled)
+            self._end(hold, HoldState.COMMITTED_LATE if late else HoldState.COMMITTED, now_ms)
+        else:
+            hold.steps = step
+            hold.charged = [before + now.charged for before, now in zip(hold.charged, settled, strict=True)]
+        return replace(settled[0], others=tuple(settled[1:]))
+
+    def release(
+        self, reservation_id: str, *, now_ms: int, reason: str = ""
+    ) -> Settled | UnknownReservation | Resolved:
+        """Give everything back that is held. A reserve that comes after its release finds it dead, for a minute.
+
+        Outcomes, in this order: UnknownReservation (it never was, is forgotten, dead or expired), Settled with
+        `replayed`, Resolved, Settled.
+        """
+        self._forget(now_ms)
+        hold = self._holds.get(reservation_id)
+        if hold is None:
+            self._dead.setdefault(reservation_id, now_ms + DEAD_MS)
+            return UnknownReservation()
+        if hold.state is HoldState.EXPIRED:
+            return UnknownReservation()
+        if hold.state is HoldState.RELEASED:
+            return self._settled_before(hold, [0 for _ in hold.reservation.parts], now_ms)
+        if hold.state is not HoldState.OPEN:
+            return Resolved(hold.state)
+        settled = self._give_back(hold, now_ms, Kind.RELEASE, reason=reason)
+        self._end(hold, HoldState.RELEASED, now_ms)
+        return replace(settled[0], others=tuple(settled[1:]))
+
+    def sweep(self, *, now_ms: int) -> int:
+        """End the holds that are past their deadline, the most overdue first; answers how many.
+
+        They can be committed late for a while. What else is due happens too, in every account.
+        """
+        self._forget(now_ms)
+        for unit in list(self._accounts.by_unit):
+            self._accounts.at(unit, now_ms)
+        overdue = [hold for hold in self._open() if hold.until_ms <= now_ms]
+        for hold in sorted(overdue, key=lambda hold: (hold.until_ms, hold.reservation.reservation_id)):
+            self._give_back(hold, now_ms, Kind.HOLD_EXPIRY)
+            hold.state, hold.until_ms = HoldState.EXPIRED, now_ms + LATE_COMMIT_MS
+        return len(overdue)
+
+    # Reading
+
+    @property
+    def lines(self) -> list[Line]:
+        """The journal so far."""
+        return self._accounts.lines.written
+
+    def units(self) -> list[str]:
+        """Those with an account: something was granted, charged or owed in them."""
+        return sorted(unit for unit, account in self._accounts.by_unit.items() if account.seq)
+
+    def account(self, unit: str, *, now_ms: int) -> Account:
+        """The account as it is at `now_ms`: what lapsed or started by then shows, though no line says so yet."""
+        account = self._accounts.by_unit.get(unit, BookAccount(unit, self._accounts.lines)).mirror()
+        account.advance(now_ms)
+        ordered = sorted(
+            account.live.values(), key=lambda block: (block.state is not BlockState.ACTIVE, burn_rank(block))
+        )
+        blocks = tuple(
+            replace(block, burn_position=position if block.state is BlockState.ACTIVE else None)
+            for position, block in enumerate(ordered, 1)
+        )
+        return Account(unit=unit, seq=account.seq, totals=account.totals, blocks=blocks)
+
+    def open_holds(self) -> list[OpenHold]:
+        """Holds that have not ended, the next to expire first."""
+        ordered = sorted(self._open(), key=lambda hold: (hold.until_ms, hold.reservation.reservation_id))
+        return [hold.shown(self.payer_id) for hold in ordered]
+
+    def check(self) -> None:
+        """AssertionError unless everything adds up: accounts, blocks, journal, open holds and pools."""
+        held: dict[tuple[str, int], int] = {}
+        by_member: dict[tuple[str, str], int] = {}
+        for hold in self._open():
+            for index, part in enumerate(hold.reservation.parts):
+                member = hold.reservation.customer_id, part.unit
+                by_member[member] = by_member.get(member, 0) + hold.held(index)
+                for slice_ in hold.slices[index]:
+                    key = part.unit, slice_.block
+                    held[key] = held.get(key, 0) + slice_.amount
+        for unit, account in self._accounts.by_unit.items():
+            account.check()
+            assert all(block.held == held.get((unit, block.number), 0) for block in account.blocks)
+        for member, pool in self.members.pools().items():
+            assert pool.held == by_member.get(member, 0)
+
+    # Deciding
+
+    def _shortage(self, hold: BookHold, wanted: Iterable[tuple[int, int]], now_ms: int) -> Refused | None:
+        """Why not all of `wanted`, (part, amount), can be held: the member's cap, or what blocks have."""
+        asked = hold.reservation
+        units = [(asked.parts[index].unit, amount) for index, amount in wanted]
+        for unit, amount in units:
+            if (refused := self.members.above_cap(asked.customer_id, unit, amount)) is not None:
+                return refused
+        for unit, amount in units:
+            account = self._accounts.at(unit, now_ms)
+            blocks = drawable(account.live.values(), asked.feature, asked.rule)
+            available, held = sum(block.available for block in blocks), sum(block.held for block in blocks)
+            if account.owed or available < amount:
+                fits_later = available + held - account.owed >= amount
+                code = RefusalCode.HOLDS_IN_FLIGHT if fits_later else RefusalCode.INSUFFICIENT_CREDITS
+                return Refused(code, amount, available, held, unit)
+        return None
+
+    # Doing
+
+    def _take(self, hold: BookHold, amounts: Iterable[int], now_ms: int) -> None:
+        asked = hold.reservation
+        for index, amount in enumerate(amounts):
+            account = self._accounts.at(asked.parts[index].unit, now_ms)
+            slices, missing = draw(account.live.values(), amount, asked.feature, asked.rule)
+            assert not missing, "it was checked before"
+            account.hold(slices)
+            hold.slices[index] += slices
+            self.members.count(asked.customer_id, account.unit, held=amount)
+
+    def _settle_part(
+        self,
+        hold: BookHold,
+        index: int,
+        charge: int,
+        now_ms: int,
+        kind: Kind,
+        *,
+        final: bool = True,
+        policy: Overrun = Overrun.OWE,
+        **told: Any,
+    ) -> Settled:
+        """One part: its slices, then what they do not cover, then its line; `told` are further fields of the line."""
+        asked, story = hold.reservation, hold.story(index)
+        account = self._accounts.at(asked.parts[index].unit, now_ms)
+        uncovered, kept = charge, []
+        for slice_ in hold.slices[index]:
+            spent = min(slice_.amount, uncovered)
+            uncovered -= spent
+            ended = slice_.amount if final else spent
+            account.settle(replace(slice_, amount=ended), spent)
+            if ended < slice_.amount:
+                kept.append(replace(slice_, amount=slice_.amount - ended))
+        hold.slices[index] = tuple(kept)
+        slices, missing = draw(account.live.values(), uncovered, asked.feature, asked.rule)
+        account.spend(slices)
+        owed = account.owe(missing) if policy is Overrun.OWE else 0
+        uncollected = missing - owed
+        charged = charge - uncollected
+        self.members.count(asked.customer_id, account.unit, held=hold.held(index) - story.held, spent=charged)
+        account.write(kind, now_ms, hold=story, charged=charged, uncollected=uncollected, **told)
+        account.advance(now_ms)
+        return Settled(
+            charged, account.totals.available, owed, late=kind is Kind.LATE_COMMIT, uncollected=uncollected
+        )
+
+    def _give_back(self, hold: BookHold, now_ms: int, kind: Kind, **told: Any) -> list[Settled]:
+        parts = range(len(hold.reservation.parts))
+        return [self._settle_part(hold, index, 0, now_ms, kind, **told) for index in parts]
+
+    def _end(self, hold: BookHold, state: HoldState, now_ms: int) -> None:
+        hold.state, hold.until_ms = state, now_ms + REMEMBERED_MS
+        if not hold.reservation.remember:
+            del self._holds[hold.reservation.reservation_id]
+
+    def _forget(self, now_ms: int) -> None:
+        for reservation_id, hold in list(self._holds.items()):
+            if hold.state is not HoldState.OPEN and hold.until_ms <= now_ms:
+                del self._holds[reservation_id]
+        for reservation_id, until_ms in list(self._dead.items()):
+            if until_ms <= now_ms:
+                del self._dead[reservation_id]
+
+    # Answering
+
+    def _reserved(self, hold: BookHold, now_ms: int, *, replayed: bool = False) -> Reserved:
+        parts = [
+            Reserved(
+                hold.held(index), self._accounts.at(part.unit, now_ms).totals.available, replayed, hold.slices[index]
+            )
+            for index, part in enumerate(hold.reservation.parts)
+        ]
+        return replace(parts[0], others=tuple(parts[1:]))
+
+    def _settled_before(self, hold: BookHold, charged: Sequence[int], now_ms: int) -> Settled:
+        late = hold.state in {HoldState.EXPIRED, HoldState.COMMITTED_LATE}
+        parts = [
+            Settled(amount, self._accounts.at(part.unit, now_ms).totals.available, late=late, replayed=True)
+            for amount, part in zip(charged, hold.reservation.parts, strict=True)
+        ]
+        return replace(parts[0], others=tuple(parts[1:]))
+
+    def _open(self) -> list[BookHold]:
+        return [hold for hold in self._holds.values() if hold.state is HoldState.OPEN]
+
+
+def _check_parts(hold: BookHold, amounts: Sequence[int]) -> None:
+    if len(amounts) != len(hold.reservation.parts):
+        raise InvalidInput(f"The reservation has {len(hold.reservation.parts)} parts; got {len(amounts)}.", "amount")
+    for amount in amounts:
+        checked(amount)
