@@ -90,7 +90,7 @@ SET_POOL_CAP = Script("set_pool_cap")
 CREATE_KEY = Script("create_key")
 REVOKE_KEY = Script("revoke_key")
 BEGIN_ONCE = Script("begin_once")
-ADVANCE_MARK = Script("advance_mark")
+ADVANCE_JOURNAL = Script("advance_journal")
 JOURNAL_EXTENT = Script("journal_extent")
 LIFT_JOURNAL = Script("lift_journal")
 TAKE_LEASE = Script("take_lease")
@@ -99,5 +99,5 @@ GIVE_BACK_LEASE = Script("give_back_lease")
 SCRIPTS = (
     RESERVE, COMMIT, RELEASE, RESIZE, DUE, SWEEP, GRANT, VOID, EXTEND, LOOK,
     CREATE_CUSTOMER, SET_POOL_CAP, CREATE_KEY, REVOKE_KEY, BEGIN_ONCE,
-    ADVANCE_MARK, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,
+    ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,
 )  # fmt: skip

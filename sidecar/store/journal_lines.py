@@ -1,0 +1,145 @@
+"""One line of the journal, decoded: the packed fields that the scripts write become `Line` and `Record`.
+
+It reads no store. A line that no script of ours has written is StoreCorrupt, never half a line.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
+from sidecar.domain.errors import StoreCorrupt
+from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
+
+_IMAGE = struct.Struct(">9d")
+_MOVE = struct.Struct(">BId")
+_BLOCK = struct.Struct(">IdddHBBiHIdddd")
+_HOLD = struct.Struct(">dBdIH")
+_SLICE = struct.Struct(">BId")
+_NUMBERS = struct.Struct(">4d")
+
+_KINDS = {kind.value.encode(): kind for kind in Kind}
+_RECORDS = {b"customer": "customer", b"key": "key", b"key_revoked": "key_revoked"}
+_WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
+_MOVED = {what.value: what for what in Moved}
+_STATES = {
+    1: BlockState.ACTIVE,
+    2: BlockState.SCHEDULED,
+    3: BlockState.QUEUED,
+    4: BlockState.EXPIRED,
+    5: BlockState.VOIDED,
+}
+_PAID = 1
+_OVERDUE = 2
+_LATE_KEPT_MS = 900_000
+"""As in `lua/shared/hold.lua`: so long an overdue hold can be committed late."""
+
+_terms = msgspec.json.Decoder(Grant)
+_detail = msgspec.json.Decoder(dict[str, str])
+_data = msgspec.json.Decoder(dict[str, object])
+
+
+def line_of(partition: int, entry: list[Any]) -> Line | Record:
+    """What `entry`, an id and its fields as a stream answers them, says. Raises StoreCorrupt naming both."""
+    place = f"line {entry[0].decode(errors='replace')} in the journal of partition {partition}"
+    try:
+        position, fields = Position.parse(entry[0].decode()), entry[1]
+        kind, subject = fields[0], fields[1].decode()
+        values = dict(zip(fields[2::2], fields[3::2], strict=True))
+        if (what := _RECORDS.get(kind)) is not None:
+            data = _data.decode(values[b"data"])
+            return Record(partition=partition, position=position, what=what, customer_id=subject, data=data)
+        if kind not in _KINDS:
+            raise StoreCorrupt(f"The {place} is of the unknown kind {kind!r}; only the sidecar may write there.")
+        return _line(partition, position, _KINDS[kind], subject, values)
+    except KeyError as error:
+        raise StoreCorrupt(f"The {place} has no usable {error}; only the sidecar may write there.") from error
+    except (ValueError, IndexError, OverflowError, TypeError, struct.error, msgspec.MsgspecError) as error:
+        raise StoreCorrupt(f"The {place} is none of ours: {error}; only the sidecar may write there.") from error
+
+
+def _line(partition: int, position: Position, kind: Kind, subject: str, values: dict[bytes, bytes]) -> Line:
+    customer_id, unit = subject.split(" ")
+    seq, *totals = map(_whole, _IMAGE.unpack(values[b"after"]))
+    charged = uncollected = 0
+    if b"numbers" in values:
+        _, charged, _, uncollected = map(_whole, _NUMBERS.unpack(values[b"numbers"]))
+    granted, scheduled, available, held, spent, expired, voided, owed = totals
+    return Line(
+        partition=partition,
+        position=position,
+        kind=kind,
+        customer_id=customer_id,
+        unit=unit,
+        seq=seq,
+        after=Totals(
+            granted=granted,
+            scheduled=scheduled,
+            available=available,
+            held=held,
+            spent=spent,
+            expired=expired,
+            voided=voided,
+            owed=owed,
+        ),
+        moves=tuple(
+            Move(_MOVED[what], block, _whole(amount)) for what, block, amount in _MOVE.iter_unpack(values[b"moves"])
+        ),
+        block=_block(values[b"block"]) if kind in _WITH_BLOCK else None,
+        grant=_terms.decode(values[b"terms"]) if kind is Kind.GRANT else None,
+        hold=None if kind in _WITH_BLOCK else _hold(values[b"hold"], unit),
+        charged=charged,
+        uncollected=uncollected,
+        usage=values.get(b"usage", b"").decode(),
+        source=values.get(b"source", b"").decode(),
+        reason=values.get(b"reason", b"").decode(),
+        detail=_detail.decode(values[b"detail"]) if b"detail" in values else {},
+    )
+
+
+def _block(packed: bytes) -> BlockImage:
+    number, left, held, ends_at, _, state, flags, priority, _, _, starts_at, created_at, granted, lapsed = (
+        _BLOCK.unpack(packed)
+    )
+    queued = _STATES[state] is BlockState.QUEUED
+    return BlockImage(
+        number=number,
+        state=_STATES[state].value,
+        priority=priority,
+        paid=bool(flags & _PAID),
+        granted=_whole(granted),
+        available=_whole(left),
+        held=_whole(held),
+        lapsed=_whole(lapsed),
+        created_at_ms=_whole(created_at),
+        starts_at_ms=None if queued else _whole(starts_at),
+        # While it is queued, this is how long it will last.
+        expires_at_ms=None if queued or ends_at == NEVER_MS else _whole(ends_at),
+    )
+
+
+def _hold(packed: bytes, unit: str) -> HoldStory:
+    time_ms, state, charged, _, count = _HOLD.unpack_from(packed)
+    text_at = _HOLD.size + count * _SLICE.size
+    reservation_id, customer_id, ttl_ms, _, units, feature, rule = packed[text_at:].decode().split(" ", 6)
+    part = 1 + [each.partition("=")[0] for each in units.split(",")].index(unit)
+    slices = _SLICE.iter_unpack(packed[_HOLD.size : text_at])
+    deadline_ms = _whole(time_ms) - (_LATE_KEPT_MS if state == _OVERDUE else 0)
+    return HoldStory(
+        reservation_id=reservation_id,
+        customer_id=customer_id,
+        feature="" if feature == "-" else feature,
+        rule=rule,
+        held=sum(_whole(amount) for of_part, _, amount in slices if of_part == part),
+        reserved_at_ms=deadline_ms - int(ttl_ms),
+        charged_before=_whole(charged),
+    )
+
+
+def _whole(value: float) -> int:
+    number = int(value)
+    if number != value or not 0 <= number <= MAX_AMOUNT:
+        raise ValueError(f"{value!r} is no whole number from 0 to {MAX_AMOUNT}")
+    return number
