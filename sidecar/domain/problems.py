@@ -67,6 +67,7 @@ _ALL = (
     Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),
     INTERNAL,
     Kind("store_corrupt", 500, "Store corrupt"),
+    Kind("archive_unavailable", 503, "Archive unavailable", 1),
     Kind("store_timeout", 503, "Store timed out", 1),
     Kind("not_ready", 503, "Not ready", 1),
 )

@@ -1,0 +1,1 @@
+"""The archive: the ledger for ever, in SQL. The only speaker of SQL, as the store is of Redis."""

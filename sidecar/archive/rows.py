@@ -1,0 +1,153 @@
+"""From a journal line to the rows of the ledger: the entry with its link in the account's chain, and its postings.
+
+Pure: the same line after the same entry always gives the same rows, so whoever has the rows can check them.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from sidecar.archive.schema import EntryRow, PostingRow
+from sidecar.domain.history import LegKind
+from sidecar.domain.journal import HoldStory, Kind, Line, Move, Moved, entry_id
+
+FIRST_HASH = bytes(32)
+"""What the first entry of an account follows."""
+
+_LEGS: Final = MappingProxyType(
+    {
+        Moved.GRANTED: (LegKind.ISSUED, LegKind.BALANCE),
+        Moved.SPENT: (LegKind.BALANCE, LegKind.CONSUMED),
+        Moved.EXPIRED: (LegKind.BALANCE, LegKind.EXPIRED),
+        Moved.VOIDED: (LegKind.BALANCE, LegKind.VOIDED),
+        Moved.OWED: (LegKind.OWED, LegKind.CONSUMED),
+        Moved.REPAID: (LegKind.BALANCE, LegKind.OWED),
+    }
+)
+"""From which account to which an amount moves."""
+
+_SIGNS: Final = MappingProxyType(
+    {
+        Moved.GRANTED: (1, 0),
+        Moved.SPENT: (-1, 0),
+        Moved.EXPIRED: (-1, 0),
+        Moved.VOIDED: (-1, 0),
+        Moved.OWED: (0, 1),
+        Moved.REPAID: (-1, -1),
+    }
+)
+"""What a move does to the balance, and to the debt."""
+
+_NO_HOLD = HoldStory(
+    reservation_id="", customer_id="", feature="", rule="", held=0, reserved_at_ms=0, charged_before=0
+)
+_NUMBER = re.compile(r"\d{1,16}(\.\d{1,18})?\Z", re.ASCII)
+_encode = msgspec.json.Encoder().encode
+
+
+def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
+    """The entry of `line`; `prev_hash` is that of the entry before it in its account."""
+    hold, after = line.hold or _NO_HOLD, line.after
+    ends_at_ms = line.block.expires_at_ms if line.block is not None and line.kind is Kind.EXPIRY else None
+    delta = owed_delta = owed = 0
+    for move in line.moves:
+        balance_sign, debt_sign = _SIGNS[move.what]
+        delta += balance_sign * move.amount
+        owed_delta += debt_sign * move.amount
+        owed += move.amount if move.what is Moved.OWED else 0
+    usage = _storable(line.usage)
+    model, meters = _readings(usage)
+    row = EntryRow(
+        entry_id=entry_id(line.partition, line.position),
+        partition=line.partition,
+        customer_id=line.customer_id,
+        unit=line.unit,
+        seq=line.seq,
+        type=line.kind.value,
+        recorded_at_ms=line.position.ms,
+        event_at_ms=line.position.ms if ends_at_ms is None else ends_at_ms,
+        delta=delta,
+        owed_delta=owed_delta,
+        after_granted=after.granted,
+        after_scheduled=after.scheduled,
+        after_available=after.available,
+        after_held=after.held,
+        after_spent=after.spent,
+        after_expired=after.expired,
+        after_voided=after.voided,
+        after_owed=after.owed,
+        moves=_encode([(move.what, move.block, move.amount) for move in line.moves]).decode(),
+        block="" if line.block is None else _encode(line.block).decode(),
+        terms="" if line.grant is None else _encode(line.grant).decode(),
+        reservation_id=_storable(hold.reservation_id),
+        asker_id=hold.customer_id,
+        feature=_storable(hold.feature),
+        rule=_storable(hold.rule),
+        reserved_at_ms=hold.reserved_at_ms,
+        charged_before=hold.charged_before,
+        held=hold.held,
+        charged=line.charged,
+        owed=owed,
+        uncollected=line.uncollected,
+        usage=usage,
+        model=model,
+        meters=meters,
+        source=_storable(line.source),
+        reason=_storable(line.reason),
+        detail=_encode(line.detail).decode() if line.detail else "",
+        prev_hash=prev_hash,
+        hash=b"",
+    )
+    return msgspec.structs.replace(row, hash=row_hash(row))
+
+
+def row_hash(row: EntryRow) -> bytes:
+    """SHA-256 over the hash before and every other column, as a JSON array in the order of the columns."""
+    return hashlib.sha256(row.prev_hash + _encode(msgspec.structs.astuple(row)[:-2])).digest()
+
+
+def posting_rows(row: EntryRow, moves: Sequence[Move]) -> list[PostingRow]:
+    """The legs of an entry, two for each move; together they are zero."""
+    legs: list[PostingRow] = []
+    for move in moves:
+        giver, taker = _LEGS[move.what]
+        for account, amount in ((giver, -move.amount), (taker, move.amount)):
+            legs.append(
+                PostingRow(
+                    entry_id=row.entry_id,
+                    leg=len(legs),
+                    account=account.value,
+                    customer_id=row.customer_id,
+                    unit=row.unit,
+                    block=move.block if account is LegKind.BALANCE else 0,
+                    amount=amount,
+                )
+            )
+    return legs
+
+
+def moves_of(row: EntryRow) -> tuple[Move, ...]:
+    """The moves that an entry keeps."""
+    return tuple(Move(Moved(what), block, amount) for what, block, amount in msgspec.json.decode(row.moves))
+
+
+def _readings(usage: str) -> tuple[str, str]:
+    """The model that `usage` names, and its numbers by meter as JSON."""
+    model, meters = "", dict[str, msgspec.Raw]()
+    for reading in usage.split():
+        meter, _, value = reading.partition("=")
+        if meter == "model":
+            model = value
+        elif _NUMBER.match(value):
+            whole, dot, fraction = value.partition(".")
+            meters[meter] = msgspec.Raw(f"{int(whole)}{dot}{fraction}".encode())
+    return model, _encode(meters).decode() if meters else ""
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes any text but this one character."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text

