@@ -33,13 +33,6 @@ class BookAccount:
         self._lines = lines
         self._moves: list[Move] = []
 
-    def mirror(self) -> "BookAccount":
-        """The same account with a journal of its own, to see what would happen."""
-        other = BookAccount(self.unit, BookLines(self._lines.payer_id, self._lines.partition))
-        other.owed, other.seq = self.owed, self.seq
-        other.live, other.gone = dict(self.live), dict(self.gone)
-        return other
-
     @property
     def blocks(self) -> list[Block]:
         """Every block there ever was."""
@@ -60,7 +53,8 @@ class BookAccount:
         )
 
     def named(self, block_id: str) -> Block | None:
-        return next((block for block in self.blocks if block.grant.block_id == block_id), None)
+        """The block in the list that has this id."""
+        return next((block for block in self.live.values() if block.grant.block_id == block_id), None)
 
     def write(self, kind: Kind, now_ms: int, *, about: int | None = None, **told: Any) -> None:
         """Close the moves since the last line into a line; `about` is the number of the block that it shows."""

@@ -1,8 +1,8 @@
 """Grants, voids and extensions of the model, and what makes them repeatable.
 
 An idempotency key is good for 24 hours and for one request: repeated, it gets the first answer again. A business
-key (`dedup_key`, `external_payment_id`) is good for one grant, for ever, whatever else the request says. A refusal
-uses up neither.
+key (`dedup_key`, `external_payment_id`) is good for one grant, for ever. A refusal uses up neither, nor does a grant
+of which a cap leaves nothing.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,8 @@ class BookGrants:
         """A new block of `grant.amount`, or of what its cap leaves of it. Active at once, it repays debt first.
 
         Outcomes, in this order: Granted with `replayed`, with `duplicate`, without a block (the cap left nothing),
-        with a block. Raises, before any but a repetition: InvalidInput, NotFound (the block to start after),
+        with a block. Raises, in this order: InvalidInput, IdempotencyMismatch, Conflict (its business key was used
+        for another amount), InvalidInput (its expiry is past), NotFound (there is no live block to start after),
         AmountOverflow, Conflict (too many live blocks); nothing was changed then.
         """
         checked_grant(grant)
@@ -56,19 +57,23 @@ class BookGrants:
             return replayed
         for key in _business_keys(grant):
             if (first := self._business.get(key)) is not None:
-                return self._keep(once, now_ms, replace(first, totals=account.totals, duplicate=True))
+                if first.amount + first.withheld != grant.amount:
+                    raise Conflict(f"The key {key[1]!r} was used for a grant of another amount; it is good for one.")
+                return replace(first, duplicate=True)
         starts_at_ms = _start_of(account, grant, now_ms)
         amount = _within_cap(account, grant)
-        if amount:
-            _check_room(account, amount)
-            block = account.add(grant, amount, starts_at_ms=starts_at_ms, now_ms=now_ms)
-            account.write(Kind.GRANT, now_ms, about=block.number, grant=grant, detail=dict(detail))
-            account.advance(now_ms)
+        if not amount:
+            return Granted(block_id=None, amount=0, totals=account.totals, withheld=grant.amount)
+        _check_room(account, amount)
+        block = account.add(grant, amount, starts_at_ms=starts_at_ms, now_ms=now_ms)
+        account.write(Kind.GRANT, now_ms, about=block.number, grant=grant, detail=dict(detail))
+        entry = self._entry()
+        account.advance(now_ms)
         granted = Granted(
-            block_id=grant.block_id if amount else None,
+            block_id=grant.block_id,
             amount=amount,
             totals=account.totals,
-            entry=self._entry() if amount else "",
+            entry=entry,
             withheld=grant.amount - amount,
         )
         for key in _business_keys(grant):
@@ -120,8 +125,9 @@ class BookGrants:
         raise NotFound(f"There is no block {block_id} that has not ended.")
 
     def _changed(self, account: BookAccount, block_id: str, amount: int, now_ms: int, once: Once | None) -> Changed:
+        entry = self._entry()
         account.advance(now_ms)
-        changed = Changed(block_id=block_id, amount=amount, totals=account.totals, entry=self._entry())
+        changed = Changed(block_id=block_id, amount=amount, totals=account.totals, entry=entry)
         return self._keep(once, now_ms, changed)
 
     def _replayed(self, once: Once | None, now_ms: int, kind: type[_Answer]) -> _Answer | None:
@@ -149,14 +155,13 @@ def _business_keys(grant: Grant) -> list[tuple[str, str]]:
 
 
 def _start_of(account: BookAccount, grant: Grant, now_ms: int) -> int | None:
-    """When the block starts; None: when the one before it is over."""
+    """When the block starts, at once if that is past; None: when the one before it is over."""
     if grant.starts_after_block_id is not None:
-        before = account.named(grant.starts_after_block_id)
-        if before is None:
-            raise NotFound(f"There is no block {grant.starts_after_block_id} of {grant.unit} to start after.")
-        return now_ms if is_over(before) else None
-    starts_at_ms = now_ms if grant.starts_at_ms is None else grant.starts_at_ms
-    _check_end(end_of(grant, starts_at_ms), max(now_ms, starts_at_ms))
+        if account.named(grant.starts_after_block_id) is None:
+            raise NotFound(f"There is no live block {grant.starts_after_block_id} of {grant.unit} to start after.")
+        return None
+    starts_at_ms = max(now_ms, grant.starts_at_ms or 0)
+    _check_end(end_of(grant, starts_at_ms), starts_at_ms)
     return starts_at_ms
 
 

@@ -1,17 +1,19 @@
 """The holds of the model: what was asked for, what is set aside for it, and how long an end is remembered.
 
-==============  =====================================  ==========================================
-a hold is       until                                  a reserve of its id      a commit of it
-==============  =====================================  ==========================================
-open            it is settled, or the sweep finds it   replayed                 charged
+==============  =====================================  ===================  ======================
+a hold is       until                                  a reserve of its id  a commit of it
+==============  =====================================  ===================  ======================
+open            it is settled, or a sweep finds it     replayed             charged
                 past its deadline
-expired         15 minutes after the sweep             ended                    charged, late
-dead            60 s after its release, which came     ended                    unknown
+expired         15 minutes after that sweep            ended                charged, and late
+committed or    24 h after it, if it is remembered;    ended                replayed if it charges
+released        else no longer                                              the same, or resolved
+dead            60 s after its release, which came     ended                unknown
                 before any reserve
-committed,      24 h after it, if it is to be          ended                    replayed, or
-released        remembered                                                      resolved
-gone            for ever                               held anew                unknown
-==============  =====================================  ==========================================
+forgotten       it is reserved                         held                 unknown
+==============  =====================================  ===================  ======================
+
+What is to be forgotten is forgotten by the next sweep.
 """
 
 import msgspec
@@ -71,8 +73,8 @@ class BookHold:
         self.reserved_at_ms = now_ms
         self.slices: list[tuple[Slice, ...]] = [() for _ in reservation.parts]
         """What is still held, in the order in which it is charged."""
-        self.charged = [0 for _ in reservation.parts]
-        """By step commits."""
+        self.charged = 0
+        """By step commits so far, in the first unit."""
         self.steps = 0
         self.charges: tuple[int, ...] = ()
         """Of a commit that is remembered, what it asked for, and `settled`, what it was answered."""
@@ -90,7 +92,7 @@ class BookHold:
             rule=asked.rule,
             held=self.held(part),
             reserved_at_ms=self.reserved_at_ms,
-            charged_before=self.charged[0],
+            charged_before=self.charged,
         )
 
     def shown(self, payer_id: str) -> OpenHold:
@@ -102,7 +104,7 @@ class BookHold:
                 payer_id=payer_id,
                 unit=part.unit,
                 held=self.held(index),
-                charged=self.charged[index],
+                charged=self.charged if index == 0 else 0,
                 feature=asked.feature,
                 rule=asked.rule,
                 created_at_ms=self.reserved_at_ms,

@@ -1,4 +1,4 @@
-"""Who may draw from a payer's accounts in the model: the payer itself, and the members of its pool within their caps."""
+"""Who may draw from a payer's accounts in the model: the payer, and the members of its pool within their caps."""
 
 import msgspec
 from msgspec.structs import replace
@@ -46,11 +46,11 @@ class BookMembers:
         """By member and unit, where there is anything to say."""
         return {(member, unit): pool for member, units in self._pools.items() for unit, pool in units.items()}
 
-    def barred(self, customer_id: str) -> Refused | None:
+    def barred(self, customer_id: str, unit: str, amount: int) -> Refused | None:
         if customer_id != self.payer_id and customer_id not in self._pools:
-            return Refused(RefusalCode.UNIDENTIFIED)
+            return Refused(RefusalCode.UNIDENTIFIED, amount, unit=unit)
         if {customer_id, self.payer_id} & self._suspended:
-            return Refused(RefusalCode.CUSTOMER_SUSPENDED)
+            return Refused(RefusalCode.CUSTOMER_SUSPENDED, amount, unit=unit)
         return None
 
     def above_cap(self, customer_id: str, unit: str, amount: int) -> Refused | None:

@@ -15,8 +15,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from sidecar.domain.amounts import checked
-from sidecar.domain.blocks import BlockState
-from sidecar.domain.book_account import BookAccount, BookAccounts
+from sidecar.domain.blocks import Block, BlockState
+from sidecar.domain.book_account import BookAccounts
 from sidecar.domain.book_grants import BookGrants
 from sidecar.domain.book_holds import (
     DEAD_MS,
@@ -58,7 +58,7 @@ class Books:
         self.members = BookMembers(payer_id)
         self._holds: dict[str, BookHold] = {}
         self._dead: dict[str, int] = {}
-        """Reservations that were released before they were reserved, until then."""
+        """Reservations that were released before they were reserved, and until when that is known."""
 
     # Holds
 
@@ -69,7 +69,6 @@ class Books:
         Reserved. Raises InvalidInput, and IdempotencyMismatch when the id is open with other terms.
         """
         checked_reservation(reservation)
-        self._forget(now_ms)
         known = self._holds.get(reservation.reservation_id)
         if known is not None and known.state is HoldState.OPEN:
             if known.reservation != reservation:
@@ -79,7 +78,8 @@ class Books:
             return Ended()
         hold = BookHold(reservation, now_ms)
         amounts = [part.amount for part in reservation.parts]
-        refused = self.members.barred(reservation.customer_id) or self._shortage(hold, enumerate(amounts), now_ms)
+        refused = self.members.barred(reservation.customer_id, reservation.parts[0].unit, amounts[0])
+        refused = refused or self._shortage(hold, enumerate(amounts), now_ms)
         if refused is not None:
             return refused
         self._holds[reservation.reservation_id] = hold
@@ -94,7 +94,6 @@ class Books:
         What is missing is held as a reserve would, all or nothing; a hold that misses nothing is not refused.
         Outcomes, in this order: UnknownReservation, Resolved (ended, and not forgotten), Refused, Reserved.
         """
-        self._forget(now_ms)
         hold = self._holds.get(reservation_id)
         if hold is None:
             return UnknownReservation()
@@ -128,19 +127,18 @@ class Books:
         hold stays as it is but for what was charged, and a step that was charged before is a repetition.
         Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, Rejected, Settled.
         """
-        self._forget(now_ms)
         hold = self._holds.get(reservation_id)
         if hold is None:
             return UnknownReservation()
         _check_parts(hold, charges)
         if not final and checked(step, "step") < 1:
             raise InvalidInput("Steps of a commit are counted from 1.", "step")
-        if hold.state in _COMMITTED and hold.charges == tuple(charges):
+        if final and hold.state in _COMMITTED and hold.charges == tuple(charges):
             return self._settled_before(hold, [settled.charged for settled in hold.settled], now_ms)
         if hold.state not in {HoldState.OPEN, HoldState.EXPIRED}:
             return Resolved(hold.state)
         if not final and step <= hold.steps:
-            return self._settled_before(hold, hold.charged, now_ms)
+            return self._settled_before(hold, [hold.charged] + [0 for _ in charges[1:]], now_ms)
         for index, charge in enumerate(charges):
             if policy is Overrun.REJECT and charge > hold.held(index):
                 return Rejected(hold.held(index), hold.reservation.parts[index].unit)
@@ -152,12 +150,12 @@ class Books:
             )
             for index, charge in enumerate(charges)
         ]
+        hold.charged += settled[0].charged
         if final:
             hold.charges, hold.settled = tuple(charges), tuple(settled)
             self._end(hold, HoldState.COMMITTED_LATE if late else HoldState.COMMITTED, now_ms)
         else:
             hold.steps = step
-            hold.charged = [before + now.charged for before, now in zip(hold.charged, settled, strict=True)]
         return replace(settled[0], others=tuple(settled[1:]))
 
     def release(
@@ -168,7 +166,6 @@ class Books:
         Outcomes, in this order: UnknownReservation (it never was, is forgotten, dead or expired), Settled with
         `replayed`, Resolved, Settled.
         """
-        self._forget(now_ms)
         hold = self._holds.get(reservation_id)
         if hold is None:
             self._dead.setdefault(reservation_id, now_ms + DEAD_MS)
@@ -183,19 +180,25 @@ class Books:
         self._end(hold, HoldState.RELEASED, now_ms)
         return replace(settled[0], others=tuple(settled[1:]))
 
-    def sweep(self, *, now_ms: int) -> int:
-        """End the holds that are past their deadline, the most overdue first; answers how many.
+    def expire(self, reservation_id: str, *, now_ms: int) -> bool:
+        """Give everything back that is held, since the deadline has passed. False when there is nothing to expire."""
+        hold = self._holds.get(reservation_id)
+        if hold is None or hold.state is not HoldState.OPEN or hold.until_ms > now_ms:
+            return False
+        self._give_back(hold, now_ms, Kind.HOLD_EXPIRY)
+        hold.state, hold.until_ms = HoldState.EXPIRED, now_ms + LATE_COMMIT_MS
+        return True
 
-        They can be committed late for a while. What else is due happens too, in every account.
+    def sweep(self, *, now_ms: int) -> int:
+        """Let happen what is due: in every account, then overdue holds expire, and old ends are forgotten.
+
+        Answers how many holds expired. Their order is not specified; here it is that of their ids.
         """
-        self._forget(now_ms)
         for unit in list(self._accounts.by_unit):
             self._accounts.at(unit, now_ms)
-        overdue = [hold for hold in self._open() if hold.until_ms <= now_ms]
-        for hold in sorted(overdue, key=lambda hold: (hold.until_ms, hold.reservation.reservation_id)):
-            self._give_back(hold, now_ms, Kind.HOLD_EXPIRY)
-            hold.state, hold.until_ms = HoldState.EXPIRED, now_ms + LATE_COMMIT_MS
-        return len(overdue)
+        expired = [self.expire(reservation_id, now_ms=now_ms) for reservation_id in sorted(self._holds)]
+        self._forget(now_ms)
+        return sum(expired)
 
     # Reading
 
@@ -209,12 +212,9 @@ class Books:
         return sorted(unit for unit, account in self._accounts.by_unit.items() if account.seq)
 
     def account(self, unit: str, *, now_ms: int) -> Account:
-        """The account as it is at `now_ms`: what lapsed or started by then shows, though no line says so yet."""
-        account = self._accounts.by_unit.get(unit, BookAccount(unit, self._accounts.lines)).mirror()
-        account.advance(now_ms)
-        ordered = sorted(
-            account.live.values(), key=lambda block: (block.state is not BlockState.ACTIVE, burn_rank(block))
-        )
+        """The account as it is at `now_ms`: what is due happens first, as in every operation."""
+        account = self._accounts.at(unit, now_ms)
+        ordered = sorted(account.live.values(), key=_shown_order)
         blocks = tuple(
             replace(block, burn_position=position if block.state is BlockState.ACTIVE else None)
             for position, block in enumerate(ordered, 1)
@@ -348,6 +348,10 @@ class Books:
 
     def _open(self) -> list[BookHold]:
         return [hold for hold in self._holds.values() if hold.state is HoldState.OPEN]
+
+
+def _shown_order(block: Block) -> tuple[bool, tuple[int, int, bool, int, int]]:
+    return block.state is not BlockState.ACTIVE, burn_rank(block)
 
 
 def _check_parts(hold: BookHold, amounts: Sequence[int]) -> None:

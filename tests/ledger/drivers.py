@@ -1,0 +1,153 @@
+"""Who performs the operations of a scenario: the model here, the real store behind the same protocol.
+
+Names of customers, blocks and reservations are those of the scenario; a driver may map them to ids of its own, but
+answers in these names. `alice` pays; others are members of her pool. Errors are those of `sidecar.domain.errors`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sidecar.domain.blocks import Grant
+from sidecar.domain.book_holds import Reservation
+from sidecar.domain.book_members import Pool
+from sidecar.domain.books import Books
+from sidecar.domain.journal import Line
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import (
+    Account,
+    Changed,
+    Ended,
+    Granted,
+    OpenHold,
+    Overrun,
+    Refused,
+    Rejected,
+    Reserved,
+    Resolved,
+    Settled,
+    UnknownReservation,
+)
+
+PAYER = "alice"
+START_MS = 1_700_000_000_000
+
+
+class Driver(Protocol):
+    """One ledger, one payer, and a clock that stands still but for `tick`."""
+
+    now_ms: int
+
+    async def tick(self, ms: int) -> None: ...
+
+    async def join(self, member: str) -> None: ...
+
+    async def set_cap(self, member: str, unit: str, cap: int | None) -> None: ...
+
+    async def pool(self, member: str, unit: str) -> Pool: ...
+
+    async def suspend(self, customer: str) -> None: ...
+
+    async def resume(self, customer: str) -> None: ...
+
+    async def grant(self, grant: Grant, once: Once) -> Granted: ...
+
+    async def void(self, unit: str, block: str, once: Once) -> Changed: ...
+
+    async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed: ...
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended: ...
+
+    async def resize(
+        self, reservation: Reservation, amounts: Sequence[int], ttl_ms: int | None
+    ) -> Reserved | Refused | UnknownReservation | Resolved: ...
+
+    async def commit(
+        self, reservation: Reservation, charges: Sequence[int], *, step: int, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        """`step` 0 is the final commit."""
+        ...
+
+    async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved: ...
+
+    async def sweep(self) -> int: ...
+
+    async def account(self, unit: str) -> Account: ...
+
+    async def open_holds(self) -> list[OpenHold]: ...
+
+    async def lines(self) -> list[Line]:
+        """The whole journal so far, oldest first."""
+        ...
+
+
+class ModelDriver:
+    """The model, with a clock."""
+
+    def __init__(self) -> None:
+        self.books = Books(PAYER)
+        self.now_ms = START_MS
+
+    async def tick(self, ms: int) -> None:
+        self.now_ms += ms
+
+    async def join(self, member: str) -> None:
+        self.books.members.join(member)
+
+    async def set_cap(self, member: str, unit: str, cap: int | None) -> None:
+        self.books.members.set_cap(member, unit, cap)
+
+    async def pool(self, member: str, unit: str) -> Pool:
+        return self.books.members.pool(member, unit)
+
+    async def suspend(self, customer: str) -> None:
+        self.books.members.suspend(customer)
+
+    async def resume(self, customer: str) -> None:
+        self.books.members.resume(customer)
+
+    async def grant(self, grant: Grant, once: Once) -> Granted:
+        return self.books.grants.grant(grant, now_ms=self.now_ms, once=once)
+
+    async def void(self, unit: str, block: str, once: Once) -> Changed:
+        return self.books.grants.void(block, now_ms=self.now_ms, once=once)
+
+    async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
+        return self.books.grants.extend(block, expires_at_ms, now_ms=self.now_ms, once=once)
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended:
+        return self.books.reserve(reservation, now_ms=self.now_ms)
+
+    async def resize(
+        self, reservation: Reservation, amounts: Sequence[int], ttl_ms: int | None
+    ) -> Reserved | Refused | UnknownReservation | Resolved:
+        return self.books.resize(reservation.reservation_id, amounts, now_ms=self.now_ms, ttl_ms=ttl_ms)
+
+    async def commit(
+        self, reservation: Reservation, charges: Sequence[int], *, step: int, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        return self.books.commit(
+            reservation.reservation_id,
+            charges,
+            now_ms=self.now_ms,
+            final=step == 0,
+            step=step,
+            policy=policy,
+            usage="units=1",
+            source="reported",
+        )
+
+    async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
+        return self.books.release(reservation.reservation_id, now_ms=self.now_ms, reason="asked")
+
+    async def sweep(self) -> int:
+        return self.books.sweep(now_ms=self.now_ms)
+
+    async def account(self, unit: str) -> Account:
+        self.books.check()
+        return self.books.account(unit, now_ms=self.now_ms)
+
+    async def open_holds(self) -> list[OpenHold]:
+        return self.books.open_holds()
+
+    async def lines(self) -> list[Line]:
+        return self.books.lines
