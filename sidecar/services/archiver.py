@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sidecar.domain.errors import ArchiveUnavailable, StoreCorrupt, StoreError
+from sidecar.domain.history import Appended
+from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.journal import Line, Overtaken, Position, Record
 from sidecar.store.journal import START, Behind, Extent, Journal
 
@@ -32,7 +34,7 @@ STOPPED_S = 10.0
 class Archive(Protocol):
     """What the archiver needs of an archive. Both may raise ArchiveUnavailable."""
 
-    async def append(self, partition: int, lines: Sequence[Line | Record], after: Position) -> None:
+    async def append(self, partition: int, lines: Sequence[Line | Record], after: Position) -> Appended:
         """Keep `lines`, all or none; Overtaken, and nothing is kept, if the archive is not exactly at `after`."""
 
     async def positions(self) -> Mapping[int, Position]:
@@ -63,10 +65,13 @@ class Archiver:
         self._turn = asyncio.Lock()
         self._positions: dict[int, Position] | None = None
         self._examine_at = 0.0
+        self._begin_at = 0
         self._retry_at: dict[int, float] = {}
         self._oldest_ms: dict[int, int] = {}
         self.archived_total = 0
         self.failures_total = 0
+        self.anomalies_total = 0
+        """Lines that are archived and contradict those before them."""
         self.waiting = 0
         """Lines in the journals at the last look."""
         self.stopped: dict[int, str] = {}
@@ -144,11 +149,9 @@ class Archiver:
         if extents is not None:
             await self._lift(extents, self._positions)
             self._examine_at = now + EXAMINE_S
-        todo = deque(
-            partition
-            for partition, length in enumerate(lengths)
-            if length and self._retry_at.get(partition, 0.0) <= now
-        )
+        # From behind the last failure on: a batch that always fails does not keep the other partitions waiting.
+        order = (*range(self._begin_at, PARTITIONS), *range(self._begin_at))
+        todo = deque(number for number in order if lengths[number] and self._retry_at.get(number, 0.0) <= now)
         return await self._move_all(todo, self._positions)
 
     async def _lift(self, extents: list[Extent], positions: dict[int, Position]) -> None:
@@ -160,9 +163,11 @@ class Archiver:
         async def move_next() -> bool:
             more = False
             while todo:
+                partition = todo.popleft()
                 try:
-                    more |= await self._move(todo.popleft(), positions)
+                    more |= await self._move(partition, positions)
                 except BaseException:
+                    self._begin_at = (partition + 1) % PARTITIONS
                     todo.clear()
                     raise
             return more
@@ -181,7 +186,7 @@ class Archiver:
         try:
             lines = await self._journal.read(partition, after, BATCH)
             if lines:
-                await self._archive.append(partition, lines, after)
+                self._count(await self._archive.append(partition, lines, after))
         except Overtaken as overtaken:
             log.debug("partition %d: another one archives too, up to %s", partition, overtaken.position)
             positions[partition] = overtaken.position
@@ -200,7 +205,6 @@ class Archiver:
             return False
         self.stopped.pop(partition, None)
         upto = positions[partition] = lines[-1].position if lines else after
-        self.archived_total += len(lines)
         self._passed(partition, upto)
         if (behind := await self._journal.advance(partition, after, upto)) is not None:
             self._found_behind(partition, behind)
@@ -211,11 +215,20 @@ class Archiver:
             self._oldest_ms.pop(partition, None)
         return more
 
+    def _count(self, appended: Appended) -> None:
+        self.archived_total += appended.entries
+        self.anomalies_total += len(appended.anomalies)
+        for anomaly in appended.anomalies[:1]:
+            log.error(
+                "entry %s, and %d more of its batch, are archived, but cannot be right: %s",
+                anomaly.entry_id, len(appended.anomalies) - 1, anomaly.detail,
+            )  # fmt: skip
+
     def _failed(self, why: str) -> None:
         self._examine_at = 0.0
         self.failures_total += 1
         if not self.last_error:
-            log.error("archiving stands still and is tried again and again: %s", why)
+            log.error("archiving fails and is tried again and again: %s", why)
         self.last_error = why
 
     def _stop(self, partition: int, why: str) -> None:
