@@ -87,7 +87,7 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
         moves=tuple(
             Move(_MOVED[what], block, _whole(amount)) for what, block, amount in _MOVE.iter_unpack(values[b"moves"])
         ),
-        block=_block(values[b"block"]) if kind in _WITH_BLOCK else None,
+        block=block_image(values[b"block"]) if kind in _WITH_BLOCK else None,
         grant=_terms.decode(values[b"terms"]) if kind is Kind.GRANT else None,
         hold=None if kind in _WITH_BLOCK else _hold(values[b"hold"], unit),
         charged=charged,
@@ -99,7 +99,8 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
     )
 
 
-def _block(packed: bytes) -> BlockImage:
+def block_image(packed: bytes) -> BlockImage:
+    """A block's entry in its account. Raises struct.error, KeyError, ValueError or OverflowError for what is none."""
     number, left, held, ends_at, _, state, flags, priority, _, _, starts_at, created_at, granted, lapsed = (
         _BLOCK.unpack(packed)
     )

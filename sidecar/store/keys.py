@@ -24,9 +24,13 @@ def checked_customer_id(text: str) -> str:
     return text
 
 
+def is_unit(text: str) -> bool:
+    return _UNIT.match(text) is not None
+
+
 def checked_unit(unit: str) -> str:
     """The name of a unit; InvalidInput if it is none: the store's texts are split at spaces."""
-    if _UNIT.match(unit) is None:
+    if not is_unit(unit):
         raise InvalidInput(f"A unit has 1 to 64 letters, digits, dots or dashes; got {unit!r}.", "unit")
     return unit
 
@@ -106,6 +110,18 @@ class Keys:
 
     def journal(self, partition: int) -> bytes:
         return self._key(partition, "journal")
+
+    def prefix(self, partition: int) -> bytes:
+        """What every key of a partition begins with."""
+        return self._key(partition, "")
+
+    def holds_copy(self, customer_id: str) -> bytes:
+        """Where an audit may lay a copy of a payer's holds for a while."""
+        return self._key(self.partition(customer_id), f"holds-copy:{customer_id}")
+
+    def rebuilding(self) -> bytes:
+        """There while the store is made again from the archive."""
+        return self._key(0, "rebuilding")
 
     def archived(self, partition: int) -> bytes:
         """How far the partition's journal is archived."""

@@ -1,0 +1,271 @@
+"""Reads the books of a payer as they lie in the store, all at one moment, for who checks them. It changes nothing.
+
+What cannot be read is part of the answer, not an error: a damaged record is what an audit looks for.
+"""
+
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.errors import StoreCorrupt, StoreUnavailable
+from sidecar.domain.ids import is_customer_id
+from sidecar.domain.journal import BlockImage, Position, Totals
+from sidecar.domain.outcomes import HoldState
+from sidecar.store.accounts import totals_of
+from sidecar.store.commands import AUDIT
+from sidecar.store.customers import PoolShare
+from sidecar.store.hold_record import StoredHold, stored_hold
+from sidecar.store.journal_lines import block_image
+from sidecar.store.keys import Keys, is_unit
+from sidecar.store.lane import Lane
+
+HOLDS_AT_ONCE = 2_000
+"""With more holds than this, a payer's holds are copied in the store and read in pieces."""
+COPY_KEPT_MS = 120_000
+_SCANNED_AT_ONCE = 2_000
+_IMAGE_SIZE, _HEADER_SIZE, _BLOCK_SIZE = 72, 88, 74
+_SHARE = struct.Struct(">3d")
+
+
+class Torn(msgspec.Struct, frozen=True):
+    """Something that our scripts never write. `unit` is empty when it belongs to no account."""
+
+    unit: str
+    what: str
+    detail: str
+
+
+class AccountBooks(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as it is, whatever is due."""
+
+    unit: str
+    seq: int
+    totals: Totals
+    blocks: tuple[BlockImage, ...]
+    """The live ones in the order in which they burn."""
+    block_ids: dict[int, str]
+    """By number, those whose terms are there."""
+
+
+class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store has of one customer: the record, and the accounts with what is held of them."""
+
+    customer_id: str
+    position: Position
+    """The newest line of the partition's journal at that moment."""
+    status: str | None
+    """None: there is no such customer."""
+    external_id: str
+    parent_id: str
+    credentials: dict[str, str]
+    """Of its proxy keys: the key's id."""
+    accounts: dict[str, AccountBooks]
+    shares: dict[tuple[str, str], PoolShare]
+    """What counts against the caps of the members of its pool, by member and unit."""
+    holds: int
+    """How many are open."""
+    held: Counter[tuple[str, int]]
+    """What open holds keep, by unit and block."""
+    held_by_member: Counter[tuple[str, str]]
+    torn: tuple[Torn, ...]
+
+
+class Audit:
+    """The books of one tenant's environment. Everything may raise StoreError."""
+
+    def __init__(self, lane: Lane, *, tenant: str, environment: str, holds_at_once: int = HOLDS_AT_ONCE) -> None:
+        self._lane = lane
+        self._keys = Keys(tenant, environment)
+        self._holds_at_once = holds_at_once
+
+    def partition(self, customer_id: str) -> int:
+        return self._keys.partition(customer_id)
+
+    async def external(self, external_id: str) -> str | None:
+        """The customer that the index has for an external id."""
+        reply: bytes | None = await self._lane.execute("GET", self._keys.external(external_id))
+        return None if reply is None else reply.decode(errors="replace")
+
+    async def names(self, partition: int) -> AsyncIterator[tuple[str, str]]:
+        """Every customer of a partition as (customer id, ""), and every account as (customer id, unit).
+
+        In no order, some more than once; what comes or goes meanwhile may be missing.
+        """
+        prefix = self._keys.prefix(partition)
+        cursor = b"0"
+        while True:
+            cursor, found = await self._lane.execute(
+                "SCAN", cursor, "MATCH", prefix + b"[ac]*", "COUNT", _SCANNED_AT_ONCE
+            )
+            for key in found:
+                kind, _, rest = key[len(prefix) :].decode(errors="replace").partition(":")
+                customer_id, _, unit = rest.partition(":")
+                if kind in {"customer", "account"} and is_customer_id(customer_id):
+                    yield customer_id, unit
+            if cursor == b"0":
+                return
+
+    async def payer(self, customer_id: str, units: Iterable[str] = ()) -> PayerBooks:
+        """All books of one customer at one moment: the accounts that it lists, and those in `units`.
+
+        However many holds there are, the store is kept from its work for no more than it takes to copy them.
+        """
+        wanted, books = set(units), _Reading(customer_id)
+        while True:
+            reply = await self._read(customer_id, sorted(wanted))
+            fields = dict(zip(reply[1][0::2], reply[1][1::2], strict=True))
+            listed = books.units(fields)
+            if listed <= wanted:
+                break
+            wanted |= listed
+        accounts = {
+            unit: account
+            for unit, text, terms in zip(sorted(wanted), reply[4::2], reply[5::2], strict=True)
+            if text is not None and (account := books.account(unit, text, terms)) is not None
+        }
+        if reply[2] > self._holds_at_once:
+            await self._read_copy(customer_id, reply[2], books)
+        else:
+            books.take_holds(reply[3])
+        return PayerBooks(
+            customer_id=customer_id,
+            position=Position.parse(reply[0].decode()),
+            status=_text(fields, b"status"),
+            external_id=_text(fields, b"external_id") or "",
+            parent_id=_text(fields, b"parent") or "",
+            credentials={
+                name.decode(errors="replace"): value.decode(errors="replace")
+                for name, value in fields.items()
+                if name.startswith(b"key:")
+            },
+            accounts=accounts,
+            shares=books.shares(fields),
+            holds=books.holds,
+            held=books.held,
+            held_by_member=books.held_by_member,
+            torn=tuple(books.torn),
+        )
+
+    async def _read(self, customer_id: str, units: list[str]) -> list[Any]:
+        places = [self._keys.account(customer_id, unit) for unit in units]
+        keys = [*self._keys.of(customer_id).ledger, self._keys.holds_copy(customer_id)]
+        for place in places:
+            keys += [place.account, place.terms]
+        reply: list[Any] = await self._lane.send(AUDIT.pack(keys, [self._holds_at_once, COPY_KEPT_MS]))
+        return reply
+
+    async def _read_copy(self, customer_id: str, count: int, books: "_Reading") -> None:
+        copy, cursor, seen = self._keys.holds_copy(customer_id), b"0", 0
+        try:
+            while True:
+                cursor, found = await self._lane.execute("HSCAN", copy, cursor, "COUNT", self._holds_at_once)
+                books.take_holds(found)
+                seen += len(found) // 2
+                if cursor == b"0":
+                    break
+        finally:
+            await self._lane.execute("UNLINK", copy)
+        if seen != count:
+            raise StoreUnavailable(
+                f"The copy of the {count} holds of {customer_id} did not last until it was read; nothing was changed, "
+                "check again."
+            )
+
+
+class _Reading:
+    """Makes sense of what the script answered, and notes what makes none."""
+
+    def __init__(self, customer_id: str) -> None:
+        self._customer_id = customer_id
+        self.torn: list[Torn] = []
+        self.holds = 0
+        self.held: Counter[tuple[str, int]] = Counter()
+        self.held_by_member: Counter[tuple[str, str]] = Counter()
+
+    def units(self, fields: dict[bytes, bytes]) -> set[str]:
+        """The units that the customer lists."""
+        names = set((_text(fields, b"units") or "").split())
+        known = {name for name in names if is_unit(name)}
+        self.torn = [Torn("", "units", f"{name!r} is no unit") for name in sorted(names - known)]
+        return known
+
+    def account(self, unit: str, text: bytes, terms: list[bytes]) -> AccountBooks | None:
+        try:
+            seq, totals = totals_of(text[:_IMAGE_SIZE])
+        except StoreCorrupt as error:
+            self.torn.append(Torn(unit, "account", error.detail))
+            return None
+        size = len(text) - _HEADER_SIZE
+        if size < 0 or size % _BLOCK_SIZE:
+            self.torn.append(Torn(unit, "account", f"{len(text)} bytes are not a header and whole blocks"))
+            return None
+        blocks = []
+        for at in range(_HEADER_SIZE, len(text), _BLOCK_SIZE):
+            try:
+                blocks.append(block_image(text[at : at + _BLOCK_SIZE]))
+            except (KeyError, ValueError, OverflowError) as error:
+                self.torn.append(Torn(unit, f"block at byte {at}", f"{type(error).__name__}: {error}"))
+        return AccountBooks(
+            unit=unit, seq=seq, totals=totals, blocks=tuple(blocks), block_ids=self._block_ids(unit, terms)
+        )
+
+    def take_holds(self, pairs: list[bytes]) -> None:
+        """Add up the open ones of these reservation ids and records."""
+        for reservation_id, record in zip(pairs[0::2], pairs[1::2], strict=True):
+            try:
+                stored = stored_hold(record)
+                if stored is not None and stored.state is HoldState.OPEN:
+                    self._take_hold(stored)
+            except (StoreCorrupt, IndexError) as error:
+                self.torn.append(Torn("", f"hold {reservation_id.decode(errors='replace')}", str(error)))
+
+    def shares(self, fields: dict[bytes, bytes]) -> dict[tuple[str, str], PoolShare]:
+        found: dict[tuple[str, str], PoolShare] = {}
+        for name, packed in fields.items():
+            if not name.startswith(b"member:"):
+                continue
+            _, member, unit = name.decode(errors="replace").split(":", 2)
+            try:
+                cap, held, spent = map(_whole, _SHARE.unpack(packed))
+            except (struct.error, ValueError, OverflowError) as error:
+                self.torn.append(Torn(unit, f"share of {member}", f"{packed!r}: {error}"))
+                continue
+            found[member, unit] = PoolShare(unit=unit, cap=None if cap < 0 else cap, held=held, spent=spent)
+        return found
+
+    def _take_hold(self, stored: StoredHold) -> None:
+        self.holds += 1
+        slices = [(stored.parts[part - 1][0], slice_) for part, slice_ in stored.slices]
+        for unit, slice_ in slices:
+            self.held[unit, slice_.block] += slice_.amount
+            if stored.customer_id != self._customer_id:
+                self.held_by_member[stored.customer_id, unit] += slice_.amount
+
+    def _block_ids(self, unit: str, terms: list[bytes]) -> dict[int, str]:
+        ids: dict[int, str] = {}
+        for name, value in zip(terms[0::2], terms[1::2], strict=True):
+            if not name.isdigit():
+                continue
+            try:
+                ids[int(name)] = msgspec.json.decode(value, type=_Terms).block_id
+            except msgspec.DecodeError as error:
+                self.torn.append(Torn(unit, f"terms of block {name.decode()}", str(error)))
+        return ids
+
+
+class _Terms(msgspec.Struct):
+    block_id: str
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str | None:
+    value = fields.get(name)
+    return None if value is None else value.decode(errors="replace")
+
+
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
