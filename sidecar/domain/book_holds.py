@@ -58,8 +58,14 @@ def checked_reservation(reservation: Reservation) -> Reservation:
         raise InvalidInput(f"A reservation has one amount in each of its units; got {units}.", "parts")
     for part in reservation.parts:
         checked(part.amount)
-    checked(reservation.ttl_ms, "ttl_ms")
+    checked_ttl_ms(reservation.ttl_ms)
     return reservation
+
+
+def checked_ttl_ms(ttl_ms: int) -> int:
+    if checked(ttl_ms, "ttl_ms") < 1:
+        raise InvalidInput(f"A hold lives for at least 1 ms; got {ttl_ms}.", "ttl_ms")
+    return ttl_ms
 
 
 class BookHold:

@@ -25,6 +25,7 @@ from sidecar.domain.book_holds import (
     BookHold,
     Reservation,
     checked_reservation,
+    checked_ttl_ms,
 )
 from sidecar.domain.book_members import BookMembers
 from sidecar.domain.burn_order import burn_rank, draw, drawable
@@ -100,13 +101,14 @@ class Books:
         if hold.state is not HoldState.OPEN:
             return Resolved(hold.state)
         _check_parts(hold, amounts)
+        checked_ttl_ms(1 if ttl_ms is None else ttl_ms)
         missing = [max(0, amount - hold.held(index)) for index, amount in enumerate(amounts)]
         refused = self._shortage(hold, [(index, amount) for index, amount in enumerate(missing) if amount], now_ms)
         if refused is not None:
             return refused
         self._take(hold, missing, now_ms)
         if ttl_ms is not None:
-            hold.until_ms = now_ms + checked(ttl_ms, "ttl_ms")
+            hold.until_ms = now_ms + ttl_ms
         return self._reserved(hold, now_ms)
 
     def commit(
