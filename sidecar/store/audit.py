@@ -170,8 +170,8 @@ class Audit:
             await self._lane.execute("UNLINK", copy)
         if seen != count:
             raise StoreUnavailable(
-                f"The copy of the {count} holds of {customer_id} did not last until it was read; nothing was changed, "
-                "check again."
+                f"The copy of the {count} holds of {customer_id} did not last until it was read; nothing was "
+                "changed, check again."
             )
 
 

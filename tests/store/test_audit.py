@@ -17,7 +17,7 @@ from sidecar.store.lane import Lane
 from tests.support.store import StoreServer
 from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 
-NAMES = {"tenant": TENANT, "environment": ENVIRONMENT}
+
 KEYS = Keys(TENANT, ENVIRONMENT)
 
 
@@ -29,7 +29,7 @@ async def town(store_url: str, tmp_path: object) -> AsyncIterator[Town]:
 
 @pytest.fixture
 def audit(town: Town) -> Audit:
-    return Audit(town.lane, **NAMES)
+    return Audit(town.lane, tenant=TENANT, environment=ENVIRONMENT)
 
 
 async def test_nobody(audit: Audit, town: Town) -> None:
@@ -86,7 +86,7 @@ async def test_many_holds_are_copied_and_read_in_pieces(town: Town, shared_store
     alice = await town.customer("alice")
     await town.grant("alice", 100_000)
     await asyncio.gather(*(town.reserve("alice", f"r{number}", 1 + number % 7) for number in range(1500)))
-    audit = Audit(town.lane, holds_at_once=100, **NAMES)
+    audit = Audit(town.lane, tenant=TENANT, environment=ENVIRONMENT, holds_at_once=100)
     stop = False
 
     async def traffic() -> None:
