@@ -1,15 +1,17 @@
 """Commands as bytes: packing, and the Lua scripts. It sends nothing.
 
 A script is one file in `lua/`, one atomic operation, with its KEYS, ARGV and outcomes in its header. What several of
-them need stands in `lua/shared/` and is put in front; the line numbers of Redis are mapped back to the file.
+them need stands in `lua/shared/` and comes in where a line says ``--- include amounts clock``: Redis defines each
+function anew in every call, so a script first does what needs none of them. The line numbers of Redis are mapped back.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
 
+_INCLUDE = "--- include "
 _LINE = re.compile(r"(?:@\s*)?user_script:(\d+)")
 
 
@@ -30,10 +32,9 @@ def pack(*arguments: bytes | str | int) -> bytes:
 class Script:
     """One Lua script; `pack` makes a call of it. How many keys and arguments it wants is in its header."""
 
-    def __init__(self, name: str, *shared: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        files = [*(f"shared/{part}.lua" for part in shared), f"{name}.lua"]
-        self._load([(file, _read(file)) for file in files])
+        self._load(list(_included(f"{name}.lua")))
         self.head = lru_cache(maxsize=256)(self._head)
         """What a call by digest begins with, for so many keys and arguments; those follow, each as `bulk`."""
 
@@ -47,45 +48,42 @@ class Script:
 
     def located(self, message: str) -> str:
         """The error message of Redis, with ``user_script:41`` written as ``reserve.lua:20``."""
-        return _LINE.sub(lambda match: self._place(int(match[1])), message)
+        return _LINE.sub(lambda match: self._places[int(match[1]) - 1], message)
 
-    def _load(self, parts: list[tuple[str, str]]) -> None:
-        self.text = "".join(text for _, text in parts)
+    def _load(self, lines: list[tuple[str, str]]) -> None:
+        """From lines with the place where each stands."""
+        self.text = "".join(line for _, line in lines)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest().encode()
-        self._lines = [(file, text.count("\n")) for file, text in parts]
+        self._places = [place for place, _ in lines]
         self._by_digest = bulk(b"EVALSHA") + bulk(self.sha)
         self._by_text = bulk(b"EVAL") + bulk(self.text.encode())
 
     def _head(self, keys: int, arguments: int) -> bytes:
         return b"*%d\r\n" % (3 + keys + arguments) + self._by_digest + bulk(b"%d" % keys)
 
-    def _place(self, line: int) -> str:
-        for file, count in self._lines:
-            if line <= count:
-                return f"{file}:{line}"
-            line -= count
-        return f"{self.name}.lua:{line}"
+
+def _included(file: str) -> Iterator[tuple[str, str]]:
+    """The lines of a file and of what it includes, each with its place, such as ``reserve.lua:20``."""
+    text = resources.files("sidecar.store").joinpath("lua", file).read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if line.startswith(_INCLUDE):
+            for part in line.removeprefix(_INCLUDE).split():
+                yield from _included(f"shared/{part}.lua")
+        else:
+            yield f"{file}:{number}", line
 
 
-def _read(file: str) -> str:
-    return resources.files("sidecar.store").joinpath("lua", file).read_text(encoding="utf-8")
-
-
-_ACCOUNT = ("amounts", "clock", "keys", "account", "journal", "blocks")
-_HOLD = (*_ACCOUNT, "hold", "pool", "draw")
-_GRANT = (*_ACCOUNT, "once", "terms")
-
-RESERVE = Script("reserve", *_HOLD)
-COMMIT = Script("commit", *_HOLD, "settle")
-RELEASE = Script("release", *_HOLD, "settle")
-RESIZE = Script("resize", *_HOLD)
-DUE = Script("due", "clock")
-SWEEP = Script("sweep", *_HOLD, "settle")
-GRANT = Script("grant", *_GRANT)
-VOID = Script("void", *_GRANT)
-EXTEND = Script("extend", *_GRANT)
-LOOK = Script("look", *_ACCOUNT)
-AUDIT = Script("audit", "keys")
+RESERVE = Script("reserve")
+COMMIT = Script("commit")
+RELEASE = Script("release")
+RESIZE = Script("resize")
+DUE = Script("due")
+SWEEP = Script("sweep")
+GRANT = Script("grant")
+VOID = Script("void")
+EXTEND = Script("extend")
+LOOK = Script("look")
+AUDIT = Script("audit")
 CREATE_CUSTOMER = Script("create_customer")
 SET_POOL_CAP = Script("set_pool_cap")
 CREATE_KEY = Script("create_key")

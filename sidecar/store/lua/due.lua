@@ -4,4 +4,5 @@
 -- ARGV[1]  most payers to answer
 --
 -- Answers the payers' customer ids, the longest overdue first.
+--- include clock
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now_ms(), 'LIMIT', 0, ARGV[1])

@@ -17,6 +17,7 @@
 --   queued    it has not started, so it has no expiry yet; nothing changed
 --   past      {now, ms}: the expiry is not after now and its start; nothing changed
 --   extended  {answer}: packed: 0, totals, then journal position
+--- include amounts clock keys account journal blocks once terms
 local account_key, terms_key, once_key = KEYS[5], KEYS[6], KEYS[7]
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end

@@ -37,6 +37,7 @@
 --   scopes     the account has as many different scopes as it can have
 --   granted    {answer}
 -- where answer is packed: amount, withheld, totals, then <journal position> <block id>.
+--- include amounts clock keys account journal blocks once terms
 local BLOCKS_MAX, SCOPES_MAX = 256, 255
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local name, wanted, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16])

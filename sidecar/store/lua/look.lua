@@ -6,6 +6,7 @@
 -- ARGV[1]  <customer id> <unit>
 --
 -- Answers {the account, the terms of its blocks in the same order}.
+--- include amounts clock keys account journal blocks
 local account = open_at(KEYS[5], ARGV[1], now_ms())
 local numbers = {}
 for _, block in ipairs(all_blocks(account)) do numbers[#numbers + 1] = block[NUMBER] end

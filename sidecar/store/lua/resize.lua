@@ -14,6 +14,7 @@
 --   holds_in_flight      {within reach, held of it, part}
 --   insufficient_credits {within reach, held of it, part}
 --   resized              {slices, available of each part}
+--- include amounts clock keys account journal blocks hold pool draw
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then return {'unknown'} end
 local time, state, charged, steps, slices, text = read_hold(record)

@@ -12,6 +12,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
+--- include amounts clock keys account journal blocks hold pool draw settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0

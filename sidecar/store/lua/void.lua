@@ -14,6 +14,7 @@
 --   replayed  {answer}: as it was given then; nothing changed
 --   no_block  the customer has no such block, or it is over
 --   voided    {answer}: packed: amount that was voided, totals, then journal position
+--- include amounts clock keys account journal blocks once terms
 local account_key, terms_key, once_key = KEYS[5], KEYS[6], KEYS[7]
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
