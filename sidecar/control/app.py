@@ -11,13 +11,15 @@ from prometheus_client import CollectorRegistry
 from sidecar.config.settings import Settings
 from sidecar.control import openapi
 from sidecar.control.endpoint import Endpoint, Parts
-from sidecar.control.middleware import answering_problems, authorised
+from sidecar.control.middleware import answering_problems, authorised, name_request
 from sidecar.control.routes import ENDPOINTS
 from sidecar.control.serving import serve
 from sidecar.domain.amounts import Unit
+from sidecar.services.history import History
+from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
-from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
+from sidecar.store.open_holds import OpenHolds
 
 BODY_MAX_BYTES = 1_048_576
 
@@ -28,9 +30,11 @@ def wall_clock_ms() -> int:
 
 def make_app(
     *,
-    ledger: Ledger,
+    accounts: Accounts,
+    open_holds: OpenHolds,
     customers: Customers,
     once_records: OnceRecords,
+    history: History,
     settings: Settings,
     admin_key: str,
     ready: Callable[[], str | None],
@@ -43,9 +47,11 @@ def make_app(
     """
     assert admin_key, "an empty key would let everybody in"
     parts = Parts(
-        ledger=ledger,
+        accounts=accounts,
+        open_holds=open_holds,
         customers=customers,
         once_records=once_records,
+        history=history,
         units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
         ready=ready,
         registry=registry,
@@ -56,6 +62,7 @@ def make_app(
     app = web.Application(
         middlewares=[answering_problems(now_ms), authorised(admin_key, open_paths)], client_max_size=BODY_MAX_BYTES
     )
+    app.on_response_prepare.append(name_request)
     for endpoint in ENDPOINTS:
         handler = _handler(endpoint, parts)
         for path in endpoint.paths:

@@ -7,6 +7,7 @@ be a secret.
 import json
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -24,8 +25,15 @@ _ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?\Z", re.DOTA
 _MEMBER = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`\Z", re.DOTALL)
 _WHAT = {"contains unknown": "There is no such field", "missing required": "This field is required"}
 _VISIBLE = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
+_ACTOR = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,255}\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_MAX_CHARS = 80
+
+ACTOR_HEADERS = MappingProxyType(
+    {"actor_id": "X-Actor-Id", "on_behalf_of": "X-On-Behalf-Of", "reason": "X-Actor-Reason"}
+)
+REQUEST_ID = web.RequestKey("request_id", str)
+"""Where a request keeps the id that we gave it."""
 
 
 async def read(request: web.BaseRequest) -> bytes:
@@ -86,6 +94,18 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
     if len(given) != 1 or _VISIBLE.match(given[0]) is None:
         raise IdempotencyKeyInvalid
     return given[0]
+
+
+def actor(request: web.BaseRequest) -> dict[str, str]:
+    """Who asks, for whom and why, as far as headers say so. InvalidInput names the header."""
+    said = {"request_id": request[REQUEST_ID]}
+    for name, header in ACTOR_HEADERS.items():
+        given = request.headers.getall(header, [])
+        if len(given) > 1 or any(_ACTOR.match(text) is None for text in given):
+            raise InvalidInput(f"{header} must be sent once and have 1 to 255 characters of UTF-8 text.")
+        if given:
+            said[name] = given[0]
+    return said
 
 
 def _invalid(what: str, message: str) -> InvalidInput:

@@ -14,9 +14,11 @@ from prometheus_client import CollectorRegistry
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
+from sidecar.services.history import History
+from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customer, Customers
-from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
+from sidecar.store.open_holds import OpenHolds
 
 BY_ID = "/v1/customers/{customer_id}"
 BY_EXTERNAL_ID = "/v1/customer-by-external-id/{external_customer_id}"
@@ -40,9 +42,11 @@ class Repeat(Enum):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints work with. `ready` gives None, or why the process cannot serve."""
 
-    ledger: Ledger
+    accounts: Accounts
+    open_holds: OpenHolds
     customers: Customers
     once_records: OnceRecords
+    history: History
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry
@@ -67,6 +71,8 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     path: Mapping[str, str]
     addressed: Customer | None
     repeatable: Once | None
+    detail: Mapping[str, str]
+    """Who asks, for whom and why, as far as the request says; for the ledger."""
 
     @property
     def customer(self) -> Customer:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from sidecar.control.decoding import REQUEST_ID
 from sidecar.control.errors import Unidentified
 from sidecar.domain.errors import InvalidInput, SidecarError
 from sidecar.domain.ids import new_id
@@ -32,7 +33,7 @@ def answering_problems(now_ms: Callable[[], int]) -> Middleware:
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = new_id("req", now_ms(), secrets.token_bytes(10))
+        request_id = request[REQUEST_ID] = new_id("req", now_ms(), secrets.token_bytes(10))
         try:
             response = await handler(request)
         except SidecarError as error:
@@ -42,10 +43,14 @@ def answering_problems(now_ms: Callable[[], int]) -> Middleware:
         except Exception:
             log.exception("request %s failed: %s %s", request_id, request.method, _route(request))
             response = _problem(INTERNAL.code, _OUR_FAULT, request_id)
-        response.headers["x-request-id"] = request_id
         return response
 
     return answer_problems
+
+
+async def name_request(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal for whatever is about to be answered: say under which id."""
+    response.headers["x-request-id"] = request[REQUEST_ID]
 
 
 def authorised(admin_key: str, open_paths: Collection[str]) -> Middleware:

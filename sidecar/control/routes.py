@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from sidecar.control import credits, customers, keys, reservations, service  # noqa: A004  (a thing of ours)
+from sidecar.control import blocks, credits, customers, keys, pools, reservations, service  # noqa: A004  (a thing of ours)
 from sidecar.control.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *customers.ENDPOINTS,
     *credits.ENDPOINTS,
+    *blocks.ENDPOINTS,
+    *pools.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
     *service.ENDPOINTS,

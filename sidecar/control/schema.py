@@ -1,7 +1,8 @@
-"""What the control API takes and answers, as it is on the wire.
+"""What the control API takes and answers, as it is on the wire: what all of it shares, customers and keys.
 
-These records serve the requests and generate the OpenAPI document. They are never the store's own: renaming a field
-here must not touch Redis. Amounts are integers of base units; `display` says the same as decimals, for people.
+`credit_schema`, `hold_schema` and `history_schema` have the rest. These records serve the requests and generate the
+OpenAPI document. They are never the store's own: renaming a field here must not touch Redis. Amounts are integers of
+base units; `display` says the same as decimals, for people.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit, render
-from sidecar.domain.outcomes import Balance, OpenHold
+from sidecar.domain.errors import InvalidInput
 from sidecar.store.customers import Customer, ProxyKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_SOURCE = r"^[a-z][a-z0-9_]{0,31}$(?!\n)"
-"""Also for readers of the OpenAPI document, whose regular expressions have no ``\\Z``."""
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 250
@@ -38,6 +35,16 @@ class Nothing(Wire, frozen=True, kw_only=True):
 class CreateCustomer(Wire, frozen=True, kw_only=True):
     external_id: Annotated[str, Meta(min_length=1, max_length=255, description="Your own id of the customer.")]
     display_name: Annotated[str, Meta(max_length=255, description="For people; may be empty.")] = ""
+    parent_customer_id: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=64, description="Who pays for it, for ever: it is a member of this pool."),
+        ]
+        | None
+    ) = None
+    parent_external_id: (
+        Annotated[str, Meta(min_length=1, max_length=255, description="The same, by your own id.")] | None
+    ) = None
 
 
 class CustomerView(Wire, frozen=True, kw_only=True):
@@ -46,71 +53,22 @@ class CustomerView(Wire, frozen=True, kw_only=True):
     display_name: str
     status: str
     created_at: datetime
+    parent_customer_id: Annotated[
+        str | None, Meta(description="Of a member of a pool, who pays for it; null for who pays for itself.")
+    ]
+    parent_external_id: str | None
 
     @classmethod
-    def of(cls, customer: Customer) -> "CustomerView":
+    def of(cls, customer: Customer, parent: Customer | None) -> "CustomerView":
         return cls(
             customer_id=customer.customer_id,
             external_id=customer.external_id,
             display_name=customer.display_name,
             status=customer.status,
             created_at=instant(customer.created_at_ms),
+            parent_customer_id=customer.parent_id,
+            parent_external_id=parent.external_id if parent else None,
         )
-
-
-class GrantCredits(Wire, frozen=True, kw_only=True):
-    credits: Annotated[
-        int, Meta(ge=1, le=MAX_AMOUNT, description="Base units of `unit`; 1000000 is one credit, see /v1/units.")
-    ]
-    unit: Annotated[str, Meta(min_length=1, max_length=64, description="What is granted.")] = CREDITS.name
-    source: Annotated[str, Meta(pattern=_SOURCE, description="Where it comes from: promotional, topup, …")] = "manual"
-    reason: Annotated[str, Meta(max_length=500, description="For people; kept in the journal.")] = ""
-
-
-class BalanceDisplay(Wire, frozen=True, kw_only=True):
-    """The amounts of a balance as decimals of its unit."""
-
-    available: str
-    held: str
-    spent: str
-    owed: str
-    granted: str
-
-
-class BalanceView(Wire, frozen=True, kw_only=True):
-    """granted = available + held + spent; `owed` is debt beside it, which the next grant repays."""
-
-    unit: str
-    available: int
-    held: int
-    spent: int
-    owed: int
-    granted: int
-    display: BalanceDisplay | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, balance: Balance, unit: Unit | None) -> "BalanceView":
-        """`unit` None: it is not configured any more, so nobody knows its decimals."""
-        amounts = {name: getattr(balance, name) for name in BalanceDisplay.__struct_fields__}
-        decimals = BalanceDisplay(**{name: render(n, unit) for name, n in amounts.items()}) if unit else UNSET
-        return cls(unit=balance.unit, display=decimals, **amounts)
-
-
-class CreditsView(Wire, frozen=True, kw_only=True):
-    customer_id: str
-    external_id: str
-    balances: list[BalanceView]
-
-
-class GrantView(Wire, frozen=True, kw_only=True):
-    grant_id: str
-    customer_id: str
-    external_id: str
-    unit: str
-    credits: int
-    source: str
-    reason: str
-    balance: BalanceView
 
 
 class CreateKey(Wire, frozen=True, kw_only=True):
@@ -149,48 +107,9 @@ class NewKeyView(KeyView, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, secret=UNSET, notice=SHOWN_ONCE)
 
 
-class AmountDisplay(Wire, frozen=True, kw_only=True):
-    held: str
-
-
-class HoldView(Wire, frozen=True, kw_only=True):
-    """One open reservation."""
-
-    reservation_id: str
-    customer_id: str
-    unit: str
-    held: int
-    rule: str
-    created_at: datetime
-    expires_at: datetime
-    display: AmountDisplay | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, hold: OpenHold, unit: Unit | None) -> "HoldView":
-        return cls(
-            reservation_id=hold.reservation_id,
-            customer_id=hold.customer_id,
-            unit=hold.unit,
-            held=hold.held,
-            rule=hold.rule,
-            created_at=instant(hold.created_at_ms),
-            expires_at=instant(hold.expires_at_ms),
-            display=AmountDisplay(held=render(hold.held, unit)) if unit else UNSET,
-        )
-
-
-class UnitView(Wire, frozen=True, kw_only=True):
-    unit: str
-    scale: Annotated[int, Meta(description="Decimal places: 6 means that 1000000 base units are one.")]
-
-
 class Paging(Wire, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
     cursor: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
-
-
-class HoldsQuery(Paging, frozen=True, kw_only=True):
-    customer_id: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
 class Pagination(Wire, frozen=True, kw_only=True):
@@ -204,16 +123,6 @@ class Pagination(Wire, frozen=True, kw_only=True):
 
 class KeyPage(Wire, frozen=True, kw_only=True):
     data: list[KeyView]
-    pagination: Pagination
-
-
-class HoldPage(Wire, frozen=True, kw_only=True):
-    data: list[HoldView]
-    pagination: Pagination
-
-
-class UnitPage(Wire, frozen=True, kw_only=True):
-    data: list[UnitView]
     pagination: Pagination
 
 
@@ -241,3 +150,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 def instant(epoch_ms: int) -> datetime:
     """Exact, unlike a division by 1000."""
     return _EPOCH + timedelta(milliseconds=epoch_ms)
+
+
+def epoch_ms(at: datetime, field: str) -> int:
+    """The store's form of an instant, to the millisecond; InvalidInput for what is not after 1970."""
+    if at <= _EPOCH:
+        raise InvalidInput(f"{field} must be after 1970; got {at.isoformat()}.", field)
+    return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -36,7 +36,15 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
     path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
     once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
-    call = Call(parts=parts, body=body, query=query, path=path, addressed=customer, repeatable=once)
+    call = Call(
+        parts=parts,
+        body=body,
+        query=query,
+        path=path,
+        addressed=customer,
+        repeatable=once,
+        detail=decoding.actor(request),
+    )
     if endpoint.repeat is Repeat.RECORDED and once is not None:
         scope = customer.customer_id if customer else endpoint.path
         return await _work_once(endpoint, call, scope, once)

@@ -1,4 +1,3 @@
-from sidecar.store.hold_record import hold_record
 from tests.cli.conftest import Command
 from tests.support.control import Control
 
@@ -7,15 +6,7 @@ async def hold(control: Control, external_id: str, count: int) -> None:
     customer_id = await control.customer(external_id)
     await control.grant(f"/v1/customers/{customer_id}", 1_000_000_000, f"for-{external_id}")
     for number in range(count):
-        record = hold_record(
-            customer_id=customer_id,
-            reservation_id=f"{external_id}-{number}",
-            unit="credits",
-            amount=250_000,
-            ttl_ms=60_000,
-            rule="chat",
-        )
-        await control.ledger.reserve(record, credential=f"external:{external_id}")
+        await control.hold(customer_id, f"{external_id}-{number}", 250_000, external_id=external_id)
 
 
 async def test_nothing_is_held(sidecar: Command) -> None:

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 from sidecar.config.settings import Settings
 from sidecar.control.app import BODY_MAX_BYTES, make_app
 from sidecar.store.once import OnceRecords
-from tests.support.control import ADMIN_KEY, Control, assert_problem
+from sidecar.store.open_holds import OpenHolds
+from tests.support.control import ADMIN_KEY, OWNER, Control, assert_problem
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
@@ -40,9 +41,11 @@ async def test_bytes_that_are_no_request(control: Control) -> None:
 async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
     with pytest.raises(AssertionError):
         make_app(
-            ledger=control.ledger,
+            accounts=control.accounts,
+            open_holds=OpenHolds(control.lane, **OWNER),
             customers=control.customers,
-            once_records=OnceRecords(control.lane, tenant="default", environment="live"),
+            once_records=OnceRecords(control.lane, **OWNER),
+            history=control.history,
             settings=Settings(),
             admin_key="",
             ready=control.readiness,

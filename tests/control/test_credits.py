@@ -2,8 +2,6 @@ import asyncio
 
 import pytest
 
-from sidecar.domain.once import Once
-from sidecar.store.hold_record import hold_record
 from tests.support.control import Control
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
@@ -20,17 +18,19 @@ async def test_a_grant_can_be_spent(control: Control, family: str) -> None:
         Idempotency_Key="k1",
     )
     assert given.status == 201
-    assert given.json["grant_id"].startswith("grt_")
-    members = ("external_id", "unit", "credits", "source", "reason")
-    assert [given.json[name] for name in members] == ["alice", "credits", 100_500_000, "promotional", "Welcome"]
-    amounts = {"available": 100_500_000, "held": 0, "spent": 0, "owed": 0, "granted": 100_500_000}
-    display = {"available": "100.5", "held": "0", "spent": "0", "owed": "0", "granted": "100.5"}
+    assert given.json["block_id"].startswith("blk_")
+    members = ("external_id", "unit", "granted", "withheld", "duplicate")
+    assert [given.json[name] for name in members] == ["alice", "credits", 100_500_000, 0, False]
+    none = dict.fromkeys(("scheduled", "held", "spent", "expired", "voided", "owed"), 0)
+    amounts = {"available": 100_500_000, "granted": 100_500_000, **none}
+    display = {"available": "100.5", "granted": "100.5", **dict.fromkeys(none, "0")}
     assert given.json["balance"] == {"unit": "credits", **amounts, "display": display}
     shown = await control.ask("GET", f"{path}/credits")
     assert shown.status == 200
     assert shown.json == {
         "customer_id": given.json["customer_id"],
         "external_id": "alice",
+        "payer_customer_id": given.json["customer_id"],
         "balances": [given.json["balance"]],
     }
 
@@ -38,20 +38,9 @@ async def test_a_grant_can_be_spent(control: Control, family: str) -> None:
 async def test_a_balance_tells_held_spent_and_owed_apart(control: Control) -> None:
     customer_id = await control.customer()
     await control.grant(f"/v1/customers/{customer_id}", 10_000_000, "k1")
-    first, second = (
-        hold_record(
-            customer_id=customer_id,
-            reservation_id=reservation_id,
-            unit="credits",
-            amount=amount,
-            ttl_ms=60_000,
-            rule="r",
-        )
-        for reservation_id, amount in (("r1", 4_000_000), ("r2", 1_000_000))
-    )
-    for record in (first, second):
-        await control.ledger.reserve(record, credential="external:alice")
-    await control.ledger.commit(first, charge=2_500_000, usage="", source="reported")
+    first = await control.hold(customer_id, "r1", 4_000_000)
+    await control.hold(customer_id, "r2", 1_000_000)
+    await control.ledger.commit(first, 2_500_000, "", "reported")
     balance = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"][0]
     amounts = [balance[name] for name in ("available", "held", "spent", "owed", "granted")]
     assert amounts == [6_500_000, 1_000_000, 2_500_000, 0, 10_000_000]
@@ -74,10 +63,7 @@ async def test_each_unit_has_its_own_balance_and_scale(control: Control) -> None
 async def test_a_balance_in_a_unit_that_is_gone_has_no_decimals(control: Control) -> None:
     customer_id = await control.customer()
     await control.grant(f"/v1/customers/{customer_id}", 1, "k1")
-    once = Once("k2", "ab")
-    await control.ledger.grant(
-        customer_id=customer_id, unit="old", amount=5, grant_id="g", source="s", reason="", once=once
-    )
+    await control.grant_unit(customer_id, "old", 5)
     balances = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"]
     assert balances[1]["unit"] == "old"
     assert balances[1]["available"] == 5

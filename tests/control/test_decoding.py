@@ -2,7 +2,8 @@ import pytest
 from multidict import MultiDict
 
 from sidecar.control import decoding
-from sidecar.control.schema import CreateCustomer, CreateKey, GrantCredits, Paging
+from sidecar.control.credit_schema import GrantCredits
+from sidecar.control.schema import CreateCustomer, CreateKey, Paging
 from sidecar.domain.errors import InvalidInput
 
 

@@ -6,22 +6,14 @@ import pytest
 from sidecar.control.app import wall_clock_ms
 from sidecar.domain.outcomes import RefusalCode, Refused, Reserved
 from sidecar.domain.proxy_keys import credential
-from sidecar.store.hold_record import hold_record
 from tests.support.control import Control
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
 
 
 async def reserve(control: Control, customer_id: str, secret: str, reservation_id: str) -> object:
-    record = hold_record(
-        customer_id=customer_id,
-        reservation_id=reservation_id,
-        unit="credits",
-        amount=1,
-        ttl_ms=60_000,
-        rule="r",
-    )
-    return await control.ledger.reserve(record, credential=credential(secret))
+    record = control.ledger.hold(customer_id, reservation_id, (("credits", 1),), 60_000, "", "r")
+    return await control.ledger.reserve(record, credential(secret))
 
 
 @BOTH

@@ -1,30 +1,20 @@
 import pytest
 
-from sidecar.store.hold_record import HoldRecord, hold_record
 from tests.support.control import Control
-
-
-def record(customer_id: str, number: int) -> HoldRecord:
-    return hold_record(
-        customer_id=customer_id,
-        reservation_id=f"r{number}",
-        unit="credits",
-        amount=250_000,
-        ttl_ms=60_000,
-        rule="chat",
-    )
 
 
 async def hold(control: Control, external_id: str, count: int) -> str:
     customer_id = await control.customer(external_id)
     await control.grant(f"/v1/customers/{customer_id}", 100_000_000, "k1")
     for number in range(count):
-        await control.ledger.reserve(record(customer_id, number), credential=f"external:{external_id}")
+        await control.hold(customer_id, f"r{number}", 250_000, external_id=external_id)
     return customer_id
 
 
 async def test_an_open_hold_is_listed_until_it_ends(control: Control) -> None:
-    customer_id = await hold(control, "alice", 1)
+    customer_id = await control.customer()
+    await control.grant(f"/v1/customers/{customer_id}", 1_000_000, "k1")
+    record = await control.hold(customer_id, "r0", 250_000)
     listed = await control.ask("GET", "/v1/reservations")
     assert listed.status == 200
     (shown,) = listed.json["data"]
@@ -32,12 +22,15 @@ async def test_an_open_hold_is_listed_until_it_ends(control: Control) -> None:
     assert shown == {
         "reservation_id": "r0",
         "customer_id": customer_id,
+        "payer_customer_id": customer_id,
         "unit": "credits",
         "held": 250_000,
+        "charged": 0,
+        "feature": "writing",
         "rule": "chat",
         "display": {"held": "0.25"},
     }
-    await control.ledger.release(record(customer_id, 0), reason="test")
+    await control.ledger.release(record, "test")
     assert (await control.ask("GET", "/v1/reservations")).json["data"] == []
 
 

@@ -1,10 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
+import pytest
 
-from sidecar.control.schema import BalanceView, KeyView, NewKeyView, instant
-from sidecar.domain.amounts import CREDITS
-from sidecar.domain.outcomes import Balance
+from sidecar.control.schema import KeyView, NewKeyView, epoch_ms, instant
+from sidecar.domain.errors import InvalidInput
 from sidecar.store.customers import ProxyKey
 
 KEY = ProxyKey(key_id="key_1", customer_id="cus_1", name="laptop", hint="sk_live_…", created_at_ms=1_700_000_000_123)
@@ -15,18 +15,17 @@ def test_an_instant_is_exact_and_in_utc() -> None:
     assert msgspec.json.encode(instant(1_700_000_000_123)) == b'"2023-11-14T22:13:20.123000Z"'
 
 
-def test_a_balance_is_shown_as_integers_and_as_decimals() -> None:
-    balance = Balance(unit="credits", granted=2**53 - 1, available=1_500_000, held=1, spent=0, owed=20)
-    view = BalanceView.of(balance, CREDITS)
-    assert view.granted == 2**53 - 1
-    assert msgspec.to_builtins(view)["display"] == {
-        "available": "1.5",
-        "held": "0.000001",
-        "spent": "0",
-        "owed": "0.00002",
-        "granted": "9007199254.740991",
-    }
-    assert "display" not in msgspec.to_builtins(BalanceView.of(balance, None))
+def test_an_instant_goes_to_the_store_and_back_in_whole_milliseconds() -> None:
+    assert epoch_ms(datetime(2023, 11, 14, 22, 13, 20, 123_999, tzinfo=UTC), "at") == 1_700_000_000_123
+    east = datetime(2023, 11, 15, 0, 13, 20, 123_000, tzinfo=timezone(timedelta(hours=2)))
+    assert epoch_ms(east, "at") == 1_700_000_000_123
+
+
+@pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)])
+def test_an_instant_before_all_of_ours_is_refused(at: datetime) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        epoch_ms(at, "expires_at")
+    assert caught.value.field == "expires_at"
 
 
 def test_a_new_key_is_the_key_with_its_secret_or_with_a_notice() -> None:

@@ -1,7 +1,8 @@
-"""A control API on a real socket over a real store."""
+"""A control API on a real socket over a real store and a real archive."""
 
 import io
 import json
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,14 +14,27 @@ from multidict import CIMultiDictProxy
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from sidecar.archive.archive import Archive
 from sidecar.config.settings import Settings, UnitSection
 from sidecar.control.app import make_app
 from sidecar.control.schema import Problem
+from sidecar.domain.blocks import Grant
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import Granted, Reserved
+from sidecar.services.archiver import Archiver
+from sidecar.services.history import History
+from sidecar.services.written import Written
+from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
+from sidecar.store.hold_record import HoldRecord, hold_record
+from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
+from sidecar.store.open_holds import OpenHolds
+from sidecar.tasks import Tasks
 
+OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
 
 
@@ -59,14 +73,17 @@ class Readiness:
         return self.asked()
 
 
-class Control(msgspec.Struct):
+class Control(msgspec.Struct, kw_only=True):
     """The running API, what is behind it, and a client that sends paths as they are."""
 
     url: str
     session: aiohttp.ClientSession
     lane: Lane
+    accounts: Accounts
     ledger: Ledger
     customers: Customers
+    history: History
+    archive: Archive
     readiness: Readiness
     registry: CollectorRegistry
 
@@ -88,20 +105,67 @@ class Control(msgspec.Struct):
         customer_id: str = answer.json["customer_id"]
         return customer_id
 
-    async def grant(self, path: str, amount: int, key: str) -> Answer:
-        return await self.ask("POST", f"{path}/credits/grant", {"credits": amount}, Idempotency_Key=key)
+    async def grant(self, path: str, amount: int, key: str, **terms: object) -> Answer:
+        return await self.ask("POST", f"{path}/credits/grant", {"credits": amount, **terms}, Idempotency_Key=key)
+
+    async def member(self, external_id: str, parent_id: str) -> str:
+        """The id of a new member of a pool."""
+        body = {"external_id": external_id, "parent_customer_id": parent_id}
+        customer_id: str = (await self.ask("POST", "/v1/customers", body)).json["customer_id"]
+        return customer_id
+
+    async def grant_unit(self, customer_id: str, unit: str, amount: int) -> Granted:
+        """Credit in any unit, also in one that is not configured."""
+        grant = Grant(block_id=f"blk_{unit}", unit=unit, amount=amount, source="test")
+        return await self.accounts.grant(customer_id, grant, Once(f"for-{unit}", "ab"))
+
+    async def hold(
+        self, customer_id: str, reservation_id: str, amount: int, *, external_id: str = "alice", rule: str = "chat"
+    ) -> HoldRecord:
+        """Hold an amount of credits for a request of this customer, or of a member of its pool."""
+        payer = (await self.customers.get(customer_id)).parent_id or customer_id
+        record = hold_record(
+            customer_id=customer_id,
+            payer_id=payer,
+            reservation_id=reservation_id,
+            parts=(("credits", amount),),
+            ttl_ms=60_000,
+            feature="writing",
+            rule=rule,
+        )
+        outcome = await self.ledger.reserve(record, f"external:{external_id}")
+        assert isinstance(outcome, Reserved), outcome
+        return record
 
 
 @asynccontextmanager
 async def serving(lane: Lane) -> AsyncIterator[Control]:
-    """The API over the store that `lane` leads to."""
-    owner: dict[str, str] = {"tenant": "default", "environment": "live"}
-    ledger, customers = Ledger(lane, **owner), Customers(lane, **owner)
+    """The API over the store that `lane` leads to, and over an empty archive that follows it."""
+    with tempfile.TemporaryDirectory(prefix="archive-") as folder:
+        archive, tasks = Archive(f"sqlite:///{folder}/archive.db"), Tasks()
+        await archive.open()
+        journal = Journal(lane, **OWNER)
+        written = Written(journal, tasks=tasks, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
+        archiver = Archiver(journal, archive, passed=written.passed)
+        tasks.start(archiver.run(), "archiver")
+        try:
+            async with _listening(lane, archive, History(journal, written)) as control:
+                yield control
+        finally:
+            await tasks.cancel()
+            await archive.close()
+
+
+@asynccontextmanager
+async def _listening(lane: Lane, archive: Archive, history: History) -> AsyncIterator[Control]:
+    accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry = Readiness(), CollectorRegistry()
     app = make_app(
-        ledger=ledger,
+        accounts=accounts,
+        open_holds=OpenHolds(lane, **OWNER),
         customers=customers,
-        once_records=OnceRecords(lane, **owner),
+        once_records=OnceRecords(lane, **OWNER),
+        history=history,
         settings=Settings(units={"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}),
         admin_key=ADMIN_KEY,
         ready=readiness,
@@ -110,7 +174,17 @@ async def serving(lane: Lane) -> AsyncIterator[Control]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as session:
-        yield Control(f"http://127.0.0.1:{port}", session, lane, ledger, customers, readiness, registry)
+        yield Control(
+            url=f"http://127.0.0.1:{runner.addresses[0][1]}",
+            session=session,
+            lane=lane,
+            accounts=accounts,
+            ledger=Ledger(lane, **OWNER),
+            customers=customers,
+            history=history,
+            archive=archive,
+            readiness=readiness,
+            registry=registry,
+        )
     await runner.cleanup()

@@ -1,0 +1,89 @@
+"""Open reservations on the wire."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.control.schema import Pagination, Paging, Wire, instant
+from sidecar.domain.amounts import Unit, render
+from sidecar.domain.outcomes import OpenHold
+
+
+class HoldsQuery(Paging, frozen=True, kw_only=True):
+    customer_id: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
+
+
+class AmountDisplay(Wire, frozen=True, kw_only=True):
+    held: str
+
+
+class HeldView(Wire, frozen=True, kw_only=True):
+    """What a reservation holds in a further unit."""
+
+    unit: str
+    held: int
+    display: AmountDisplay | UnsetType = UNSET
+
+
+class SliceView(Wire, frozen=True, kw_only=True):
+    """So much is held out of one block."""
+
+    block_id: str
+    unit: str
+    amount: int
+
+
+class HoldView(Wire, frozen=True, kw_only=True):
+    """One open reservation."""
+
+    reservation_id: str
+    customer_id: Annotated[str, Meta(description="Who asked for it.")]
+    payer_customer_id: Annotated[str, Meta(description="Whose credit it holds: the same, or its parent's.")]
+    unit: str
+    held: int
+    charged: Annotated[int, Meta(description="By step commits so far.")]
+    feature: str
+    rule: str
+    created_at: datetime
+    expires_at: datetime
+    display: AmountDisplay | UnsetType = UNSET
+    others: list[HeldView] | UnsetType = UNSET
+    slices: (
+        Annotated[
+            list[SliceView], Meta(description="The blocks that it holds, in burn order; of a single reservation.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+    @classmethod
+    def of(
+        cls, hold: OpenHold, units: Mapping[str, Unit], slices: Sequence[SliceView] | UnsetType = UNSET
+    ) -> "HoldView":
+        others = [HeldView(unit=each.unit, held=each.held, display=_display(each, units)) for each in hold.others]
+        return cls(
+            reservation_id=hold.reservation_id,
+            customer_id=hold.customer_id,
+            payer_customer_id=hold.payer_id,
+            unit=hold.unit,
+            held=hold.held,
+            charged=hold.charged,
+            feature=hold.feature,
+            rule=hold.rule,
+            created_at=instant(hold.created_at_ms),
+            expires_at=instant(hold.expires_at_ms),
+            display=_display(hold, units),
+            others=others or UNSET,
+            slices=slices if isinstance(slices, UnsetType) else list(slices),
+        )
+
+
+class HoldPage(Wire, frozen=True, kw_only=True):
+    data: list[HoldView]
+    pagination: Pagination
+
+
+def _display(hold: OpenHold, units: Mapping[str, Unit]) -> AmountDisplay | UnsetType:
+    unit = units.get(hold.unit)
+    return AmountDisplay(held=render(hold.held, unit)) if unit else UNSET
