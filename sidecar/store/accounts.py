@@ -87,9 +87,9 @@ class Accounts:
     ) -> Granted:
         """Give a customer a credit block; debt is repaid first, when the block starts.
 
-        Raises, in this order: InvalidInput, IdempotencyMismatch, NotFound (the customer, or the block to start after),
-        Conflict (its business key was used for another amount, or there are too many blocks), AmountOverflow;
-        nothing was changed then.
+        Raises, in this order: InvalidInput, IdempotencyMismatch, NotFound (the customer, or the block to start
+        after), Conflict (its business key was used for another amount, or there are too many blocks),
+        AmountOverflow; nothing was changed then.
         """
         checked_grant(grant)
         place, account = self._keys.of(customer_id), self._keys.account(customer_id, grant.unit)
@@ -237,7 +237,8 @@ def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
             )
         case b"no_block":
             return NotFound(
-                f"{customer_id} has no live block {grant.starts_after_block_id} to start after; leave it out to start at once."
+                f"{customer_id} has no live block {grant.starts_after_block_id} to start after; leave it out to "
+                "start at once."
             )
         case b"overflow":
             return AmountOverflow(

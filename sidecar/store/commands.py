@@ -1,8 +1,8 @@
 """Commands as bytes: packing, and the Lua scripts. It sends nothing.
 
 A script is one file in `lua/`, one atomic operation, with its KEYS, ARGV and outcomes in its header. What several of
-them need stands in `lua/shared/` and comes in where a line says ``--- include amounts clock``: Redis defines each
-function anew in every call, so a script first does what needs none of them. The line numbers of Redis are mapped back.
+them need stands in `lua/shared/` and comes in where a line says ``--- include amounts clock``: Redis defines every
+function anew in each call, so a script first does what needs none. The line numbers of Redis are mapped back.
 """
 
 import hashlib

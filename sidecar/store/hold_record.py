@@ -43,6 +43,7 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[tuple[str, int], ...]
     """Units and amounts."""
     ttl_ms: int
+    rule: str
     packed_id: bytes
     packed_text: bytes
     """What is kept with the hold."""
@@ -107,6 +108,7 @@ def hold_record(
         reservation_id=reservation_id,
         parts=parts,
         ttl_ms=ttl_ms,
+        rule=rule,
         packed_id=packed_id,
         packed_text=bulk(text.encode()),
     )

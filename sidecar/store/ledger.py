@@ -171,8 +171,8 @@ class Ledger:
         """
         accounts, packed_amounts = self._parts(record.payer_id, record.parts, amounts)
         packed = b"".join((
-            RESIZE.head(4 + len(amounts), 3 + 2 * len(amounts)), self._keys.of(record.payer_id).packed_ledger, accounts,
-            record.packed_id, bulk(b"%d" % ttl_ms), _known(record.member), packed_amounts,
+            RESIZE.head(4 + len(amounts), 3 + 2 * len(amounts)), self._keys.of(record.payer_id).packed_ledger,
+            accounts, record.packed_id, bulk(b"%d" % ttl_ms), _known(record.member), packed_amounts,
         ))  # fmt: skip
         return self._lane.ask(packed, partial(_resized, record))
 
@@ -191,19 +191,20 @@ class Ledger:
             place = self._keys.of(payer_id)
             units: bytes | None = await self._lane.execute("HGET", place.customer, "units")
             accounts = [self._keys.account(payer_id, unit) for unit in (units or b"").decode().split()]
-            cursor, expired = b"0", 0
+            cursor: bytes = b"0"
+            expired = 0
             while True:
                 packed = SWEEP.pack(
                     [*place.ledger, *(each.account for each in accounts)],
                     [cursor, _HOLDS_AT_ONCE, payer_id, *(each.name for each in accounts)],
                 )
                 cursor, count = await self._lane.send(packed)
-                expired += count
+                expired += int(count)
                 if cursor == b"0":
                     return expired
         except (StoreCorrupt, InvalidInput) as error:
             self.corrupt_total += 1
-            log.error("the books of %s cannot be swept: %s", payer_id, error.detail)
+            log.error("the books of %s cannot be swept: %s", payer_id, error.detail)  # noqa: TRY400  (says it all)
             return 0
 
     def _parts(
@@ -287,7 +288,8 @@ def _committed(record: HoldRecord, reply: list[Any]) -> Settled | UnknownReserva
     if word == b"unknown":
         return UnknownReservation()
     if word == b"replayed":
-        parts = [Settled(*pair, replayed=True) for pair in zip(*[iter(reply[1:])] * 2, strict=True)]
+        pairs = zip(*[iter(reply[1:])] * 2, strict=True)
+        parts = [Settled(charged, available, replayed=True) for charged, available in pairs]
         return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
     if word == b"rejected":
         return Rejected(reply[1], record.parts[reply[2] - 1][0])
@@ -309,7 +311,7 @@ def _resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Unkno
     if word == b"resized":
         held = _held(record, reply)
         now = [
-            msgspec.structs.replace(each, held=sum(slice.amount for slice in each.drawn))
+            msgspec.structs.replace(each, held=sum(drawn.amount for drawn in each.drawn))
             for each in (held, *held.others)
         ]
         return msgspec.structs.replace(now[0], others=tuple(now[1:]))
