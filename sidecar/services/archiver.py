@@ -109,7 +109,7 @@ class Archiver:
                     await self._idle()
         finally:
             # From here on, these are for whoever takes over to tell.
-            self.waiting, self._oldest_ms = 0, {}
+            self.waiting, self._oldest_ms, self.stopped, self.last_error = 0, {}, {}, ""
 
     async def drain(self, timeout_s: float) -> bool:
         """Archive all that is there now; False when some of it stays, because that failed or took too long."""
@@ -151,7 +151,11 @@ class Archiver:
             self._examine_at = now + EXAMINE_S
         # From behind the last failure on: a batch that always fails does not keep the other partitions waiting.
         order = (*range(self._begin_at, PARTITIONS), *range(self._begin_at))
-        todo = deque(number for number in order if lengths[number] and self._retry_at.get(number, 0.0) <= now)
+        todo = deque(
+            (number, lengths[number])
+            for number in order
+            if lengths[number] and self._retry_at.get(number, 0.0) <= now
+        )
         return await self._move_all(todo, self._positions)
 
     async def _lift(self, extents: list[Extent], positions: dict[int, Position]) -> None:
@@ -159,13 +163,13 @@ class Archiver:
             if extents[partition].last < position and await self._journal.lift(partition, position):
                 self._found_behind(partition, Behind.STORE)
 
-    async def _move_all(self, todo: deque[int], positions: dict[int, Position]) -> bool:
+    async def _move_all(self, todo: deque[tuple[int, int]], positions: dict[int, Position]) -> bool:
         async def move_next() -> bool:
             more = False
             while todo:
-                partition = todo.popleft()
+                partition, length = todo.popleft()
                 try:
-                    more |= await self._move(partition, positions)
+                    more |= await self._move(partition, length, positions)
                 except BaseException:
                     self._begin_at = (partition + 1) % PARTITIONS
                     todo.clear()
@@ -180,8 +184,8 @@ class Archiver:
                 raise result
         return any(results)
 
-    async def _move(self, partition: int, positions: dict[int, Position]) -> bool:
-        """Move one batch; answers whether there may be more."""
+    async def _move(self, partition: int, length: int, positions: dict[int, Position]) -> bool:
+        """Move one batch of the `length` lines that there were; answers whether there may be more."""
         after = positions.get(partition, START)
         try:
             lines = await self._journal.read(partition, after, BATCH)
@@ -203,17 +207,17 @@ class Archiver:
                 partition, f"The archive failed at the lines behind {after} of partition {partition}: {error!r}."
             )
             return False
-        self.stopped.pop(partition, None)
+        if self.stopped.pop(partition, None) is not None:
+            log.info("partition %d is archived again", partition)
         upto = positions[partition] = lines[-1].position if lines else after
         self._passed(partition, upto)
         if (behind := await self._journal.advance(partition, after, upto)) is not None:
             self._found_behind(partition, behind)
-        more = len(lines) == BATCH
-        if more:
+        if lines and len(lines) < length:
             self._oldest_ms[partition] = upto.ms
-        else:
-            self._oldest_ms.pop(partition, None)
-        return more
+            return True
+        self._oldest_ms.pop(partition, None)
+        return False
 
     def _count(self, appended: Appended) -> None:
         self.archived_total += appended.entries

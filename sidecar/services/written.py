@@ -57,7 +57,7 @@ class Written:
             await self._wait(behind)
 
     async def everything(self) -> None:
-        """`archived_upto` all that is in the journals now. May raise StoreError too."""
+        """`archived_upto` all that is in the journals now. Raises StoreError too."""
         await self.archived_upto(dict(enumerate(await self._journal.tails())))
 
     async def everything_of(self, customer_id: str) -> None:

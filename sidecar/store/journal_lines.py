@@ -21,7 +21,7 @@ _SLICE = struct.Struct(">BId")
 _NUMBERS = struct.Struct(">4d")
 
 _KINDS = {kind.value.encode(): kind for kind in Kind}
-_RECORDS = {b"customer": "customer", b"key": "key", b"key_revoked": "key_revoked"}
+_RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap")}
 _WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
 _MOVED = {what.value: what for what in Moved}
 _STATES = {

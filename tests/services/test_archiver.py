@@ -198,6 +198,16 @@ async def test_a_foreign_line_stops_its_own_partition_only(
     assert archiver.stopped == {}
 
 
+async def test_draining_does_not_end_before_a_foreign_line(
+    archive: MemoryArchive, archiver: Archiver, shared_store: StoreServer
+) -> None:
+    with shared_store.client() as client:
+        expected = write_grants(client, ONE, 3)
+        write(client, ONE, {"hello": b"world"})
+    assert not await archiver.drain(60)
+    assert archive.archived(ONE) == expected
+
+
 async def test_what_nobody_has_thought_of_stops_its_own_partition_only(
     archive: MemoryArchive, archiver: Archiver, shared_store: StoreServer, caplog: pytest.LogCaptureFixture
 ) -> None:
