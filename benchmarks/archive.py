@@ -1,7 +1,7 @@
 """How many entries a second the archive takes: ``python -m benchmarks.archive [entries]``.
 
 Commits of holds with two slices, of 10,000 customers in 8 partitions, in batches of 1,000: what the archiver does
-after a busy second. Sqlite writes a file beside the temporary ones, PostgreSQL runs with its defaults on this machine.
+after a busy second. SQLite writes a temporary file; PostgreSQL runs with its defaults on this machine.
 """
 
 import asyncio

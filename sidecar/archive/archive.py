@@ -1,13 +1,28 @@
 """The archive's face: everything that the rest of the program can ask of it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from sidecar.archive import schema
+from sidecar.archive import history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.database import Database
-from sidecar.domain.history import Appended
-from sidecar.domain.journal import Line, Position, Record
+from sidecar.archive.states import customer_states
+from sidecar.archive.usage import usage_conditions, usage_page
+from sidecar.archive.verify import broken_links
+from sidecar.domain.history import (
+    Anomaly,
+    Appended,
+    BrokenLink,
+    CustomerState,
+    Entry,
+    EntryFilter,
+    Page,
+    UsageBy,
+    UsageRow,
+)
+from sidecar.domain.journal import Line, Position, Record, Totals
+
+ALL = EntryFilter()
 
 
 class Archive:
@@ -48,3 +63,52 @@ class Archive:
         async with self._database.reading() as transaction:
             rows = await transaction.connection.execute(table.select())
             return {row.partition: Position(row.ms, row.number) for row in rows}
+
+    async def entries(self, wanted: EntryFilter = ALL, cursor: str | None = None, limit: int = 50) -> Page[Entry]:
+        """The newest first, by event time; `limit` up to 1,000. `InvalidInput` for a cursor that is none."""
+        return await history.entries_page(self._database, wanted, cursor, limit)
+
+    def export(self, wanted: EntryFilter = ALL) -> AsyncIterator[Entry]:
+        """All of them, the oldest first, in bounded memory. It holds no connection while the reader works."""
+        return history.export(self._database, wanted)
+
+    async def balance_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
+        """The totals of each of the customer's accounts, by unit, after all that had happened by `at_ms`.
+
+        Empty when it had no account. What fell due by then counts, even where it was recorded later; `held` is as of
+        the account's last entry, since a hold alone writes none.
+        """
+        return await history.balance_at(self._database, customer_id, at_ms)
+
+    async def usage(
+        self,
+        group_by: Sequence[UsageBy],
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        *,
+        customer_id: str | None = None,
+        asker_id: str | None = None,
+        unit: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[UsageRow]:
+        """What commits charged from `from_ms` until before `to_ms`, by one or two keys, in the order of the keys.
+
+        `customer_id` is the payer, `asker_id` who asked: a member of its pool, or itself.
+        """
+        conditions = usage_conditions(from_ms, to_ms, customer_id, asker_id, unit)
+        return await usage_page(self._database, group_by, conditions, cursor, limit)
+
+    async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
+        """What could not be right in the journal, the newest first."""
+        return await history.anomalies_page(self._database, cursor, limit)
+
+    def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
+        """Everything in the ledger that is not as it was written; nothing when all is well."""
+        return broken_links(self._database, customer_id)
+
+    def account_states(
+        self, *, partition: int | None = None, customer_id: str | None = None
+    ) -> AsyncIterator[CustomerState]:
+        """All that the archive knows of each customer, in the order of their ids, in bounded memory."""
+        return customer_states(self._database, partition, customer_id)

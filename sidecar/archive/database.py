@@ -70,6 +70,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
+        """A transaction that sees one state, whatever is written meanwhile."""
         async with self._transaction(writes=False) as transaction:
             yield transaction
 
@@ -78,9 +79,15 @@ class Database:
         if self._engine is None:
             raise ArchiveUnavailable(f"The archive {self.address} is not open.")
         with self._our_words():
-            async with self._engine.execution_options(writes=writes).begin() as connection:
+            async with self._engine.execution_options(**self._options(writes=writes)).begin() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 yield Transaction(connection, SqliteBulk(driver) if self.address.path else PostgresBulk(driver))
+
+    def _options(self, *, writes: bool) -> dict[str, object]:
+        if self.address.path:
+            return {"writes": writes}
+        # What one transaction reads belongs together, as it does in SQLite.
+        return {} if writes else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     @contextmanager
     def _our_words(self) -> Iterator[None]:
@@ -128,7 +135,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "journal_mode = WAL",
         # The journal is trimmed once a batch is archived: it must have reached the disk by then.
         "synchronous = FULL",
-        "foreign_keys = ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -145,7 +145,7 @@ def _readings(usage: str) -> tuple[str, str]:
         elif _NUMBER.match(value):
             whole, dot, fraction = value.partition(".")
             meters[meter] = msgspec.Raw(f"{int(whole)}{dot}{fraction}".encode())
-    return model, _encode(meters).decode() if meters else ""
+    return model, _encode(meters).decode()
 
 
 def _storable(text: str) -> str:

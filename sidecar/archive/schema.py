@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
 from sidecar.domain.blocks import BlockState
@@ -200,8 +200,9 @@ Index(
     postgresql_where=entries.c.reservation_id != "",
     sqlite_where=entries.c.reservation_id != "",
 )
+Index("accounts_of_partition", accounts.c.partition, accounts.c.customer_id)
+Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
 Index("keys_of_customer", keys.c.customer_id)
-postings.append_constraint(ForeignKeyConstraint(["entry_id"], ["entries.entry_id"]))
 
 
 def row_of(kind: type[R], values: Sequence[Any]) -> R:

@@ -1,0 +1,134 @@
+"""What was used, added up: commits by one or two of feature, rule, customer, model, source, hour and day.
+
+Units are never mixed: each has rows of its own. A reservation in several units shows its meters in each of them.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Numeric, Select, case, cast, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sidecar.archive import schema
+from sidecar.archive.database import Database, Transaction
+from sidecar.archive.history import in_time
+from sidecar.archive.paging import checked_limit, cursor_of, mark_of
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.history import Page, UsageBy, UsageRow
+from sidecar.domain.journal import Kind
+from sidecar.domain.metering import Source
+
+_COMMITS = (Kind.COMMIT.value, Kind.LATE_COMMIT.value, Kind.STEP_COMMIT.value)
+_HOUR_MS = 3_600_000
+_SPANS_MS = {UsageBy.HOUR: _HOUR_MS, UsageBy.DAY: 24 * _HOUR_MS}
+
+Keys = tuple[str | int, ...]
+
+
+async def usage_page(
+    database: Database,
+    group_by: Sequence[UsageBy],
+    conditions: Sequence[ColumnElement[bool]],
+    cursor: str | None,
+    limit: int,
+) -> Page[UsageRow]:
+    """In the order of the groups, then of the units."""
+    checked_limit(limit)
+    groups = _groups(group_by)
+    keys = (*groups, schema.entries.c.unit)
+    statement = _commits(conditions).group_by(*keys).order_by(*keys).limit(limit + 1)
+    if cursor is not None:
+        kinds = [*(int if each in _SPANS_MS else str for each in group_by), str]
+        statement = statement.where(_tuple(keys) > _literals(mark_of(cursor, kinds)))
+    async with database.reading() as transaction:
+        rows = (await transaction.connection.execute(statement.add_columns(*keys, *_sums()))).all()
+        found = [tuple(row)[: len(keys)] for row in rows[:limit]]
+        meters = await _meters(transaction, _commits(conditions), keys, found)
+    items = tuple(
+        UsageRow(
+            group=dict(zip(group_by, place[:-1], strict=True)),
+            unit=str(place[-1]),
+            meters=meters.get(place, {}),
+            **{name: int(amount) for name, amount in row._mapping.items() if name in _SUM_NAMES},
+        )
+        for place, row in zip(found, rows, strict=False)
+    )
+    return Page(items, cursor_of(found[-1]) if len(rows) > limit else None)
+
+
+def usage_conditions(
+    from_ms: int | None, to_ms: int | None, customer_id: str | None, asker_id: str | None, unit: str | None
+) -> list[ColumnElement[bool]]:
+    """Which commits count."""
+    table = schema.entries
+    given = ((table.c.customer_id, customer_id), (table.c.asker_id, asker_id), (table.c.unit, unit))
+    return in_time(from_ms, to_ms) + [column == value for column, value in given if value is not None]
+
+
+_SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late")
+
+
+def _sums() -> list[ColumnElement[Any]]:
+    table = schema.entries
+    estimated = case((table.c.source != Source.REPORTED, table.c.charged), else_=0)
+    late = case((table.c.type == Kind.LATE_COMMIT.value, 1), else_=0)
+    added = (func.sum(each) for each in (table.c.charged, estimated, table.c.owed, table.c.uncollected, late))
+    return [column.label(name) for column, name in zip((func.count(), *added), _SUM_NAMES, strict=True)]
+
+
+def _groups(group_by: Sequence[UsageBy]) -> list[ColumnElement[Any]]:
+    if not 1 <= len(group_by) <= 2 or len(set(group_by)) < len(group_by):
+        raise InvalidInput(f"group_by must be one or two different ones of {', '.join(UsageBy)}.", "group_by")
+    return [_group(each) for each in group_by]
+
+
+def _group(by: UsageBy) -> ColumnElement[Any]:
+    table = schema.entries
+    span_ms = _SPANS_MS.get(by)
+    if span_ms is not None:
+        # As text, so that the same expression stands in SELECT, GROUP BY and ORDER BY.
+        return table.c.event_at_ms - table.c.event_at_ms % literal(span_ms, literal_execute=True)
+    return table.c["asker_id" if by is UsageBy.CUSTOMER else by.value]
+
+
+def _commits(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    return select().where(schema.entries.c.type.in_(_COMMITS), *conditions)
+
+
+async def _meters(
+    transaction: Transaction, commits: Select[Any], keys: Sequence[ColumnElement[Any]], found: Sequence[Keys]
+) -> dict[Keys, dict[str, int | float]]:
+    """The sums of the meters of each of the groups `found`, which are in order and have none between them."""
+    if not found:
+        return {}
+    stored = schema.entries.c.meters
+    if transaction.connection.dialect.name == "postgresql":
+        readings = func.jsonb_each_text(cast(stored, JSONB)).table_valued("key", "value")
+        read: ColumnElement[Any] = cast(readings.c.value, Numeric)
+    else:
+        readings = func.json_each(stored).table_valued("key", "value")
+        read = readings.c.value
+    statement = (
+        commits.add_columns(*keys, readings.c.key, func.sum(read))
+        .select_from(schema.entries)
+        .join(readings, literal(True))
+        .where(_tuple(keys) >= _literals(found[0]), _tuple(keys) <= _literals(found[-1]))
+        .group_by(*keys, readings.c.key)
+    )
+    sums: dict[Keys, dict[str, int | float]] = {}
+    for *place, meter, amount in await transaction.connection.execute(statement):
+        sums.setdefault(tuple(place), {})[meter] = _number(amount)
+    return sums
+
+
+def _number(amount: Decimal | float) -> int | float:
+    return int(amount) if amount == int(amount) else float(amount)
+
+
+def _tuple(keys: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    return tuple_(*keys)
+
+
+def _literals(values: Keys) -> ColumnElement[Any]:
+    return tuple_(*(literal(value) for value in values))
