@@ -113,6 +113,12 @@ class Store(Section, frozen=True, kw_only=True):
     """Give up one attempt to connect after this time; the next one follows by itself."""
 
 
+class Journal(Section, frozen=True, kw_only=True):
+    max_entries: Annotated[int, Meta(ge=1_000, le=1_000_000_000)] = 1_000_000
+    """Lines that wait for the archive, about 0.4 GB of the store's memory for a million. Beyond it, customers of the
+    partitions with most of them get no new holds until the archive is back; settlements go on."""
+
+
 class Timeouts(Section, frozen=True, kw_only=True):
     client_head_s: Seconds = 30.0
     """From the first byte of a request's head to its last."""
@@ -171,6 +177,7 @@ class Settings(Section, frozen=True, kw_only=True):
     control: Control = Control()
     upstream: Upstream = Upstream()
     store: Store = Store()
+    journal: Journal = Journal()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log: Log = Log()
