@@ -111,6 +111,7 @@ async def _write(bulk: Bulk, books: Books) -> None:
         (schema.blocks, books.blocks),
         (schema.customers, books.customers),
         (schema.keys, books.keys),
+        (schema.pool_caps, books.pool_caps),
         (schema.anomalies, books.anomalies),
     )
     for table, kept in followers:

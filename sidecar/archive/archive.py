@@ -6,6 +6,7 @@ from sidecar.archive import history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.database import Database
+from sidecar.archive.fold import Fold, fold
 from sidecar.archive.states import customer_states
 from sidecar.archive.usage import usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
@@ -106,6 +107,10 @@ class Archive:
     def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
         """Everything in the ledger that is not as it was written; nothing when all is well."""
         return broken_links(self._database, customer_id)
+
+    async def folded(self, customer_id: str, unit: str, upto: str) -> Fold:
+        """What the postings of one account come to, up to the entry id `upto`."""
+        return await fold(self._database, customer_id, unit, upto)
 
     def account_states(
         self, *, partition: int | None = None, customer_id: str | None = None

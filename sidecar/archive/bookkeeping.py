@@ -10,7 +10,16 @@ import msgspec
 from msgspec.structs import replace
 
 from sidecar.archive.rows import entry_row, posting_rows
-from sidecar.archive.schema import AccountRow, AnomalyRow, BlockRow, CustomerRow, EntryRow, KeyRow, PostingRow
+from sidecar.archive.schema import (
+    AccountRow,
+    AnomalyRow,
+    BlockRow,
+    CustomerRow,
+    EntryRow,
+    KeyRow,
+    PoolCapRow,
+    PostingRow,
+)
 from sidecar.domain.journal import Line, Moved, Record, Totals, entry_id
 
 AccountKey = tuple[str, str]
@@ -31,6 +40,7 @@ class Books:
         self.accounts: dict[AccountKey, AccountRow] = {(row.customer_id, row.unit): row for row in accounts}
         self.blocks: dict[BlockKey, BlockRow] = {(row.customer_id, row.unit, row.number): row for row in blocks}
         self.customers: dict[str, CustomerRow] = {}
+        self.pool_caps: dict[AccountKey, PoolCapRow] = {}
         self.keys: dict[str, KeyRow] = {row.key_id: row for row in keys}
 
     def take(self, line: Line | Record) -> None:
@@ -119,6 +129,9 @@ class Books:
                 customer_id=record.customer_id, partition=record.partition, entry_id=at, data=data
             )
             return
+        if record.what == "pool_cap":
+            self._take_pool_cap(record, at)
+            return
         key_id = key_of(record)
         known = self.keys.get(key_id)
         revoked = record.what == "key_revoked"
@@ -142,6 +155,16 @@ class Books:
             data=data,
         )
 
+    def _take_pool_cap(self, record: Record, at: str) -> None:
+        unit, cap = str(record.data["unit"]), int(str(record.data["cap"]))
+        self.pool_caps[record.customer_id, unit] = PoolCapRow(
+            customer_id=record.customer_id,
+            unit=unit,
+            partition=record.partition,
+            entry_id=at,
+            cap=None if cap < 0 else cap,
+        )
+
     def _note(self, entry: EntryRow, what: str, detail: str) -> None:
         self.anomalies.setdefault(
             (entry.entry_id, what),
@@ -160,8 +183,8 @@ def touched_blocks(line: Line) -> list[int]:
 
 
 def key_of(record: Record) -> str:
-    """The key that a record is about; empty for a customer."""
-    return str(record.data.get("key_id", "")) if record.what != "customer" else ""
+    """The key that a record is about; empty if it is about none."""
+    return str(record.data.get("key_id", "")) if record.what in {"key", "key_revoked"} else ""
 
 
 def _by_kind(line: Line, block: int | None = None) -> Mapping[Moved, int]:

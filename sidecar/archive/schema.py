@@ -152,6 +152,16 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     data: str
 
 
+class PoolCapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member may hold and spend of its pool in one unit; None: no limit."""
+
+    customer_id: str
+    unit: str
+    partition: int
+    entry_id: str
+    cap: int | None
+
+
 class AnomalyRow(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
     what: str
@@ -188,6 +198,7 @@ accounts = _table("accounts", AccountRow, "customer_id", "unit")
 blocks = _table("blocks", BlockRow, "customer_id", "unit", "number")
 customers = _table("customers", CustomerRow, "customer_id")
 keys = _table("keys", KeyRow, "key_id")
+pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 positions = _table("positions", PositionRow, "partition")
 

@@ -10,13 +10,13 @@ from sqlalchemy import Table, select, union
 from sidecar.archive import schema
 from sidecar.archive.bookkeeping import totals_of
 from sidecar.archive.database import Database, Transaction
-from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, row_of
+from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow, row_of
 from sidecar.domain.blocks import Block, BlockState, Grant
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState, KeyState
 
 _PAGE = 100
 
-R = TypeVar("R", AccountRow, BlockRow, CustomerRow, KeyRow)
+R = TypeVar("R", AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow)
 
 
 async def customer_states(
@@ -55,7 +55,8 @@ async def _states(transaction: Transaction, ids: Sequence[str]) -> list[Customer
     accounts = await _of(transaction, schema.accounts, AccountRow, ids)
     blocks = await _of(transaction, schema.blocks, BlockRow, ids)
     keys = await _of(transaction, schema.keys, KeyRow, ids)
-    return [_state(each, customers[each], accounts[each], blocks[each], keys[each]) for each in ids]
+    caps = await _of(transaction, schema.pool_caps, PoolCapRow, ids)
+    return [_state(each, customers[each], accounts[each], blocks[each], keys[each], caps[each]) for each in ids]
 
 
 async def _of(transaction: Transaction, table: Table, kind: type[R], ids: Sequence[str]) -> dict[str, list[R]]:
@@ -72,6 +73,7 @@ def _state(
     accounts: Sequence[AccountRow],
     blocks: Sequence[BlockRow],
     keys: Sequence[KeyRow],
+    caps: Sequence[PoolCapRow],
 ) -> CustomerState:
     ordered = sorted(blocks, key=lambda row: (row.unit, row.number))
     return CustomerState(
@@ -82,6 +84,7 @@ def _state(
             KeyState(key_id=row.key_id, revoked=bool(row.revoked), data=_decoded(row.data))
             for row in sorted(keys, key=lambda row: row.key_id)
         ),
+        pool_caps={row.unit: row.cap for row in sorted(caps, key=lambda row: row.unit)},
         accounts=tuple(
             _account(row, [block for block in ordered if block.unit == row.unit])
             for row in sorted(accounts, key=lambda row: row.unit)

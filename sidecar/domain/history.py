@@ -198,5 +198,7 @@ class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, object] | None
     """The customer's record as it was written last; None when it never was."""
     keys: tuple[KeyState, ...] = ()
+    pool_caps: dict[str, int | None] = {}
+    """As a member of a pool: what it may hold and spend of it in a unit; None: no limit."""
     accounts: tuple[AccountState, ...] = ()
     business_keys: tuple[BusinessKey, ...] = ()

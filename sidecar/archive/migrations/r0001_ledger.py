@@ -123,6 +123,15 @@ def _followers() -> None:
     )
     op.create_index("keys_of_customer", "keys", ["customer_id"])
     op.create_table(
+        "pool_caps",
+        _key("customer_id"),
+        _key("unit"),
+        *_numbers("partition"),
+        *_texts("entry_id"),
+        Column("cap", BigInteger),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "anomalies", _key("entry_id"), _key("what"), *_texts("customer_id", "unit", "detail"), sqlite_with_rowid=False
     )
     op.create_table("positions", _number_key("partition"), *_numbers("ms", "number"), sqlite_with_rowid=False)

@@ -1,0 +1,104 @@
+"""What the postings of one account come to: the ledger added up, not what was noted beside it."""
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, func, select
+
+from sidecar.archive import schema
+from sidecar.archive.database import Database
+from sidecar.domain.history import LegKind
+from sidecar.domain.journal import Totals
+
+_COUNTED_AS: Final = {
+    (LegKind.BALANCE, LegKind.ISSUED): ("granted", 1),
+    (LegKind.BALANCE, LegKind.CONSUMED): ("spent", -1),
+    (LegKind.BALANCE, LegKind.OWED): ("spent", -1),
+    (LegKind.BALANCE, LegKind.EXPIRED): ("expired", -1),
+    (LegKind.BALANCE, LegKind.VOIDED): ("voided", -1),
+    (LegKind.OWED, LegKind.CONSUMED): ("owed", -1),
+    (LegKind.OWED, LegKind.BALANCE): ("owed", -1),
+}
+"""What a leg of the customer's is counted as, by the leg opposite to it, and with which sign."""
+
+
+class Sums(msgspec.Struct, kw_only=True):
+    """Amounts of a block, or of an account."""
+
+    granted: int = 0
+    spent: int = 0
+    expired: int = 0
+    voided: int = 0
+    owed: int = 0
+    """Only of an account."""
+
+    @property
+    def remaining(self) -> int:
+        """Scheduled, available or held."""
+        return self.granted - self.spent - self.expired - self.voided
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as its postings make it."""
+
+    entries: int
+    last_seq: int
+    """The number of the newest of them; 0 when there is none."""
+    noted: Totals
+    """The account after it, as that entry has it."""
+    sums: Sums
+    blocks: dict[int, Sums]
+    members: dict[str, int]
+    """What the members of its pool were charged."""
+    strangers: tuple[str, ...]
+    """Legs that stand opposite to what they never stand opposite to."""
+
+
+async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fold:
+    """The sums of the account's entries up to the id `upto`."""
+    entries = schema.entries
+    theirs = and_(entries.c.customer_id == customer_id, entries.c.unit == unit, entries.c.entry_id <= upto)
+    newest = select(entries).where(theirs).order_by(entries.c.entry_id.desc()).limit(1)
+    of_members = (
+        select(entries.c.asker_id, func.sum(entries.c.charged))
+        .where(theirs, entries.c.asker_id.not_in(["", customer_id]))
+        .group_by(entries.c.asker_id)
+    )
+    async with database.reading() as transaction:
+        connection = transaction.connection
+        count = (await connection.execute(select(func.count()).select_from(entries).where(theirs))).scalar_one()
+        last = (await connection.execute(newest)).one_or_none()
+        legs = (await connection.execute(_legs(theirs))).all()
+        members = (await connection.execute(of_members)).all()
+    sums, blocks, strangers = Sums(), dict[int, Sums](), list[str]()
+    for account, block, opposite, amount in legs:
+        counted = _COUNTED_AS.get((account, opposite))
+        if counted is None:
+            strangers.append(f"{account}/{opposite}: {amount}")
+            continue
+        name, sign = counted
+        of_block = [blocks.setdefault(block, Sums())] if block else []
+        for each in (sums, *of_block):
+            setattr(each, name, getattr(each, name) + sign * int(amount))
+    noted = {name: 0 if last is None else getattr(last, f"after_{name}") for name in Totals.__struct_fields__}
+    return Fold(
+        entries=count,
+        last_seq=0 if last is None else last.seq,
+        noted=Totals(**noted),
+        sums=sums,
+        blocks=blocks,
+        members={member: int(charged) for member, charged in members},
+        strangers=tuple(strangers),
+    )
+
+
+def _legs(theirs: ColumnElement[bool]) -> Select[Any]:
+    """The customer's legs, added up by account, block and the leg opposite to each: legs come in pairs."""
+    entries, own, other = schema.entries, schema.postings.alias("own"), schema.postings.alias("other")
+    opposite = and_(other.c.entry_id == own.c.entry_id, other.c.leg != own.c.leg, other.c.leg // 2 == own.c.leg // 2)
+    return (
+        select(own.c.account, own.c.block, other.c.account, func.sum(own.c.amount))
+        .select_from(entries.join(own, own.c.entry_id == entries.c.entry_id).join(other, opposite))
+        .where(theirs, own.c.account.in_([LegKind.BALANCE.value, LegKind.OWED.value]))
+        .group_by(own.c.account, own.c.block, other.c.account)
+    )
