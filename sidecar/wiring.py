@@ -4,13 +4,14 @@
 proxy inwards, so that whatever stops can still use what it stands on.
 """
 
+import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Flag, auto
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar.config.data_folder import ensure_admin_key, find_admin_key, make_data_dir
 from sidecar.config.rules import load_rules
@@ -20,16 +21,29 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError
 from sidecar.domain.rules import RuleSet
 from sidecar.proxy.server import ProxyServer
+from sidecar.services.archiver import Archiver
+from sidecar.services.history import History
 from sidecar.services.holds import Holds
+from sidecar.services.lease import Lease
+from sidecar.services.pressure import Pressure
 from sidecar.services.sweeper import Sweeper
+from sidecar.services.written import Written
+from sidecar.store.accounts import Accounts
 from sidecar.store.address import Address, parse_address
 from sidecar.store.bundled import BundledStore
 from sidecar.store.customers import Customers
+from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
+from sidecar.store.leases import Leases
 from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
+from sidecar.store.open_holds import OpenHolds
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from sidecar.archive.archive import Archive
 
 log = logging.getLogger("sidecar")
 
@@ -37,6 +51,9 @@ SWEEP_INTERVAL_S: Final = 1.0
 
 SETTLE_S: Final = 4.0
 """How long a stop waits for the last settlements; after `timeouts.shutdown_s` it ends within Kubernetes' 30 s."""
+
+ARCHIVE_S: Final = 2.0
+"""How long a stop waits until the journals are archived."""
 
 CONTROL_STOP_S: Final = 1.0
 """How long a stop waits for control requests under way."""
@@ -61,6 +78,7 @@ class Sidecar:
         self.store = str(address)
         """The store's address without its password."""
         self.ledger = Ledger(lane, **names)
+        self.journal = Journal(lane, **names)
         self.customers = Customers(lane, **names)
         self.once_records = OnceRecords(lane, **names)
         self.tasks = Tasks()
@@ -96,7 +114,9 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
     rules = load_rules([Path(path) for path in settings.rules.paths], units)
     async with AsyncExitStack() as stack:
         address = parse_address(settings.store.url or await _start_store(settings, stack))
-        lane = Lane(address, timeout_s=settings.store.timeout_s, connect_timeout_s=settings.store.connect_timeout_s)
+        lane = make_lane(
+            address, timeout_s=settings.store.timeout_s, connect_timeout_s=settings.store.connect_timeout_s
+        )
         stack.push_async_callback(lane.close)
         await lane.open()
         sidecar = Sidecar(settings, rules, lane, address)
@@ -116,6 +136,39 @@ async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
     return await bundled.start()
 
 
+async def _open_archive(sidecar: Sidecar, stack: AsyncExitStack) -> "Archive":
+    # A process that only proxies needs no SQL.
+    from sidecar.archive.archive import Archive  # noqa: PLC0415
+
+    settings = sidecar.settings
+    archive = Archive(settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}")
+    stack.push_async_callback(archive.close)
+    await archive.open()
+    return archive
+
+
+async def _work(sidecar: Sidecar, archive: "Archive", stack: AsyncExitStack) -> Written:
+    """Start what one process at a time does for all: sweep what is due, and move the journals into the archive."""
+    settings, tasks = sidecar.settings, sidecar.tasks
+    names = {"tenant": settings.tenant, "environment": settings.environment}
+    sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
+    archiver = Archiver(sidecar.journal, archive, passed=lambda *place: written.passed(*place))  # noqa: PLW0108  (made next)
+    written = Written(sidecar.journal, tasks=tasks, timeout_s=settings.archive.timeout_s, nudge=archiver.nudge)
+    lease = Lease(Leases(sidecar.lane, **names), "worker")
+
+    async def work() -> None:
+        await asyncio.gather(sweeper.run(), archiver.run())
+
+    async def finish() -> None:
+        if lease.held and not await archiver.drain(ARCHIVE_S):
+            log.warning("%d journal lines are not archived yet; the next worker goes on", archiver.waiting)
+
+    tasks.start(lease.run(work), "worker")
+    stack.push_async_callback(finish)
+    _measure_worker(sidecar, sweeper, archiver, lease)
+    return written
+
+
 async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key: bool) -> None:
     # A process that only proxies does without aiohttp, a fifth of its memory.
     from aiohttp import web  # noqa: PLC0415
@@ -124,6 +177,7 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
     from sidecar.exposition import exposed  # noqa: PLC0415
 
     settings = sidecar.settings
+    names = {"tenant": settings.tenant, "environment": settings.environment}
     if may_make_key:
         sidecar.admin_key, sidecar.admin_key_made = ensure_admin_key(settings)
     else:
@@ -133,16 +187,14 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
             "No admin key: set SIDECAR_ADMIN_KEY to the key that the control API shall ask for, such as "
             f"ck_{settings.environment}_ and 43 random letters and digits."
         )
-    sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
-    sidecar.tasks.start(sweeper.run(), "sweeper")
-    sidecar.metrics.total(
-        "sidecar_holds_expired", "Overdue holds that were given back.", lambda: sweeper.expired_total
-    )
-    sidecar.metrics.total("sidecar_sweeps_failed", "Sweeps that the store failed.", lambda: sweeper.failures_total)
+    archive = await _open_archive(sidecar, stack)
+    written = await _work(sidecar, archive, stack)
     app = make_app(
-        ledger=sidecar.ledger,
+        accounts=Accounts(sidecar.lane, **names),
+        open_holds=OpenHolds(sidecar.lane, **names),
         customers=sidecar.customers,
         once_records=sidecar.once_records,
+        history=History(sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         settings=settings,
         admin_key=sidecar.admin_key,
         ready=sidecar.not_ready,
@@ -165,8 +217,11 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
 
 async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
     settings = sidecar.settings
+    pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
+    sidecar.tasks.start(pressure.run(), "journal pressure")
     holds = Holds(
         sidecar.ledger,
+        pressure,
         ttl_s=settings.timeouts.total_s + settings.timeouts.hold_grace_s,
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
@@ -183,8 +238,29 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
     gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
+    gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
     gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: holds.pending)
     total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: holds.abandoned_total)
+
+
+def _measure_worker(sidecar: Sidecar, sweeper: Sweeper, archiver: Archiver, lease: Lease) -> None:
+    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_worker_active", "1 while this process sweeps and archives for all.", lambda: int(lease.held))
+    total("sidecar_holds_expired", "Overdue holds that were given back.", lambda: sweeper.expired_total)
+    total("sidecar_sweeps_failed", "Sweeps that the store failed.", lambda: sweeper.failures_total)
+    total(
+        "sidecar_payers_corrupt",
+        "Sweeps of a payer whose books cannot be read.",
+        lambda: sidecar.ledger.corrupt_total,
+    )
+    total("sidecar_archive_entries", "Journal lines that were archived.", lambda: archiver.archived_total)
+    total("sidecar_archive_failures", "Attempts to archive that failed.", lambda: archiver.failures_total)
+    total("sidecar_archive_anomalies", "Archived lines that cannot be right.", lambda: archiver.anomalies_total)
+    gauge("sidecar_archive_waiting_entries", "Journal lines to archive, at the last look.", lambda: archiver.waiting)
+    gauge("sidecar_archive_lag_seconds", "Age of the oldest of them.", lambda: archiver.lag_ms / 1000)
+    gauge("sidecar_archive_stopped_partitions", "Partitions that cannot be archived.", lambda: len(archiver.stopped))
+    gauge("sidecar_archive_behind_partitions", "Partitions of which history was lost.", lambda: len(archiver.behind))
 
 
 def _measure_store(sidecar: Sidecar) -> None:

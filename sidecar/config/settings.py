@@ -20,6 +20,7 @@ Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
 Listen = Annotated[str, Meta(extra={"kind": "listen"})]
 HttpUrl = Annotated[str, Meta(extra={"kind": "http_url"})]
 StoreUrl = Annotated[str, Meta(extra={"kind": "store_url"})]
+ArchiveUrl = Annotated[str, Meta(extra={"kind": "archive_url"})]
 FilePath = Annotated[str, Meta(extra={"kind": "path"})]
 AdminKey = Annotated[str, Meta(extra={"kind": "admin_key"})]
 HeaderName = Annotated[str, Meta(extra={"kind": "header_name"})]
@@ -115,8 +116,17 @@ class Store(Section, frozen=True, kw_only=True):
 
 class Journal(Section, frozen=True, kw_only=True):
     max_entries: Annotated[int, Meta(ge=1_000, le=1_000_000_000)] = 1_000_000
-    """Lines that wait for the archive, about 0.4 GB of the store's memory for a million. Beyond it, customers of the
-    partitions with most of them get no new holds until the archive is back; settlements go on."""
+    """Lines that wait for the archive, about 0.4 GB of the store's memory for a million. Beyond it, customers of
+    the partitions with most of them get no new holds until the archive is back; settlements go on."""
+
+
+class Archive(Section, frozen=True, kw_only=True):
+    url: ArchiveUrl = ""
+    """``sqlite:///path`` or ``postgresql://user:password@host/database``. Empty: SQLite in the data folder. Secret."""
+    wait_for_writes: bool = True
+    """Answer grants and other changes of credit only when they are archived too."""
+    timeout_s: Seconds = 2.0
+    """How long such an answer, or one about the past, waits for the archive before it is 503."""
 
 
 class Timeouts(Section, frozen=True, kw_only=True):
@@ -178,6 +188,7 @@ class Settings(Section, frozen=True, kw_only=True):
     upstream: Upstream = Upstream()
     store: Store = Store()
     journal: Journal = Journal()
+    archive: Archive = Archive()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log: Log = Log()
@@ -192,5 +203,5 @@ class Settings(Section, frozen=True, kw_only=True):
     """Keys of one never work in the other."""
 
 
-SECRETS = frozenset({"admin.key", "store.url", "upstream.headers"})
+SECRETS = frozenset({"admin.key", "archive.url", "store.url", "upstream.headers"})
 """Settings that are never shown, logged or part of an error."""

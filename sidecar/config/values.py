@@ -70,11 +70,24 @@ def http_url(text: str) -> str | None:
     return None
 
 
+_STORE_SCHEMES: Final = (
+    "redis://", "rediss://", "unix://",
+    "redis+cluster://", "rediss+cluster://", "redis+sentinel://", "rediss+sentinel://",
+)  # fmt: skip
+
+
 def store_url(text: str) -> str | None:
     """Only the scheme: `store.address` reads the rest, and says what is wrong with it."""
-    if not text or text.startswith(("redis://", "rediss://", "unix://")):
+    if not text or text.startswith(_STORE_SCHEMES):
         return None
-    return "must begin with redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0"
+    return "must begin with redis://, rediss:// or unix://, or redis+cluster:// or redis+sentinel:// with their nodes"
+
+
+def archive_url(text: str) -> str | None:
+    """Only the scheme, as `store_url`."""
+    if not text or text.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        return None
+    return "must begin with sqlite:/// or postgresql://, such as postgresql://sidecar@127.0.0.1/sidecar"
 
 
 def admin_key(text: str) -> str | None:
@@ -126,6 +139,7 @@ KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "listen": listen,
     "http_url": http_url,
     "store_url": store_url,
+    "archive_url": archive_url,
     "admin_key": admin_key,
     "header_name": header_name,
     "header_value": header_value,

@@ -17,6 +17,7 @@ import msgspec
 
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import Refused, Rejected, Reserved, Resolved, Settled, UnknownReservation
+from sidecar.services.pressure import Pressure
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.tasks import Tasks
@@ -60,8 +61,9 @@ class Holds:
     `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it.
     """
 
-    def __init__(self, ledger: Ledger, *, ttl_s: float, timeout_s: float, tasks: Tasks) -> None:
+    def __init__(self, ledger: Ledger, pressure: Pressure, *, ttl_s: float, timeout_s: float, tasks: Tasks) -> None:
         self._ledger = ledger
+        self._pressure = pressure
         self._ttl_s = ttl_s
         self._ttl_ms = round(ttl_s * 1000)
         self._timeout_s = timeout_s
@@ -80,8 +82,9 @@ class Holds:
         """Hold `amount`, or say why not.
 
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
-        a hold that may have been taken is given back in the background.
+        a hold that may have been taken is given back in the background. Also unavailable while the journal is full.
         """
+        self._pressure.check(customer_id)
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
         parts = ((unit, amount),)
         record = self._ledger.hold(customer_id, reservation_id, parts, self._ttl_ms, feature, rule)
