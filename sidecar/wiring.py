@@ -194,7 +194,7 @@ async def _serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_ke
         open_holds=OpenHolds(sidecar.lane, **names),
         customers=sidecar.customers,
         once_records=sidecar.once_records,
-        history=History(sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
+        history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         settings=settings,
         admin_key=sidecar.admin_key,
         ready=sidecar.not_ready,
