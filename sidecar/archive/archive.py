@@ -6,7 +6,7 @@ from sidecar.archive import history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.database import Database
-from sidecar.archive.fold import Fold, fold
+from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.usage import usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
@@ -111,6 +111,10 @@ class Archive:
     async def folded(self, customer_id: str, unit: str, upto: str) -> Fold:
         """What the postings of one account come to, up to the entry id `upto`."""
         return await fold(self._database, customer_id, unit, upto)
+
+    async def known_accounts(self, customer_ids: Sequence[str]) -> dict[str, set[str]]:
+        """Those of the customers that were ever archived, with the units that they have accounts in."""
+        return await known_accounts(self._database, customer_ids)
 
     def account_states(
         self, *, partition: int | None = None, customer_id: str | None = None

@@ -1,5 +1,6 @@
 """What the postings of one account come to: the ledger added up, not what was noted beside it."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -90,6 +91,18 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         members={member: int(charged) for member, charged in members},
         strangers=tuple(strangers),
     )
+
+
+async def known_accounts(database: Database, customer_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Those of the customers that were ever archived, with the units that they have accounts in."""
+    wanted = [(customer_id,) for customer_id in customer_ids]
+    async with database.reading() as transaction:
+        customers = await transaction.bulk.fetch(schema.customers, ["customer_id"], wanted)
+        accounts = await transaction.bulk.fetch(schema.accounts, ["customer_id"], wanted)
+    known = {str(row[0]): set[str]() for row in (*customers, *accounts)}
+    for row in accounts:
+        known[str(row[0])].add(str(row[1]))
+    return known
 
 
 def _legs(theirs: ColumnElement[bool]) -> Select[Any]:

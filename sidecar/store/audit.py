@@ -62,6 +62,8 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str
     credentials: dict[str, str]
     """Of its proxy keys: the key's id."""
+    units: frozenset[str]
+    """The units that it lists: those of which a sweep looks at the account."""
     accounts: dict[str, AccountBooks]
     shares: dict[tuple[str, str], PoolShare]
     """What counts against the caps of the members of its pool, by member and unit."""
@@ -88,6 +90,11 @@ class Audit:
         """The customer that the index has for an external id."""
         reply: bytes | None = await self._lane.execute("GET", self._keys.external(external_id))
         return None if reply is None else reply.decode(errors="replace")
+
+    async def cap(self, payer_id: str, member_id: str, unit: str) -> int | None:
+        """What a member of the payer's pool may hold and spend; None: no limit. StoreCorrupt for what is no share."""
+        packed = await self._lane.execute("HGET", self._keys.of(payer_id).customer, f"member:{member_id}:{unit}")
+        return None if packed is None else _share(unit, packed).cap
 
     async def names(self, partition: int) -> AsyncIterator[tuple[str, str]]:
         """Every customer of a partition as (customer id, ""), and every account as (customer id, unit).
@@ -141,6 +148,7 @@ class Audit:
                 for name, value in fields.items()
                 if name.startswith(b"key:")
             },
+            units=frozenset(listed),
             accounts=accounts,
             shares=books.shares(fields),
             holds=books.holds,
@@ -229,11 +237,9 @@ class _Reading:
                 continue
             _, member, unit = name.decode(errors="replace").split(":", 2)
             try:
-                cap, held, spent = map(_whole, _SHARE.unpack(packed))
-            except (struct.error, ValueError, OverflowError) as error:
-                self.torn.append(Torn(unit, f"share of {member}", f"{packed!r}: {error}"))
-                continue
-            found[member, unit] = PoolShare(unit=unit, cap=None if cap < 0 else cap, held=held, spent=spent)
+                found[member, unit] = _share(unit, packed)
+            except StoreCorrupt as error:
+                self.torn.append(Torn(unit, f"share of {member}", error.detail))
         return found
 
     def _take_hold(self, stored: StoredHold) -> None:
@@ -263,6 +269,14 @@ class _Terms(msgspec.Struct):
 def _text(fields: dict[bytes, bytes], name: bytes) -> str | None:
     value = fields.get(name)
     return None if value is None else value.decode(errors="replace")
+
+
+def _share(unit: str, packed: bytes) -> PoolShare:
+    try:
+        cap, held, spent = map(_whole, _SHARE.unpack(packed))
+    except (struct.error, ValueError, OverflowError) as error:
+        raise StoreCorrupt(f"A member's share is {packed!r}: not three whole amounts.") from error
+    return PoolShare(unit=unit, cap=None if cap < 0 else cap, held=held, spent=spent)
 
 
 def _whole(value: float) -> int:

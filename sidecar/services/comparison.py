@@ -1,0 +1,212 @@
+"""What is wrong with one customer's books: the store's with themselves, with its open holds, and with the archive.
+
+Pure. The archive's sums are those up to the moment at which the books were read, so that both speak of the same time.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from sidecar.archive.fold import Fold, Sums
+from sidecar.domain.blocks import BlockState
+from sidecar.domain.history import AccountState, CustomerState
+from sidecar.domain.journal import BlockImage
+from sidecar.store.audit import AccountBooks, PayerBooks
+
+_HERE, _NOT_ARCHIVED, _MISSING = "in the store", "only in the store", "missing"
+_ARCHIVED = "in the archive"
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be. Amounts are base units."""
+
+    customer_id: str
+    unit: str
+    what: str
+    expected: str
+    found: str
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """What the archive says of a customer."""
+
+    state: CustomerState | None
+    """As it was noted beside the ledger, now or a moment ago."""
+    folds: Mapping[str, Fold]
+    """By unit, what the ledger adds up to at the moment at which the books were read."""
+    upto: str
+    """The id of the last entry that can be in them."""
+
+
+def differences(books: PayerBooks, archived: Archived, indexed: str | None) -> Iterator[Difference]:
+    """All that is wrong; `indexed` is who the index of external ids has for this customer's external id."""
+    found = _Found(books.customer_id)
+    for torn in books.torn:
+        yield found.at(torn.unit, f"torn: {torn.what}", "as our scripts write it", torn.detail)
+    yield from _record(found, books, archived.state, indexed)
+    for unit in sorted({*books.accounts, *archived.folds, *(unit for unit, _ in books.held)}):
+        account, fold = books.accounts.get(unit), archived.folds.get(unit)
+        if account is None:
+            kept = sum(held for (of_unit, _), held in books.held.items() if of_unit == unit)
+            if kept or (fold is not None and fold.entries):
+                yield found.at(unit, "account", _HERE, _MISSING)
+            continue
+        yield from _alone(found, books, account)
+        yield from _holds(found, books, account)
+        state = (
+            next((each for each in archived.state.accounts if each.unit == unit), None) if archived.state else None
+        )
+        if fold is None or not fold.entries:
+            yield found.at(unit, "account", _ARCHIVED, _NOT_ARCHIVED)
+            continue
+        yield from _against_ledger(found, account, fold)
+        if state is not None:
+            yield from _beside_ledger(found, account, state, fold, archived.upto)
+    yield from _shares(found, books, archived)
+
+
+class _Found:
+    """Makes differences of one customer."""
+
+    def __init__(self, customer_id: str) -> None:
+        self._customer_id = customer_id
+
+    def at(self, unit: str, what: str, expected: object, found: object) -> Difference:
+        return Difference(self._customer_id, unit, what, str(expected), str(found))
+
+    def unequal(self, unit: str, what: str, expected: object, found: object) -> Iterator[Difference]:
+        if expected != found:
+            yield self.at(unit, what, expected, found)
+
+
+def _record(
+    found: _Found, books: PayerBooks, state: CustomerState | None, indexed: str | None
+) -> Iterator[Difference]:
+    data = None if state is None else state.data
+    if data is None or books.status is None:
+        if data is not None:
+            yield found.at("", "customer", _HERE, _MISSING)
+        elif books.status is not None:
+            yield found.at("", "customer", _ARCHIVED, _NOT_ARCHIVED)
+        return
+    yield from found.unequal("", "status", data.get("status"), books.status)
+    yield from found.unequal("", "external id", data.get("external_id"), books.external_id)
+    yield from found.unequal("", "parent", data.get("parent_id") or "none", books.parent_id or "none")
+    yield from found.unequal("", "index of external ids", books.customer_id, indexed or _MISSING)
+    assert state is not None
+    wanted = {str(key.data.get("credential")): key.key_id for key in state.keys if not key.revoked}
+    for credential, key_id in wanted.items():
+        yield from found.unequal("", f"proxy key {key_id}", "works", _works(books, credential, key_id))
+    for credential, key_id in books.credentials.items():
+        if credential not in wanted:
+            yield found.at("", f"proxy key {key_id}", "does not work", "works")
+
+
+def _works(books: PayerBooks, credential: str, key_id: str) -> str:
+    return "works" if books.credentials.get(credential) == key_id else "does not work"
+
+
+def _alone(found: _Found, books: PayerBooks, account: AccountBooks) -> Iterator[Difference]:
+    """The account with its own blocks."""
+    unit, totals = account.unit, account.totals
+    if unit not in books.units:
+        yield found.at(unit, "units of the customer", f"{unit} among them", _MISSING)
+    parts = totals.scheduled + totals.available + totals.held + totals.spent + totals.expired + totals.voided
+    yield from found.unequal(unit, "conservation: granted", parts, totals.granted)
+    waiting, active = {BlockState.SCHEDULED, BlockState.QUEUED}, {BlockState.ACTIVE}
+    yield from found.unequal(unit, "scheduled by blocks", _left(account, waiting), totals.scheduled)
+    yield from found.unequal(unit, "available by blocks", _left(account, active), totals.available)
+    yield from found.unequal(unit, "held by blocks", sum(block.held for block in account.blocks), totals.held)
+    for block in account.blocks:
+        if _spent(block) < 0:
+            parts = block.available + block.held + block.lapsed
+            yield found.at(unit, f"block {block.number}: conservation", f"{block.granted} at most", parts)
+        if block.available and block.state in {BlockState.EXPIRED, BlockState.VOIDED}:
+            yield found.at(unit, f"block {block.number}: available", f"0: it is {block.state}", block.available)
+        if block.number not in account.block_ids:
+            yield found.at(unit, f"block {block.number}: terms", _HERE, _MISSING)
+
+
+def _left(account: AccountBooks, states: set[BlockState]) -> int:
+    return sum(block.available for block in account.blocks if block.state in states)
+
+
+def _spent(block: BlockImage) -> int:
+    return block.granted - block.available - block.held - block.lapsed
+
+
+def _holds(found: _Found, books: PayerBooks, account: AccountBooks) -> Iterator[Difference]:
+    unit = account.unit
+    held = {number: amount for (of_unit, number), amount in books.held.items() if of_unit == unit}
+    yield from found.unequal(unit, "held by open holds", sum(held.values()), account.totals.held)
+    for block in account.blocks:
+        expected = held.pop(block.number, 0)
+        yield from found.unequal(unit, f"block {block.number}: held by open holds", expected, block.held)
+    for number, amount in held.items():
+        yield from found.unequal(unit, f"block {number}: held by open holds", amount, _MISSING)
+
+
+def _against_ledger(found: _Found, account: AccountBooks, fold: Fold) -> Iterator[Difference]:
+    unit, totals, sums = account.unit, account.totals, fold.sums
+    yield from found.unequal(unit, "journal lines", account.seq, fold.last_seq)
+    for legs in fold.strangers:
+        yield found.at(unit, "postings", "legs that belong together", legs)
+    for name in ("granted", "spent", "expired", "voided", "owed"):
+        yield from found.unequal(unit, name, getattr(sums, name), getattr(totals, name))
+        yield from found.unequal(unit, f"{name} in its last entry", getattr(sums, name), getattr(fold.noted, name))
+    yield from found.unequal(unit, "scheduled", fold.noted.scheduled, totals.scheduled)
+    balance = totals.scheduled + totals.available + totals.held
+    yield from found.unequal(unit, "balance", sums.remaining, balance)
+    live = {block.number: block for block in account.blocks}
+    for number, of_block in sorted(fold.blocks.items()):
+        block = live.pop(number, None)
+        if block is not None:
+            yield from _block(found, unit, block, of_block)
+        elif of_block.remaining:
+            yield found.at(unit, f"block {number}", f"{of_block.remaining} left", _MISSING)
+    for number in live:
+        yield found.at(unit, f"block {number}", _ARCHIVED, _NOT_ARCHIVED)
+
+
+def _block(found: _Found, unit: str, block: BlockImage, sums: Sums) -> Iterator[Difference]:
+    lapsed = {BlockState.EXPIRED: "expired", BlockState.VOIDED: "voided"}.get(BlockState(block.state), "")
+    amounts = {
+        "granted": block.granted,
+        "spent": _spent(block),
+        "expired": block.lapsed if lapsed == "expired" else 0,
+        "voided": block.lapsed if lapsed == "voided" else 0,
+    }
+    for name, amount in amounts.items():
+        yield from found.unequal(unit, f"block {block.number}: {name}", getattr(sums, name), amount)
+
+
+def _beside_ledger(
+    found: _Found, account: AccountBooks, state: AccountState, fold: Fold, upto: str
+) -> Iterator[Difference]:
+    """What the archive has noted beside the ledger, which a rebuild would start from."""
+    if state.entry_id > upto or state.seq < fold.last_seq:
+        return
+    unit = account.unit
+    for name in ("granted", "spent", "expired", "voided", "owed"):
+        noted = getattr(state.totals, name)
+        yield from found.unequal(unit, f"archive's account: {name}", getattr(fold.sums, name), noted)
+    left = {number: sums.remaining for number, sums in fold.blocks.items() if sums.remaining}
+    noted = {block.number: block for block in state.blocks}
+    for number in sorted({*left, *noted}):
+        block = noted.get(number)
+        amount = 0 if block is None else block.available
+        yield from found.unequal(unit, f"archive's block {number}: left", left.get(number, 0), amount)
+        known_as = account.block_ids.get(number)
+        if block is not None and known_as is not None:
+            yield from found.unequal(unit, f"block {number}: id", block.grant.block_id, known_as)
+
+
+def _shares(found: _Found, books: PayerBooks, archived: Archived) -> Iterator[Difference]:
+    charged = {
+        (member, unit): amount for unit, fold in archived.folds.items() for member, amount in fold.members.items()
+    }
+    for member, unit in sorted({*charged, *books.shares, *books.held_by_member}):
+        share = books.shares.get((member, unit))
+        held, spent = books.held_by_member[member, unit], charged.get((member, unit), 0)
+        yield from found.unequal(unit, f"share of {member}: held", held, 0 if share is None else share.held)
+        yield from found.unequal(unit, f"share of {member}: spent", spent, 0 if share is None else share.spent)

@@ -1,0 +1,217 @@
+"""Proves that the store's books are right, on a live store: each account against its open holds and its ledger.
+
+A customer's books are read at one moment, which is a place in its journal. Once the archive has passed that place,
+the ledger up to there must add up to them. It repairs nothing; all it writes is a copy of many holds, for a moment.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from sidecar.archive.archive import Archive
+from sidecar.domain.errors import StoreCorrupt
+from sidecar.domain.history import CustomerState
+from sidecar.domain.ids import PARTITIONS
+from sidecar.domain.journal import Position, entry_id
+from sidecar.services.comparison import Archived, Difference, differences
+from sidecar.store.audit import Audit, PayerBooks
+from sidecar.store.journal import START, Journal
+
+T = TypeVar("T")
+
+KEPT_MAX = 1_000
+"""Most differences that a report lists; further ones are counted."""
+_AT_ONCE = 32
+_LOOK_S = 0.05
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What was looked at, and what is wrong with it."""
+
+    customers: int = 0
+    accounts: int = 0
+    holds: int = 0
+    entries: int = 0
+    differences: list[Difference] = []
+    """The first `KEPT_MAX` of them."""
+    differences_total: int = 0
+    unchecked: list[str] = []
+    """What could not be looked at, and why."""
+
+    @property
+    def clean(self) -> bool:
+        """Everything was looked at, and all is well."""
+        return not self.differences_total and not self.unchecked
+
+    def add(self, found: Iterable[Difference]) -> None:
+        for each in found:
+            self.differences_total += 1
+            if len(self.differences) < KEPT_MAX:
+                self.differences.append(each)
+
+
+class Verification:
+    """Of one tenant's environment. `wait_s`: how long the archive may need to catch up with what was read."""
+
+    def __init__(self, audit: Audit, journal: Journal, archive: Archive, *, wait_s: float = 10.0) -> None:
+        self._audit = audit
+        self._journal = journal
+        self._archive = archive
+        self._wait_s = wait_s
+        self._report = Report()
+        self._passed: Mapping[int, Position] = {}
+        self._stalled: set[int] = set()
+
+    async def run(self, customer_id: str | None = None) -> Report:
+        """Look at every customer, or at one. Raises StoreError or ArchiveUnavailable when one does not answer.
+
+        What comes or goes meanwhile does no harm, and may or may not be looked at.
+        """
+        self._report, self._passed, self._stalled = Report(), {}, set()
+        await self._check_positions(None if customer_id is None else self._audit.partition(customer_id))
+        await self._check_ledger(customer_id)
+        if customer_id is not None:
+            state = await self._state(customer_id)
+            await self._check({customer_id: state}, {})
+            if state is None and not self._report.differences_total:
+                self._report.unchecked.append(f"There is no customer {customer_id}.")
+            return self._report
+        async for batch in _batches(self._archive.account_states()):
+            await self._check({state.customer_id: state for state in batch}, {})
+        for partition in range(PARTITIONS):
+            async for names in _batches(self._audit.names(partition)):
+                await self._check_strangers(names)
+        return self._report
+
+    async def _check_positions(self, partition: int | None) -> None:
+        """The archive cannot be beyond the journal, unless the store has lost what it had."""
+        positions = await self._archive.positions()
+        extents = await self._journal.extents()
+        for number, position in sorted(positions.items()):
+            if partition in {None, number} and extents[number].last < position:
+                wanted, last = f"at {position} or beyond, as the archive", str(extents[number].last)
+                self._report.add([Difference("", "", f"journal of partition {number}", wanted, f"at {last}")])
+
+    async def _check_ledger(self, customer_id: str | None) -> None:
+        """The archive with itself: no entry was changed or lost, and none came that could not be right."""
+        async for link in self._archive.verify_chain(customer_id):
+            what = f"entry {link.entry_id}, number {link.seq}: {link.what}"
+            self._report.add([Difference(link.customer_id, link.unit, what, "as it was archived", link.detail)])
+        cursor: str | None = None
+        while True:
+            page = await self._archive.anomalies(cursor, limit=100)
+            for each in page.items:
+                if customer_id in {None, each.customer_id}:
+                    what = f"entry {each.entry_id}: {each.what}"
+                    found = Difference(each.customer_id, each.unit, what, "what follows from before", each.detail)
+                    self._report.add([found])
+            if (cursor := page.next_cursor) is None:
+                return
+
+    async def _check_strangers(self, names: Sequence[tuple[str, str]]) -> None:
+        """Those that only the store has. Most others were looked at before."""
+        known = await self._archive.known_accounts(sorted({customer_id for customer_id, _ in names}))
+        strangers: defaultdict[str, set[str]] = defaultdict(set)
+        for customer_id, unit in names:
+            units = known.get(customer_id)
+            if units is None or (unit and unit not in units):
+                strangers[customer_id] |= {unit} - {""}
+        if strangers:
+            await self._check({each: await self._state(each) for each in strangers}, strangers)
+
+    async def _check(self, states: Mapping[str, CustomerState | None], units: Mapping[str, set[str]]) -> None:
+        """Compare these customers; what differs is looked at once more, for it may only have changed meanwhile."""
+        wanted = {each: _units(state) | units.get(each, set()) for each, state in states.items()}
+        for books in await self._read(wanted):
+            found, entries = await self._compared(books, states[books.customer_id], wanted[books.customer_id])
+            if found:
+                state = await self._state(books.customer_id)
+                again = {books.customer_id: _units(state) | wanted[books.customer_id]}
+                found = []
+                for new in await self._read(again):
+                    found, entries = await self._compared(new, state, again[books.customer_id])
+            self._report.add(found)
+            self._report.entries += entries
+            self._report.customers += 1
+            self._report.accounts += len(books.accounts)
+            self._report.holds += books.holds
+
+    async def _read(self, units: Mapping[str, set[str]]) -> list[PayerBooks]:
+        """The books of these customers, those of which the archive has all that they tell of."""
+        results = await asyncio.gather(
+            *(self._audit.payer(customer_id, names) for customer_id, names in units.items()), return_exceptions=True
+        )
+        read: list[PayerBooks] = []
+        for customer_id, result in zip(units, results, strict=True):
+            if isinstance(result, StoreCorrupt):
+                self._report.add([Difference(customer_id, "", "torn", "as our scripts write it", result.detail)])
+            elif isinstance(result, BaseException):
+                raise result
+            elif await self._archived(self._audit.partition(customer_id), result.position):
+                read.append(result)
+            else:
+                self._report.unchecked.append(
+                    f"{customer_id}: the archive did not come to {result.position} of its journal within "
+                    f"{self._wait_s:g} s; only a running `sidecar control` or `sidecar run` archives."
+                )
+        return read
+
+    async def _archived(self, partition: int, position: Position) -> bool:
+        """Whether the archive has come there; waits for it, but only once for an archive that stands still."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + (0 if partition in self._stalled else self._wait_s)
+        while self._passed.get(partition, START) < position:
+            self._passed = await self._archive.positions()
+            if self._passed.get(partition, START) >= position:
+                break
+            if loop.time() >= give_up_at:
+                self._stalled.add(partition)
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
+
+    async def _compared(
+        self, books: PayerBooks, state: CustomerState | None, units: Iterable[str]
+    ) -> tuple[list[Difference], int]:
+        """What is wrong, and how many entries there are to the account."""
+        upto = entry_id(self._audit.partition(books.customer_id), books.position)
+        folds = {
+            unit: await self._archive.folded(books.customer_id, unit, upto) for unit in {*units, *books.accounts}
+        }
+        external_id = (state.data or {}).get("external_id", "") if state is not None else books.external_id
+        indexed = await self._audit.external(str(external_id)) if external_id else None
+        found = list(differences(books, Archived(state=state, folds=folds, upto=upto), indexed))
+        if state is not None:
+            found += [each async for each in self._caps(books, state)]
+        return found, sum(fold.entries for fold in folds.values())
+
+    async def _caps(self, books: PayerBooks, state: CustomerState) -> AsyncIterator[Difference]:
+        """Of a member, what its parent lets it spend."""
+        for unit, cap in state.pool_caps.items():
+            found = await self._audit.cap(books.parent_id, books.customer_id, unit) if books.parent_id else None
+            if found != cap:
+                wanted, has = ("none" if each is None else str(each) for each in (cap, found))
+                yield Difference(books.customer_id, unit, "cap of its pool", wanted, has)
+
+    async def _state(self, customer_id: str) -> CustomerState | None:
+        async for state in self._archive.account_states(customer_id=customer_id):
+            return state
+        return None
+
+
+def _units(state: CustomerState | None) -> set[str]:
+    return set() if state is None else {account.unit for account in state.accounts}
+
+
+async def _batches(items: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    batch: list[T] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == _AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
