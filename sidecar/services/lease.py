@@ -53,9 +53,10 @@ class Lease:
         self.held = True
         log.debug("the lease %s is ours", self._name)
         task = self._tasks.start(work(), self._name)
+        now = asyncio.get_running_loop().time
         try:
             while True:
-                await asyncio.wait((task,), timeout=self._ttl_s / 3)
+                await asyncio.wait((task,), timeout=max(0.0, min(self._ttl_s / 3, self._until - now())))
                 if task.done():
                     return
                 if not await self._keep():
