@@ -76,7 +76,7 @@ def make_app(
 
 
 def _handler(endpoint: Endpoint[Any, Any, Any], parts: Parts) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         return await serve(endpoint, parts, request)
 
     return handle

@@ -1,7 +1,5 @@
 """Credit blocks: list what a customer has, end one, move its expiry."""
 
-from msgspec import UNSET
-
 from sidecar.control.credit_schema import (
     BalanceView,
     BlockChangeView,
@@ -24,7 +22,7 @@ async def list_blocks(call: Call[Nothing, BlocksQuery]) -> Given[BlockPage]:
 
     A block leaves the list when it is used up, or over and nothing of it is held. All are on one page.
     """
-    unit = None if call.query.unit is UNSET else call.parts.unit(call.query.unit).name
+    unit = None if call.query.unit is None else call.parts.unit(call.query.unit).name
     views = [
         BlockView.of(block, call.parts.units.get(account.unit))
         for account in await call.parts.accounts.accounts(payer_of(call.customer))

@@ -96,11 +96,11 @@ class SetPoolCap(Wire, frozen=True, kw_only=True):
 
 class CreditsQuery(Wire, frozen=True, kw_only=True):
     include_blocks: bool = False
-    at: Annotated[Instant, Meta(description="The balances as they were then.")] | UnsetType = UNSET
+    at: Annotated[Instant, Meta(description="The balances as they were then.")] | None = None
 
 
 class BlocksQuery(Wire, frozen=True, kw_only=True):
-    unit: UnitName | UnsetType = UNSET
+    unit: UnitName | None = None
 
 
 class AmountsDisplay(Wire, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 
 import msgspec
@@ -67,6 +68,8 @@ async def show_credits(call: Call[Nothing, CreditsQuery]) -> Given[CreditsView]:
     """
     customer, query, parts = call.customer, call.query, call.parts
     payer_id = payer_of(customer)
+    if query.at is not None and query.include_blocks:
+        raise InvalidInput("Blocks are shown as they are now: leave out `at` or `include_blocks`.", "include_blocks")
     view = CreditsView(
         customer_id=customer.customer_id,
         external_id=customer.external_id,
@@ -74,6 +77,8 @@ async def show_credits(call: Call[Nothing, CreditsQuery]) -> Given[CreditsView]:
         balances=[],
     )
     accounts = await parts.accounts.accounts(payer_id)
+    if query.at is not None:
+        return Given(msgspec.structs.replace(view, balances=await _balances_at(call, query.at), at=query.at))
     balances = []
     for account in accounts:
         unit = parts.units.get(account.unit)
@@ -81,6 +86,17 @@ async def show_credits(call: Call[Nothing, CreditsQuery]) -> Given[CreditsView]:
         balances.append(balance.with_blocks(account.blocks, unit) if query.include_blocks else balance)
     shares = await shares_of(call, [account.unit for account in accounts]) if customer.parent_id else UNSET
     return Given(msgspec.structs.replace(view, balances=balances, shares=shares))
+
+
+async def _balances_at(call: Call[Nothing, CreditsQuery], at: datetime) -> list[BalanceView]:
+    """Those of who pays; the ledger has every change of them, but not what was held in between."""
+    at_ms = epoch_ms(at, "at")
+    if at_ms > call.parts.now_ms():
+        raise InvalidInput("`at` must not be in the future: what will be is not in the ledger.", "at")
+    totals = await call.parts.history.totals_at(payer_of(call.customer), at_ms)
+    return [
+        BalanceView.of(balance_of(unit, each), call.parts.units.get(unit)) for unit, each in sorted(totals.items())
+    ]
 
 
 async def list_units(call: Call[Nothing, Nothing]) -> Given[UnitPage]:

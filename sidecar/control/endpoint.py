@@ -4,7 +4,7 @@ The work of an endpoint is a function from a `Call`, already decoded and authori
 of the store and knows nothing of HTTP; `serving` does the beats before and after it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import Enum, auto
 from typing import Generic, TypeVar, get_args, get_type_hints
 
@@ -96,6 +96,13 @@ class Given(msgspec.Struct, Generic[Answer], frozen=True):
     remembered: Answer | None = None
 
 
+class Stream(msgspec.Struct, frozen=True):
+    """An answer that is sent while it is made. If it breaks off, so does the connection."""
+
+    media_type: str
+    chunks: AsyncGenerator[bytes, None]
+
+
 class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_only=True):
     """One line of the route table. The first line of `work`'s docstring is its summary."""
 
@@ -109,8 +116,12 @@ class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_onl
     repeat: Repeat
     open: bool
     """Served without a key."""
-    media_type: str
-    """Of the answer; an answer that is bytes is sent as it is."""
+    media_types: tuple[str, ...]
+    """Of the answer, which may be the first; an answer that is bytes is sent as it is, a `Stream` names its own."""
+
+    @property
+    def media_type(self) -> str:
+        return self.media_types[0]
 
     @property
     def name(self) -> str:
@@ -132,7 +143,7 @@ def endpoint(
     repeat: Repeat = Repeat.READ,
     *,
     open: bool = False,  # noqa: A002  (the word for it)
-    media_type: str = "application/json",
+    media_types: tuple[str, ...] = ("application/json",),
 ) -> Endpoint[Body, Query, Answer]:
     """A line of the table; what it takes and gives is read from the annotations of `work`, the one place."""
     hints = get_type_hints(work)
@@ -148,5 +159,5 @@ def endpoint(
         answer=answer,
         repeat=repeat,
         open=open,
-        media_type=media_type,
+        media_types=media_types,
     )

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 import sidecar
-from sidecar.control.endpoint import Endpoint, Repeat
+from sidecar.control.endpoint import Endpoint, Repeat, Stream
 from sidecar.control.schema import Nothing, Problem
 from sidecar.domain.problems import MEDIA_TYPE
 
 _REFERENCE = "#/components/schemas/{name}"
+_OPAQUE = {bytes, Stream}
+"""Answers that are no record."""
 _PARAMETER = re.compile(r"{(\w+)}")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -24,7 +26,7 @@ def document(endpoints: Sequence[Endpoint[Any, Any, Any]]) -> bytes:
     """All of `endpoints`, each at all of its paths, as JSON."""
     records: set[type] = {
         Problem,
-        *(kind for each in endpoints for kind in (each.body, each.answer) if kind is not bytes),
+        *(kind for each in endpoints for kind in (each.body, each.answer) if kind not in _OPAQUE),
     }
     ordered = sorted(records - {Nothing}, key=lambda record: record.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
@@ -66,13 +68,13 @@ def _operation(endpoint: Endpoint[Any, Any, Any], path: str) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint[Any, Any, Any]) -> dict[str, Any]:
-    content = _content(endpoint.media_type, endpoint.answer)
+    content = {kind: _content(kind, endpoint.answer)[kind] for kind in endpoint.media_types}
     given = {str(status): {"description": says, "content": content} for status, says in endpoint.statuses.items()}
     return given | {"default": {"description": "A problem.", "content": _content(MEDIA_TYPE, Problem)}}
 
 
 def _content(media_type: str, record: type) -> dict[str, Any]:
-    if record is bytes:
+    if record in _OPAQUE:
         return {media_type: {}}
     return {media_type: {"schema": {"$ref": _REFERENCE.format(name=record.__name__)}}}
 

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from sidecar.control import blocks, credits, customers, keys, pools, reservations, service  # noqa: A004  (a thing of ours)
+from sidecar.control import (
+    blocks,
+    credits,  # noqa: A004  (a thing of ours)
+    customers,
+    history,
+    keys,
+    pools,
+    reservations,
+    service,
+)
 from sidecar.control.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
@@ -12,5 +21,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *pools.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
+    *history.ENDPOINTS,
     *service.ENDPOINTS,
 )

@@ -32,6 +32,6 @@ async def show_openapi(call: Call[Nothing, Nothing]) -> Given[bytes]:
 ENDPOINTS = (
     endpoint("GET", "/healthz", show_health, {200: "The process is alive."}, open=True),
     endpoint("GET", "/readyz", show_readiness, {200: "The process can serve."}, open=True),
-    endpoint("GET", "/metrics", show_metrics, {200: "The metrics."}, open=True, media_type=CONTENT_TYPE_LATEST),
+    endpoint("GET", "/metrics", show_metrics, {200: "The metrics."}, open=True, media_types=(CONTENT_TYPE_LATEST,)),
     endpoint("GET", "/v1/openapi.json", show_openapi, {200: "An OpenAPI 3.1 document."}, open=True),
 )

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sidecar.control import decoding
-from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat
+from sidecar.control import decoding, streaming
+from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
 from sidecar.domain.errors import NotFound, StoreError
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.once import Once
@@ -28,7 +28,7 @@ class _Recorded(msgspec.Struct, frozen=True):
     body: msgspec.Raw
 
 
-async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.Response:
+async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.StreamResponse:
     """Answer one request, which has been authorised."""
     key = decoding.idempotency_key(request, endpoint.repeat)
     body = decoding.body(await decoding.read(request), endpoint.body)
@@ -49,6 +49,8 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         scope = customer.customer_id if customer else endpoint.path
         return await _work_once(endpoint, call, scope, once)
     given = await endpoint.work(call)
+    if isinstance(given.answer, Stream):
+        return await streaming.send(request, given.answer)
     return _response(endpoint, given.status, _encode(given.answer), replayed=given.replayed)
 
 

@@ -4,8 +4,12 @@ A question first waits until the archive has passed the journal's end as it was 
 be durable waits for its own place in the journal. It knows neither SQL nor Redis.
 """
 
+from collections.abc import AsyncIterator, Sequence
+
+from sidecar.archive.archive import Archive
 from sidecar.domain.errors import ArchiveUnavailable
-from sidecar.domain.journal import Position
+from sidecar.domain.history import Entry, EntryFilter, Page, UsageBy, UsageRow
+from sidecar.domain.journal import Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
 
@@ -13,10 +17,12 @@ from sidecar.store.journal import Journal
 class History:
     """The past of one tenant's environment.
 
-    Everything raises ArchiveUnavailable when the archive does not answer, or does not catch up in time.
+    Everything raises ArchiveUnavailable when the archive does not answer, or does not catch up in time, and
+    StoreError when the store does not say where the journal ends.
     """
 
-    def __init__(self, journal: Journal, written: Written, *, wait_for_writes: bool = True) -> None:
+    def __init__(self, archive: Archive, journal: Journal, written: Written, *, wait_for_writes: bool = True) -> None:
+        self._archive = archive
         self._journal = journal
         self._written = written
         self._wait_for_writes = wait_for_writes
@@ -35,3 +41,45 @@ class History:
                 "It is done and in effect, but the archive did not take it in time. It will be archived; to learn "
                 "when, repeat the request with the same Idempotency-Key: nothing is done twice."
             ) from error
+
+    async def entries(self, wanted: EntryFilter, cursor: str | None, limit: int) -> Page[Entry]:
+        """The newest first. InvalidInput for a cursor that is none."""
+        await self._catch_up(wanted.customer_id)
+        return await self._archive.entries(wanted, cursor, limit)
+
+    async def export(self, wanted: EntryFilter) -> AsyncIterator[Entry]:
+        """All of them, the oldest first, in bounded memory."""
+        await self._catch_up(wanted.customer_id)
+        async for entry in self._archive.export(wanted):
+            yield entry
+
+    async def totals_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
+        """What each account of a payer came to at some time, by unit; `held` as of the last entry before."""
+        await self._catch_up(customer_id)
+        return await self._archive.balance_at(customer_id, at_ms)
+
+    async def usage(
+        self,
+        group_by: Sequence[UsageBy],
+        wanted: EntryFilter,
+        cursor: str | None,
+        limit: int,
+    ) -> Page[UsageRow]:
+        """What commits charged, by one or two keys; of `wanted`, customer, asker, unit and time matter."""
+        await self._catch_up(wanted.customer_id)
+        return await self._archive.usage(
+            group_by,
+            wanted.from_ms,
+            wanted.to_ms,
+            customer_id=wanted.customer_id,
+            asker_id=wanted.asker_id,
+            unit=wanted.unit,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    async def _catch_up(self, customer_id: str | None) -> None:
+        if customer_id is None:
+            await self._written.everything()
+        else:
+            await self._written.everything_of(customer_id)

@@ -149,7 +149,7 @@ async def serving(lane: Lane) -> AsyncIterator[Control]:
         archiver = Archiver(journal, archive, passed=written.passed)
         tasks.start(archiver.run(), "archiver")
         try:
-            async with _listening(lane, archive, History(journal, written)) as control:
+            async with _listening(lane, archive, History(archive, journal, written)) as control:
                 yield control
         finally:
             await tasks.cancel()

@@ -1,0 +1,232 @@
+"""The ledger's past on the wire: entries, usage, and what can be asked of them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.control.credit_schema import Instant, UnitName
+from sidecar.control.schema import LIMIT_DEFAULT, Pagination, Wire, instant
+from sidecar.domain.amounts import Unit, render
+from sidecar.domain.history import Entry, UsageBy, UsageRow
+from sidecar.domain.journal import Kind, Totals
+
+ENTRIES_MAX = 500
+
+Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1024)]
+Limit = Annotated[int, Meta(ge=1, le=ENTRIES_MAX)]
+Since = Annotated[Instant, Meta(description="From this instant on.")]
+Until = Annotated[Instant, Meta(description="Before this instant.")]
+Types = Annotated[str, Meta(min_length=1, max_length=255, description=f"Some of {', '.join(Kind)}, with commas.")]
+Groups = Annotated[str, Meta(min_length=1, max_length=255, description=f"One or two of {', '.join(UsageBy)}.")]
+
+
+class EntriesWanted(Wire, frozen=True, kw_only=True):
+    """Which entries of the ledger: those that are all of this."""
+
+    type: Types | None = None
+    unit: UnitName | None = None
+    reservation_id: Word | None = None
+    feature: Word | None = None
+    rule: Word | None = None
+    since: Since | None = None
+    until: Until | None = None
+
+
+class LedgerQuery(EntriesWanted, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None
+
+
+class ExportQuery(EntriesWanted, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    format: Literal["ndjson", "csv"] = "ndjson"
+
+
+class UsageQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    group_by: Groups
+    customer_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    unit: UnitName | None = None
+    since: Since | None = None
+    until: Until | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None
+
+
+class TotalsView(Wire, frozen=True, kw_only=True):
+    """granted = scheduled + available + held + spent + expired + voided; `owed` is debt beside it."""
+
+    granted: int
+    scheduled: int
+    available: int
+    held: int
+    spent: int
+    expired: int
+    voided: int
+    owed: int
+
+    @classmethod
+    def of(cls, totals: Totals) -> "TotalsView":
+        return cls(**{name: getattr(totals, name) for name in cls.__struct_fields__})
+
+
+class MoveView(Wire, frozen=True, kw_only=True):
+    what: Annotated[str, Meta(description="granted, spent, expired, voided, owed or repaid.")]
+    block_id: Annotated[str | None, Meta(description="null for what no block covered.")]
+    amount: int
+
+
+class EntryDisplay(Wire, frozen=True, kw_only=True):
+    """Amounts as decimals of their unit."""
+
+    delta: str
+    owed_delta: str
+    balance_after: str
+    owed_after: str
+    charged: str
+
+
+class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of the ledger; what does not apply to it is left out."""
+
+    entry_id: str
+    type: str
+    customer_id: Annotated[str, Meta(description="Whose account it is: who pays.")]
+    unit: str
+    seq: Annotated[int, Meta(description="Counts the entries of the account, without gaps.")]
+    event_time: Annotated[datetime, Meta(description="When it happened.")]
+    recorded_at: datetime
+    delta: Annotated[int, Meta(description="What it changed of the balance: scheduled + available + held.")]
+    owed_delta: Annotated[int, Meta(description="What it changed of the debt.")]
+    balance_after: int
+    after: TotalsView
+    moves: list[MoveView]
+    display: EntryDisplay | UnsetType = UNSET
+    block_id: Annotated[str, Meta(description="The block that it is about.")] = ""
+    expires_at: Annotated[datetime | None, Meta(description="Of this block.")] = None
+    reservation_id: str = ""
+    asked_by: Annotated[str, Meta(description="The customer whose request it was: the payer, or a member.")] = ""
+    feature: str = ""
+    rule: str = ""
+    reserved_at: datetime | None = None
+    held: int = 0
+    charged: int = 0
+    owed: Annotated[int, Meta(description="The part of `charged` that became debt.")] = 0
+    uncollected: Annotated[int, Meta(description="The part of the cost that was let go.")] = 0
+    usage: str = ""
+    model: str = ""
+    source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
+    reason: str = ""
+    actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
+    prev_hash: str
+    hash: str
+
+    @classmethod
+    def of(cls, entry: Entry, unit: Unit | None) -> "EntryView":
+        """`unit` None: it is not configured any more, so nobody knows its decimals."""
+        after, grant, block = entry.after, entry.grant, entry.block
+        ends_at_ms = None if block is None else block.expires_at_ms
+        balance = after.scheduled + after.available + after.held
+        return cls(
+            entry_id=entry.entry_id,
+            type=entry.type,
+            customer_id=entry.customer_id,
+            unit=entry.unit,
+            seq=entry.seq,
+            event_time=instant(entry.event_at_ms),
+            recorded_at=instant(entry.recorded_at_ms),
+            delta=entry.delta,
+            owed_delta=entry.owed_delta,
+            balance_after=balance,
+            after=TotalsView.of(after),
+            moves=[
+                MoveView(what=move.what.name.lower(), block_id=move.block_id or None, amount=move.amount)
+                for move in entry.moves
+            ],
+            display=_display(entry, balance, unit) if unit else UNSET,
+            block_id=entry.block_id,
+            expires_at=None if ends_at_ms is None else instant(ends_at_ms),
+            reservation_id=entry.reservation_id,
+            asked_by=entry.asker_id,
+            feature=entry.feature,
+            rule=entry.rule,
+            reserved_at=instant(entry.reserved_at_ms) if entry.reserved_at_ms else None,
+            held=entry.held,
+            charged=entry.charged,
+            owed=entry.owed,
+            uncollected=entry.uncollected,
+            usage=entry.usage,
+            model=entry.model,
+            source=grant.source if grant else entry.source,
+            reason=grant.reason if grant else entry.reason,
+            actor=entry.detail or None,
+            prev_hash=entry.prev_hash,
+            hash=entry.hash,
+        )
+
+
+class EntryPage(Wire, frozen=True, kw_only=True):
+    data: list[EntryView]
+    pagination: Pagination
+
+
+class UsageDisplay(Wire, frozen=True, kw_only=True):
+    charged: str
+    estimated: str
+    owed: str
+    uncollected: str
+
+
+class UsageView(Wire, frozen=True, kw_only=True):
+    """What one group used in one unit."""
+
+    group: Annotated[
+        dict[str, str], Meta(description="By what was asked for; hours and days by their start, in UTC.")
+    ]
+    unit: str
+    entries: Annotated[int, Meta(description="How many commits; each step of a reservation counts.")]
+    charged: int
+    estimated: Annotated[int, Meta(description="The part of `charged` that the upstream did not report.")]
+    owed: int
+    uncollected: int
+    late: Annotated[int, Meta(description="How many commits came after their hold had expired.")]
+    meters: dict[str, int | float]
+    display: UsageDisplay | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, row: UsageRow, units: Mapping[str, Unit]) -> "UsageView":
+        unit = units.get(row.unit)
+        names = UsageDisplay.__struct_fields__
+        return cls(
+            # What is a number here is the start of an hour or a day.
+            group={key: _start(value) if isinstance(value, int) else value for key, value in row.group.items()},
+            unit=row.unit,
+            entries=row.entries,
+            charged=row.charged,
+            estimated=row.estimated,
+            owed=row.owed,
+            uncollected=row.uncollected,
+            late=row.late,
+            meters=row.meters,
+            display=UsageDisplay(**{name: render(getattr(row, name), unit) for name in names}) if unit else UNSET,
+        )
+
+
+class UsagePage(Wire, frozen=True, kw_only=True):
+    data: list[UsageView]
+    pagination: Pagination
+
+
+def _display(entry: Entry, balance: int, unit: Unit) -> EntryDisplay:
+    return EntryDisplay(
+        delta=render(entry.delta, unit),
+        owed_delta=render(entry.owed_delta, unit),
+        balance_after=render(balance, unit),
+        owed_after=render(entry.after.owed, unit),
+        charged=render(entry.charged, unit),
+    )
+
+
+def _start(epoch_ms: int) -> str:
+    return instant(epoch_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
