@@ -10,6 +10,7 @@
 -- copied, then for each account: its text, the fields of its terms}.
 --
 -- A copy costs the server a tenth of what an answer would, and can be read in pieces while the books go on.
+--- include keys
 local last, count = '0-0', redis.call('HLEN', HOLDS)
 if redis.call('EXISTS', JOURNAL) == 1 then
   local info = redis.call('XINFO', 'STREAM', JOURNAL)
