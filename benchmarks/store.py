@@ -18,6 +18,7 @@ from sidecar.store import bundled
 from sidecar.store.address import parse_address
 from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
 from sidecar.store.ledger import Ledger
 
 SCRIPT_COMMANDS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
@@ -77,7 +78,7 @@ class Store:
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[Lane]:
-    lane = Lane(parse_address(url), timeout_s=5.0, connect_timeout_s=5.0)
+    lane = make_lane(parse_address(url), timeout_s=5.0, connect_timeout_s=5.0)
     await lane.open()
     try:
         yield lane

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.store.address import parse_address
 from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
 from tests.support.store import StoreServer
 
 
@@ -38,7 +39,7 @@ def store_server() -> Iterator[StoreServer]:
 @pytest.fixture
 async def lane(store_url: str) -> AsyncIterator[Lane]:
     """An open connection to the empty database."""
-    lane = Lane(parse_address(store_url))
+    lane = make_lane(parse_address(store_url))
     await lane.open()
     yield lane
     await lane.close()

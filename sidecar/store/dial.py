@@ -7,6 +7,8 @@ execute a write twice. From then on the transport belongs to a `Wire`.
 import asyncio
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis import exceptions
@@ -17,6 +19,8 @@ from sidecar.store.address import Address
 
 CLIENT_NAME = "entitlement-sidecar"
 
+_Connection = Connection | UnixDomainSocketConnection
+
 
 async def dial(address: Address, timeout_s: float) -> asyncio.StreamWriter:
     """A connection that is ready for commands, with nothing unread on it.
@@ -24,11 +28,24 @@ async def dial(address: Address, timeout_s: float) -> asyncio.StreamWriter:
     Keep the writer for as long as its transport is used: the writer closes the transport when it is collected.
     Raises `StoreUnavailable` with one sentence that says what is wrong.
     """
+    async with _connected(address, timeout_s) as connection:
+        return _detached(connection, address)
+
+
+async def inquire(address: Address, timeout_s: float, *command: str) -> Any:
+    """The reply to one command, over a connection of its own; `StoreUnavailable` as for `dial`, or when refused."""
+    async with _connected(address, timeout_s) as connection, asyncio.timeout(timeout_s):
+        await connection.send_command(*command)
+        return await connection.read_response()
+
+
+@asynccontextmanager
+async def _connected(address: Address, timeout_s: float) -> AsyncIterator[_Connection]:
     connection = _connection(address, timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without types.
-        return _detached(connection, address)
+        yield connection
     except TimeoutError as error:
         raise StoreUnavailable(f"The store at {address} did not answer within {timeout_s:g} s.") from error
     except exceptions.RedisError as error:
@@ -37,7 +54,7 @@ async def dial(address: Address, timeout_s: float) -> asyncio.StreamWriter:
         await connection.disconnect(nowait=True)
 
 
-def _connection(address: Address, timeout_s: float) -> Connection | UnixDomainSocketConnection:
+def _connection(address: Address, timeout_s: float) -> _Connection:
     shared: dict[str, Any] = {
         "db": address.db,
         "username": address.username,
@@ -55,7 +72,7 @@ def _connection(address: Address, timeout_s: float) -> Connection | UnixDomainSo
     return Connection(host=address.host, port=address.port, **shared)
 
 
-def _detached(connection: Connection | UnixDomainSocketConnection, address: Address) -> asyncio.StreamWriter:
+def _detached(connection: _Connection, address: Address) -> asyncio.StreamWriter:
     """Take reader and writer away from redis-py, which then has nothing left to close."""
     reader, writer = connection._reader, connection._writer
     connection._reader = connection._writer = None

@@ -9,12 +9,11 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
 from sidecar.domain.errors import StoreError, StoreTimeout, StoreUnavailable
-from sidecar.store.reply import Reply
 from sidecar.telemetry import Histogram
 
 STUCK_AFTER = 5
@@ -22,14 +21,40 @@ STUCK_AFTER = 5
 WAITERS_MAX = 20_000
 """Most commands without a reply; beyond it commands are refused, so that a stuck store cannot fill the memory."""
 
-Waiter = asyncio.Future[Any] | Reply[Any]
+
+class Waiter(Protocol):
+    """Whoever waits for a reply: a future, a `Reply`, or what stands for one of them."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> object: ...
+    def set_exception(self, error: Any, /) -> object: ...
+
+
+Redirect = Callable[[Waiter, bytes, float, str], bool]
+"""Takes over a command that the server refused to execute: who waits, the command, when it was queued, the message.
+
+False when it is none of those, and the refusal is the answer.
+"""
+
+_ASKING = b"*1\r\n$6\r\nASKING\r\n"
+
+
+class _Nobody:
+    """Waits for a reply that nobody needs."""
+
+    def done(self) -> bool:
+        return True
+
+    def set_result(self, result: object) -> None: ...
+
+    def set_exception(self, error: object) -> None: ...
 
 
 class Wire(asyncio.Protocol):
     """Takes the transport of `writer` over. `lost` completes with the reason when the connection has ended.
 
     `again` says how to repeat a command that the server has *not* executed because it does not know its script;
-    `error_of` turns an error reply into ours.
+    `error_of` turns an error reply into ours, unless `redirect` takes the command over.
     """
 
     def __init__(
@@ -40,6 +65,7 @@ class Wire(asyncio.Protocol):
         round_trips: Histogram,
         again: Callable[[bytes], bytes | None],
         error_of: Callable[[bytes, str], StoreError],
+        redirect: Redirect | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._writer = writer
@@ -47,6 +73,7 @@ class Wire(asyncio.Protocol):
         self._round_trips = round_trips
         self._again = again
         self._error_of = error_of
+        self._redirect = redirect
         self._reader = hiredis.Reader()
         self._waiters: deque[tuple[Waiter, bytes, float]] = deque()
         self._unsent: list[bytes] = []
@@ -83,6 +110,12 @@ class Wire(asyncio.Protocol):
             raise StoreUnavailable(f"The store is too slow: {WAITERS_MAX} commands wait for it.")
         self._push(waiter, packed)
 
+    def put_asking(self, packed: bytes, waiter: Waiter) -> None:
+        """`put` a command that this node of a cluster shall execute although its slot is only on its way here."""
+        self._last_batch = 0  # The two leave in one write.
+        self.put(_ASKING, _Nobody())
+        self.put(packed, waiter)
+
     def set_timeout(self, timeout_s: float) -> None:
         """From the next command on; nothing may be waiting."""
         self.timeout_s = timeout_s
@@ -109,9 +142,9 @@ class Wire(asyncio.Protocol):
                 # Once for each read, and so for each batch: the hot path has no clock of its own.
                 self._round_trips.add(self._loop.time() - self._waiters[0][2])
             while reply is not False:
-                waiter, packed, _ = pop()
+                waiter, packed, since = pop()
                 if reply.__class__ is hiredis.ReplyError:
-                    self._fail(waiter, packed, str(reply))
+                    self._fail(waiter, packed, since, str(reply))
                 elif not waiter.done():
                     waiter.set_result(reply)
                 reply = gets()
@@ -152,8 +185,10 @@ class Wire(asyncio.Protocol):
         if self._check is None:
             self._check = self._loop.call_later(self.timeout_s / 10, self._check_deadlines)
 
-    def _fail(self, waiter: Waiter, packed: bytes, message: str) -> None:
+    def _fail(self, waiter: Waiter, packed: bytes, since: float, message: str) -> None:
         if waiter.done():
+            return
+        if self._redirect is not None and self._redirect(waiter, packed, since, message):
             return
         if message.startswith("NOSCRIPT") and (repeated := self._again(packed)) is not None:
             self._push(waiter, repeated)

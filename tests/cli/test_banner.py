@@ -9,7 +9,7 @@ from sidecar.config.load import load
 from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
 from sidecar.store.address import parse_address
-from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
 from sidecar.wiring import Sidecar
 
 
@@ -19,7 +19,7 @@ def up(tmp_path: Path, rules: str, **environ: str) -> Sidecar:
     settings = load(environ={"SIDECAR_UPSTREAM_URL": "http://u", **environ}).settings
     address = parse_address(settings.store.url or "unix:///s")
     loaded = load_rules([tmp_path / "rules.yaml"], {"credits": CREDITS})
-    sidecar = Sidecar(settings, loaded, Lane(address), address)
+    sidecar = Sidecar(settings, loaded, make_lane(address), address)
     sidecar.proxy_port, sidecar.control_port = 8080, 8081
     return sidecar
 

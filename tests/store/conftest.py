@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.store.lane import Lane
-from tests.support.books import Purse, open_purse
+from tests.support.books import NOW_MS, Purse, open_purse
+from tests.support.clock import StoreClock, store_clock
 from tests.support.store import StoreServer, servers
 
 
@@ -17,6 +18,13 @@ def shared_store(request: pytest.FixtureRequest) -> Iterator[StoreServer]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture
+def clock(shared_store: StoreServer, store_url: str) -> Iterator[StoreClock]:
+    """The time of the scripts, which stands still until the test moves it."""
+    with store_clock(shared_store, NOW_MS) as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_an_address_is_read_and_written_back(url: str, address: Address) -> None
     ("url", "says"),
     [
         ("", "has no scheme"),
-        ("localhost:6379", "starts with localhost://"),
+        ("localhost:6379", "has no scheme"),
         ("http://h", "starts with http://"),
         ("redis://", "has no host"),
         ("redis://h:port", "is not valid"),

@@ -8,6 +8,7 @@ from sidecar.domain.errors import StoreCorrupt, StoreError, StoreTimeout, StoreU
 from sidecar.store import wire
 from sidecar.store.address import parse_address
 from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
 from tests.support.books import open_lane, open_purse
 from tests.support.store import StoreServer
 from tests.support.until import until, until_async
@@ -145,7 +146,7 @@ class TestFreeze:
 
 async def test_the_first_connection_must_succeed(store_server: StoreServer) -> None:
     store_server.kill()
-    lane = Lane(parse_address(store_server.url))
+    lane = make_lane(parse_address(store_server.url))
     with pytest.raises(StoreUnavailable, match=r"Cannot reach the store at unix://\S+: "):
         await lane.open()
     assert not lane.connected

