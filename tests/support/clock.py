@@ -41,8 +41,8 @@ def store_clock(server: StoreServer, now_ms: int) -> Iterator[StoreClock]:
 def _retell(old: str, new: str) -> None:
     for script in SCRIPTS:
         _reload(script, script.text.replace(old, new))
-    server_server_lane._BY_SHA.clear()
-    server_server_lane._BY_SHA.update({script.sha: script for script in SCRIPTS})
+    server_lane._BY_SHA.clear()
+    server_lane._BY_SHA.update({script.sha: script for script in SCRIPTS})
 
 
 def _reload(script: Script, text: str) -> None:
