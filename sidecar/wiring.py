@@ -157,13 +157,18 @@ async def _work(sidecar: Sidecar, archive: "Archive", stack: AsyncExitStack) -> 
     lease = Lease(Leases(sidecar.lane, **names), "worker")
 
     async def work() -> None:
-        await asyncio.gather(sweeper.run(), archiver.run())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sweeper.run())
+            group.create_task(archiver.run())
+
+    worker = tasks.start(lease.run(work), "worker")
 
     async def finish() -> None:
         if lease.held and not await archiver.drain(ARCHIVE_S):
             log.warning("%d journal lines are not archived yet; the next worker goes on", archiver.waiting)
+        worker.cancel()
+        await asyncio.wait((worker,))
 
-    tasks.start(lease.run(work), "worker")
     stack.push_async_callback(finish)
     _measure_worker(sidecar, sweeper, archiver, lease)
     return written

@@ -105,8 +105,5 @@ for part, account in ipairs(accounts) do
   save(account)
   if member then count_in_pool(account, member, tonumber(ARGV[5 + 2 * part]), 0) end
 end
-if deadline < tonumber(due or NEVER) then
-  redis.call('HSET', PAYER, 'due', deadline)
-  redis.call('ZADD', DUE, deadline, string.match(ARGV[6], '^%S+'))
-end
+due_at_latest(ARGV[6], deadline, due)
 return answer('reserved', packed)

@@ -74,9 +74,9 @@ local function lapse(account, block, amount)
   return expired
 end
 
--- Nothing of the payer may be due before its `due`.
-local function due_at_latest(name, at)
-  if at < tonumber(redis.call('HGET', PAYER, 'due') or NEVER) then
+-- Nothing of the payer may be due before its `due`, which the caller may have read already.
+local function due_at_latest(name, at, due)
+  if at < tonumber(due or redis.call('HGET', PAYER, 'due') or NEVER) then
     redis.call('HSET', PAYER, 'due', at)
     redis.call('ZADD', DUE, at, string.match(name, '^%S+'))
   end
