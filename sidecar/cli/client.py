@@ -7,6 +7,7 @@ import argparse
 import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -19,6 +20,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.ids import is_customer_id
 
 TIMEOUT_S = 30.0
+_PIECE_BYTES = 65_536
 
 
 class ClientError(SidecarError):
@@ -29,6 +31,10 @@ class ClientError(SidecarError):
 
 class Unclear(ClientError):
     """The request was sent, and nobody here knows whether it was carried out."""
+
+
+class _NoEnd(Unclear):
+    """The connection ended before the answer did."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -64,15 +70,28 @@ class Client(msgspec.Struct, frozen=True):
         idempotency_key: str | None = None,
     ) -> Answer:
         """One request. ClientError when it is refused, cannot be sent, or (Unclear) has no certain end."""
-        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         payload = None if body is None else json.dumps(body).encode()
         target = path + (f"?{urlencode(query)}" if query else "")
-        status, fields, content = self._exchange(method, target, payload, headers)
-        document = _parsed(content)
-        if document is None or not fields.get("x-request-id", "").startswith("req_"):
-            raise ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
+        with self._exchange(method, target, payload, headers) as response:
+            document = _parsed(response.read())
+            if document is None:
+                raise self._strange(response.status)
+            self._check(response.status, document)
+            return Answer(response.status, document, response.headers.get("Idempotent-Replayed") == "true")
+
+    def download(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """A file, piece by piece. ClientError as `call`, also when it breaks off."""
+        try:
+            with self._exchange("GET", f"{path}?{urlencode(query)}", None, {}) as response:
+                if response.status != 200:
+                    self._check(response.status, _parsed(response.read()) or {})
+                while piece := response.read(_PIECE_BYTES):
+                    yield piece
+        except _NoEnd as error:
+            raise ClientError(f"The file from {self.url} broke off: this is not all of it.") from error
+
+    def _check(self, status: int, document: Mapping[str, Any]) -> None:
         if status == 401:
             raise ClientError(
                 f"The control API at {self.url} refused the key: set SIDECAR_ADMIN_KEY to its key, "
@@ -82,7 +101,6 @@ class Client(msgspec.Struct, frozen=True):
             raise Unclear(document["detail"])
         if status >= 300:
             raise ClientError(document["detail"])
-        return Answer(status, document, fields.get("Idempotent-Replayed") == "true")
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """All items of a list, page by page."""
@@ -94,9 +112,14 @@ class Client(msgspec.Struct, frozen=True):
                 return
             cursor = {"cursor": page["pagination"]["next_cursor"]}
 
+    def _strange(self, status: int) -> ClientError:
+        return ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
+
+    @contextmanager
     def _exchange(
         self, method: str, target: str, payload: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+    ) -> Iterator[http.client.HTTPResponse]:
+        """One request, and its answer as long as it is read."""
         parts = urlsplit(self.url)
         assert parts.hostname is not None, "the URL has been checked"
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -108,11 +131,14 @@ class Client(msgspec.Struct, frozen=True):
                 why = getattr(error, "strerror", None) or error
                 raise ClientError(f"No control API at {self.url} ({why}): is `sidecar run` running?") from error
             try:
-                connection.request(method, parts.path + target, payload, dict(headers))
+                shown = {"Authorization": f"Bearer {self.key}", **headers}
+                connection.request(method, parts.path + target, payload, shown)
                 response = connection.getresponse()
-                return response.status, response.headers, response.read()
+                if not response.headers.get("x-request-id", "").startswith("req_"):
+                    raise self._strange(response.status)
+                yield response
             except (OSError, http.client.HTTPException) as error:
-                raise Unclear(
+                raise _NoEnd(
                     f"The control API at {self.url} did not answer, so the request may have been carried out or not."
                 ) from error
         finally:

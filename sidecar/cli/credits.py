@@ -3,7 +3,10 @@
 import argparse
 import re
 import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from sidecar.cli import grant_terms
 from sidecar.cli.client import (
     Client,
     ClientError,
@@ -12,40 +15,44 @@ from sidecar.cli.client import (
     add_command,
     customer_argument,
     customer_path,
-    text_argument,
 )
 from sidecar.cli.screen import printable, show_json, show_table
-from sidecar.domain.amounts import CREDITS, Unit, parse
-from sidecar.domain.errors import InvalidInput
+from sidecar.cli.times import past, shown, written
+from sidecar.domain.amounts import CREDITS
 from sidecar.domain.ids import is_customer_id
 
 _COLUMNS = ("available", "held", "spent", "owed", "granted")
+_SELDOM = ("scheduled", "expired", "voided")
+"""Shown only where there is any."""
 _VISIBLE = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
 
 
 def add(subparsers: Subparsers) -> None:
     grant = add_command(subparsers, "grant", "give a customer credit, and make the customer if it is new", _grant)
     grant.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
-    grant.add_argument("amount", type=_decimal, help="how much, as a decimal number such as 100 or 0.25")
+    grant.add_argument("amount", type=grant_terms.decimal, help="how much, as a decimal number such as 100 or 0.25")
     grant.add_argument("--unit", default=CREDITS.name, help="what of (default: credits)")
-    grant.add_argument("--reason", type=text_argument, default="", help="why, for people; kept in the journal")
-    grant.add_argument(
-        "--source", type=text_argument, help="where it comes from, such as promotional (default: manual)"
-    )
     grant.add_argument(
         "--idempotency-key",
         metavar="KEY",
         type=_visible,
         help="repeat a grant safely: with the key of an earlier one, nothing is given twice (default: a new one)",
     )
+    grant_terms.add(grant)
     balance = add_command(subparsers, "balance", "show what a customer has", _balance)
     balance.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+    balance.add_argument("--blocks", action="store_true", help="show its credit blocks too, in the order they burn")
+    balance.add_argument(
+        "--at",
+        metavar="TIME",
+        type=past,
+        help="show what it had then, such as 2027-01-31T12:00:00Z, 2027-01-31 or 7d ago",
+    )
 
 
 def _grant(args: argparse.Namespace, client: Client) -> None:
-    wanted = {"credits": _base_units(args, client), "unit": args.unit, "reason": args.reason}
-    if args.source is not None:
-        wanted["source"] = args.source
+    wanted = {"credits": grant_terms.base_units(client, args.unit, args.amount), "unit": args.unit}
+    wanted |= grant_terms.read(args, client)
     created = False
     if not is_customer_id(args.customer):
         created = client.call("POST", "/v1/customers", {"external_id": args.customer}).status == 201
@@ -58,45 +65,78 @@ def _grant(args: argparse.Namespace, client: Client) -> None:
     if args.json:
         show_json(answer.document)
         return
-    who, left = printable(args.customer), answer.document["balance"]["display"]
     if created:
-        print(f"Made customer {who}.")
-    done = "Granted before with this key, so nothing changed" if answer.replayed else "Granted"
-    print(f"{done}: {args.amount} {args.unit} to {who}; {left['available']} available, {left['held']} held.")
+        print(f"Made customer {printable(args.customer)}.")
+    print(_granted(args, answer.document, replayed=answer.replayed))
+
+
+def _granted(args: argparse.Namespace, given: Mapping[str, Any], *, replayed: bool) -> str:
+    who, left = printable(args.customer), given["balance"]["display"]
+    done = "Granted before with this key, so nothing changed" if replayed or given["duplicate"] else "Granted"
+    cut = f", {given['display']['withheld']} withheld by the cap" if given["withheld"] else ""
+    what = f"{given['display']['granted']} {args.unit} to {who}{cut}"
+    later = f", {left['scheduled']} scheduled" if given["balance"]["scheduled"] else ""
+    return f"{done}: {what}; {left['available']} available, {left['held']} held{later}."
 
 
 def _balance(args: argparse.Namespace, client: Client) -> None:
-    document = client.call("GET", f"{customer_path(args.customer)}/credits").document
+    query = {"include_blocks": "true"} if args.blocks else {}
+    if args.at is not None:
+        query["at"] = written(args.at)
+    document = client.call("GET", f"{customer_path(args.customer)}/credits", query=query).document
     if args.json:
         show_json(document)
         return
-    if not document["balances"]:
-        who = printable(args.customer)
-        print(f"{who} has no credit yet. To give some: sidecar grant {who} 100")
+    who, balances = printable(args.customer), document["balances"]
+    if not balances:
+        print(
+            f"{who} had no credit then."
+            if args.at
+            else f"{who} has no credit yet. To give some: sidecar grant {who} 100"
+        )
         return
-    # A unit that is not configured any more has no decimals to show.
+    seldom = [name for name in _SELDOM if any(each[name] for each in balances)]
+    columns = (*_COLUMNS[:2], *seldom, *_COLUMNS[2:])
+    show_table(("unit", *columns), [[each["unit"], *(_amount(each, name) for name in columns)] for each in balances])
+    if document["payer_customer_id"] != document["customer_id"]:
+        _show_shares(document)
+    if blocks := [block for each in balances for block in each.get("blocks", ())]:
+        print()
+        _show_blocks(blocks)
+
+
+def _show_shares(document: Mapping[str, Any]) -> None:
+    print(f"\nThis is the pool of {document['payer_customer_id']}; {printable(document['external_id'])} itself:\n")
     rows = [
-        [each["unit"], *(str(each.get("display", each)[name]) for name in _COLUMNS)] for each in document["balances"]
+        [share["unit"], *(_amount(share, name) for name in ("held", "spent")), _amount(share, "cap")]
+        for share in document.get("shares", ())
     ]
-    show_table(("unit", *_COLUMNS), rows)
+    show_table(("unit", "held", "spent", "cap"), rows)
 
 
-def _base_units(args: argparse.Namespace, client: Client) -> int:
-    """The amount in base units, by the scale that the server has for the unit."""
-    scales = {each["unit"]: each["scale"] for each in client.call("GET", "/v1/units").document["data"]}
-    if args.unit not in scales:
-        raise ClientError(f"There is no unit {args.unit!r}; there are: {', '.join(sorted(scales))}.")
-    try:
-        return parse(args.amount, Unit(name=args.unit, scale=scales[args.unit]))
-    except InvalidInput as error:
-        raise ClientError(error.detail) from error
+def _show_blocks(blocks: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        [
+            str(block["burn_position"] or ""),
+            *(block["block_id"], block["unit"], block["state"]),
+            _amount(block, "available" if block["state"] == "active" else "scheduled"),
+            *(_amount(block, name) for name in ("held", "granted")),
+            *(str(block["priority"]), block["source"]),
+            shown(block["starts_at"]) if block["starts_at"] else "",
+            shown(block["expires_at"]) if block["expires_at"] else "never",
+        ]
+        for block in blocks
+    ]
+    show_table(
+        ("burns", "block", "unit", "state", "left", "held", "granted", "priority", "source", "starts", "expires"),
+        rows,
+    )
 
 
-def _decimal(text: str) -> str:
-    """An argparse type: the shape of an amount. Its exact value needs the unit's scale."""
-    if re.fullmatch(r"\d{1,16}(\.\d{1,18})?", text, re.ASCII) is None or not float(text):
-        raise argparse.ArgumentTypeError(f"must be a decimal number above zero, such as 100 or 0.25; got {text!r}")
-    return text
+def _amount(of: Mapping[str, Any], name: str) -> str:
+    """In decimals; a unit that is not configured any more has none to show."""
+    amount = of.get("display", of)[name]
+    return "none" if amount is None else str(amount)
 
 
 def _visible(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
-from sidecar.cli import config, customers, demo, holds, keys, rules, run
+from sidecar.cli import config, customers, demo, holds, keys, ledger, rules, run
 from sidecar.cli import credits as credit
 from sidecar.cli.exits import exit_code
 
@@ -23,6 +23,7 @@ examples:
   sidecar grant alice 100                         give a customer 100 credits
   sidecar keys create alice                       make the key that alice sends
   sidecar balance alice                           what is left
+  sidecar ledger alice                            what happened, and what it was for
 """
 
 
@@ -49,6 +50,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sidecar {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, demo, credit, customers, keys, holds, rules, config):
+    for module in (run, demo, credit, ledger, customers, keys, holds, rules, config):
         module.add(subparsers)
     return top

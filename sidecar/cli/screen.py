@@ -1,19 +1,21 @@
 """What the client commands print: JSON for scripts, aligned text for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def show_json(document: object) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[str] = ()) -> None:
+    """Columns as wide as their widest cell; those whose titles are in `numbers` stand right."""
     cells = [list(titles), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rights = [title in numbers for title in titles]
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        columns = zip(row, widths, rights, strict=True)
+        print("  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns).rstrip())
 
 
 def printable(text: str) -> str:

@@ -279,6 +279,11 @@ class CreditsView(Wire, frozen=True, kw_only=True):
     shares: Annotated[list[ShareView], Meta(description="Of a member of a pool: its own part.")] | UnsetType = UNSET
 
 
+class GrantDisplay(Wire, frozen=True, kw_only=True):
+    granted: str
+    withheld: str
+
+
 class GrantView(Wire, frozen=True, kw_only=True):
     block_id: Annotated[str | None, Meta(description="null when the cap withheld everything.")]
     customer_id: str
@@ -287,6 +292,7 @@ class GrantView(Wire, frozen=True, kw_only=True):
     granted: int
     withheld: Annotated[int, Meta(description="What the cap cut off.")]
     duplicate: Annotated[bool, Meta(description="Its business key was used before: this is what it granted then.")]
+    display: GrantDisplay
     balance: BalanceView
 
 

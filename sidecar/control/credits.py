@@ -13,6 +13,7 @@ from sidecar.control.credit_schema import (
     CreditsQuery,
     CreditsView,
     GrantCredits,
+    GrantDisplay,
     GrantView,
     UnitPage,
     UnitView,
@@ -20,6 +21,7 @@ from sidecar.control.credit_schema import (
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member, shares_of
 from sidecar.control.schema import Nothing, Pagination, epoch_ms
+from sidecar.domain.amounts import render
 from sidecar.domain.blocks import Grant
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.ids import new_id
@@ -55,6 +57,7 @@ async def grant_credits(call: Call[GrantCredits, Nothing]) -> Given[GrantView]:
         granted=granted.amount,
         withheld=granted.withheld,
         duplicate=granted.duplicate,
+        display=GrantDisplay(granted=render(granted.amount, unit), withheld=render(granted.withheld, unit)),
         balance=BalanceView.of(balance_of(unit.name, granted.totals), unit),
     )
     made = granted.block_id is not None and not granted.duplicate

@@ -20,6 +20,8 @@ _COLUMNS = (
     *("charged", "owed", "uncollected", "held", "block_id", "reservation_id", "asked_by", "feature", "rule"),
     *("model", "usage", "source", "reason", "actor_id", "on_behalf_of", "actor_reason", "hash"),
 )
+_COUNTS = ("charged", "owed", "uncollected", "held")
+"""What an entry leaves out where it is 0."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would compute rather than show."""
 
@@ -64,15 +66,19 @@ async def _chunks(
 def _cells(view: EntryView, unit: Unit | None) -> dict[str, object]:
     fields: dict[str, object] = msgspec.to_builtins(view)
     actor = view.actor or {}
-    return fields | {
-        "scale": "" if unit is None else unit.scale,
-        "available_after": view.after.available,
-        "held_after": view.after.held,
-        "owed_after": view.after.owed,
-        "actor_id": actor.get("actor_id", ""),
-        "on_behalf_of": actor.get("on_behalf_of", ""),
-        "actor_reason": actor.get("reason", ""),
-    }
+    return (
+        dict.fromkeys(_COUNTS, 0)
+        | fields
+        | {
+            "scale": "" if unit is None else unit.scale,
+            "available_after": view.after.available,
+            "held_after": view.after.held,
+            "owed_after": view.after.owed,
+            "actor_id": actor.get("actor_id", ""),
+            "on_behalf_of": actor.get("on_behalf_of", ""),
+            "actor_reason": actor.get("reason", ""),
+        }
+    )
 
 
 def _row(cells: Mapping[str, object]) -> bytes:

@@ -23,7 +23,7 @@ Types = Annotated[str, Meta(min_length=1, max_length=255, description=f"Some of 
 Groups = Annotated[str, Meta(min_length=1, max_length=255, description=f"One or two of {', '.join(UsageBy)}.")]
 
 
-class EntriesWanted(Wire, frozen=True, kw_only=True):
+class EntriesWanted(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     """Which entries of the ledger: those that are all of this."""
 
     type: Types | None = None
@@ -35,12 +35,12 @@ class EntriesWanted(Wire, frozen=True, kw_only=True):
     until: Until | None = None
 
 
-class LedgerQuery(EntriesWanted, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class LedgerQuery(EntriesWanted, frozen=True, kw_only=True):
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 
 
-class ExportQuery(EntriesWanted, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class ExportQuery(EntriesWanted, frozen=True, kw_only=True):
     format: Literal["ndjson", "csv"] = "ndjson"
 
 

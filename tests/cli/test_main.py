@@ -43,6 +43,8 @@ def test_help_names_every_command_and_shows_examples(capsys: pytest.CaptureFixtu
         "demo",
         "grant",
         "balance",
+        "ledger",
+        "usage",
         "customers",
         "keys",
         "holds",

@@ -59,15 +59,24 @@ def test_each_route_has_its_section() -> None:
 
 
 async def test_the_examples_work_in_their_order(control: Control) -> None:
-    variables = {"CONTROL": "", "KEY_ID": "", "KEY": ADMIN_KEY, "CUSTOMER_ID": ""}
-    seen = []
+    variables = {
+        "CONTROL": "",
+        "KEY_ID": "",
+        "KEY": ADMIN_KEY,
+        "CUSTOMER_ID": "",
+        "BLOCK_ID": "",
+        "RESERVATION_ID": "r1",
+    }
+    seen = set()
     for text in EXAMPLES:
+        if "$RESERVATION_ID" in text:
+            await control.hold(variables["CUSTOMER_ID"], variables["RESERVATION_ID"], 1)
         curl = Curl.parse(text, variables)
-        seen.append(served_by(curl))
+        seen.add(served_by(curl))
         headers = {name.replace("-", "_"): value for name, value in curl.headers.items()}
         answer = await control.ask(curl.method, curl.target, curl.body, key=None, **headers)
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
-        if curl.target.endswith(("/customers", "/keys")):
-            variables["CUSTOMER_ID"] = answer.json["customer_id"]
-            variables["KEY_ID"] = answer.json.get("key_id", "")
-    assert sorted(seen) == sorted(f"{each.method} {each.path}" for each in ENDPOINTS)
+        if curl.method == "POST":
+            given = {name: answer.json.get(name.lower()) for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID")}
+            variables |= {name: value for name, value in given.items() if value is not None}
+    assert seen == {f"{each.method} {each.path}" for each in ENDPOINTS}

@@ -1,0 +1,42 @@
+"""Times as people write them: an instant, a day, or how far it is from now. Read as argparse types."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+_SPAN = re.compile(r"(?P<count>[1-9]\d{0,7})(?P<unit>[smhdw])\Z", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_WANTED = "such as 2027-01-31T12:00:00Z, 2027-01-31 or, where that makes sense, 30d (s, m, h, d, w)"
+
+
+def instant(text: str) -> datetime:
+    """A point in time; a day is its first instant, in UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a time {_WANTED}; got {text!r}") from error
+    if at.tzinfo is None and len(text) > len("2027-01-31"):
+        raise argparse.ArgumentTypeError(f"must say its time zone, {_WANTED}; got {text!r}")
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def ahead(text: str) -> datetime | timedelta:
+    """An instant, or how long after the start of what it is said of."""
+    span = _SPAN.match(text)
+    return timedelta(seconds=int(span["count"]) * _SECONDS[span["unit"]]) if span else instant(text)
+
+
+def past(text: str) -> datetime:
+    """An instant, which may be given as how long ago it was."""
+    at = ahead(text)
+    return at if isinstance(at, datetime) else datetime.now(UTC) - at  # noqa: TID251  (the person's own clock is meant)
+
+
+def written(at: datetime) -> str:
+    """As the control API reads it."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def shown(at: str) -> str:
+    """An instant of the control API, to the second, for people."""
+    return f"{at[:19].replace('T', ' ')}Z"
