@@ -59,4 +59,5 @@ def _masked(dsn: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     netloc = (f"{name}{':***' if colon else ''}@" if user else "") + host
-    return parts._replace(netloc=netloc, query=_PASSWORD_OPTION.sub(r"\1***", parts.query)).geturl()
+    query = _PASSWORD_OPTION.sub(r"\1***", parts.query)
+    return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")

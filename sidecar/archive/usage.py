@@ -47,7 +47,7 @@ async def usage_page(
         meters = await _meters(transaction, _commits(conditions), keys, found)
     items = tuple(
         UsageRow(
-            group=dict(zip(group_by, place[:-1], strict=True)),
+            group={by.value: key for by, key in zip(group_by, place[:-1], strict=True)},
             unit=str(place[-1]),
             meters=meters.get(place, {}),
             **{name: int(amount) for name, amount in row._mapping.items() if name in _SUM_NAMES},

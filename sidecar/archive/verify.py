@@ -32,7 +32,8 @@ async def broken_links(database: Database, customer_id: str | None) -> AsyncIter
         last = rows[-1]
     async with database.reading() as transaction:
         lost = [each async for each in _lost_accounts(transaction, customer_id)]
-    for each in lost:
+        stray = [each async for each in _stray_postings(transaction, customer_id)]
+    for each in (*lost, *stray):
         yield each
 
 
@@ -108,6 +109,24 @@ async def _lost_accounts(transaction: Transaction, customer_id: str | None) -> A
             seq=row.seq,
             what="end",
             detail=f"All its {row.seq} entries are missing.",
+        )
+
+
+async def _stray_postings(transaction: Transaction, customer_id: str | None) -> AsyncIterator[BrokenLink]:
+    """Postings without an entry."""
+    table, kept = schema.postings, schema.entries
+    statement = select(table).where(~exists().where(kept.c.entry_id == table.c.entry_id)).limit(_PAGE)
+    if customer_id is not None:
+        statement = statement.where(table.c.customer_id == customer_id)
+    for values in await transaction.connection.execute(statement):
+        row = row_of(PostingRow, values)
+        yield BrokenLink(
+            customer_id=row.customer_id,
+            unit=row.unit,
+            entry_id=row.entry_id,
+            seq=0,
+            what="postings",
+            detail="There is no such entry.",
         )
 
 

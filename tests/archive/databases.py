@@ -1,0 +1,44 @@
+"""A look into the archive's database, and hands that do what nobody should."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+
+from sidecar.archive.address import parse_archive_address
+from sidecar.archive.database import Database
+
+TRIGGERS = {
+    "entries": ("entries_no_update", "entries_no_delete", "entries_no_replace"),
+    "postings": ("postings_no_update", "postings_no_delete", "postings_no_replace"),
+}
+
+
+@asynccontextmanager
+async def database_at(url: str) -> AsyncIterator[Database]:
+    database = Database(parse_archive_address(url))
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def run(database: Database, *statements: str) -> None:
+    """In one transaction."""
+    async with database.writing() as transaction:
+        for statement in statements:
+            await transaction.connection.execute(text(statement))
+
+
+async def query(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    async with database.reading() as transaction:
+        return [tuple(row) for row in await transaction.connection.execute(text(statement))]
+
+
+async def tamper(database: Database, *statements: str) -> None:
+    """As somebody who owns the database can: past the triggers."""
+    if database.address.path:
+        drops = [f"DROP TRIGGER {name}" for names in TRIGGERS.values() for name in names]
+    else:
+        drops = [f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in TRIGGERS]
+    await run(database, *drops, *statements)

@@ -1,0 +1,142 @@
+"""Usage added up."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from sidecar.archive.archive import Archive
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.history import UsageBy, UsageRow
+from sidecar.domain.journal import Kind, Position
+from tests.archive.teller import Clock, Teller
+
+HOUR_MS = 3_600_000
+START_MS = 1_700_000_000_000 // (24 * HOUR_MS) * 24 * HOUR_MS
+
+
+@pytest.fixture
+async def used(archive: Archive) -> Archive:
+    """Two hours of one customer and of a member of its pool."""
+    clock = Clock()
+    clock.now_ms = START_MS
+    a, tokens = Teller(clock), Teller(clock, unit="tokens")
+    lines = [a.grant(1_000), tokens.grant(1_000)]
+    lines += [
+        a.commit((1, 10), usage="input_tokens=100 seconds=0.5 model=small"),
+        a.commit((1, 20), usage="input_tokens=200 seconds=0.25 model=large", asker="cus_m", source="hold"),
+        tokens.commit((1, 7), usage="input_tokens=200"),
+    ]
+    clock.tick(HOUR_MS)
+    lines += [
+        a.commit((1, 5), owed=3, uncollected=2, kind=Kind.LATE_COMMIT, feature="images", source="observed"),
+        a.commit((1, 1), kind=Kind.STEP_COMMIT, usage="input_tokens=1 model=small"),
+        a.void(1),
+    ]
+    await archive.append(3, lines, Position())
+    return archive
+
+
+def shown(rows: Sequence[UsageRow], *names: str) -> list[tuple[object, ...]]:
+    return [(*row.group.values(), row.unit, *(getattr(row, name) for name in names)) for row in rows]
+
+
+async def test_by_feature_with_everything(used: Archive) -> None:
+    rows = (await used.usage([UsageBy.FEATURE])).items
+    assert rows == (
+        UsageRow(
+            group={"feature": "chat"},
+            unit="credits",
+            entries=3,
+            charged=31,
+            estimated=20,
+            owed=0,
+            uncollected=0,
+            late=0,
+            meters={"input_tokens": 301, "seconds": 0.75},
+        ),
+        UsageRow(
+            group={"feature": "chat"},
+            unit="tokens",
+            entries=1,
+            charged=7,
+            estimated=0,
+            owed=0,
+            uncollected=0,
+            late=0,
+            meters={"input_tokens": 200},
+        ),
+        UsageRow(
+            group={"feature": "images"},
+            unit="credits",
+            entries=1,
+            charged=8,
+            estimated=8,
+            owed=3,
+            uncollected=2,
+            late=1,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "rows"),
+    [
+        ([UsageBy.RULE], [("chat-completions", "credits", 39), ("chat-completions", "tokens", 7)]),
+        ([UsageBy.CUSTOMER], [("cus_a", "credits", 19), ("cus_a", "tokens", 7), ("cus_m", "credits", 20)]),
+        (
+            [UsageBy.MODEL],
+            [("", "credits", 8), ("", "tokens", 7), ("large", "credits", 20), ("small", "credits", 11)],
+        ),
+        ([UsageBy.HOUR], [(START_MS, "credits", 30), (START_MS, "tokens", 7), (START_MS + HOUR_MS, "credits", 9)]),
+        ([UsageBy.DAY], [(START_MS, "credits", 39), (START_MS, "tokens", 7)]),
+        (
+            [UsageBy.HOUR, UsageBy.SOURCE],
+            [
+                (START_MS, "hold", "credits", 20),
+                (START_MS, "reported", "credits", 10),
+                (START_MS, "reported", "tokens", 7),
+                (START_MS + HOUR_MS, "observed", "credits", 8),
+                (START_MS + HOUR_MS, "reported", "credits", 1),
+            ],
+        ),
+    ],
+)
+async def test_by_one_or_two_keys_and_in_pages(
+    used: Archive, by: list[UsageBy], rows: list[tuple[object, ...]]
+) -> None:
+    whole = await used.usage(by)
+    assert shown(whole.items, "charged") == rows
+    found, cursor = list[UsageRow](), None
+    while True:
+        page = await used.usage(by, cursor=cursor, limit=1)
+        found += page.items
+        if (cursor := page.next_cursor) is None:
+            break
+    assert found == list(whole.items)
+
+
+async def test_of_some_time_customer_or_unit(used: Archive) -> None:
+    by = [UsageBy.FEATURE]
+    late = await used.usage(by, START_MS + 1, START_MS + HOUR_MS + 1)
+    assert shown(late.items, "charged") == [("chat", "credits", 1), ("images", "credits", 8)]
+    assert shown((await used.usage(by, to_ms=START_MS)).items) == []
+    assert shown((await used.usage(by, asker_id="cus_m")).items, "charged") == [("chat", "credits", 20)]
+    assert shown((await used.usage(by, customer_id="cus_m")).items) == []
+    assert shown((await used.usage(by, unit="tokens")).items, "charged") == [("chat", "tokens", 7)]
+
+
+@pytest.mark.parametrize("by", [[], [UsageBy.DAY, UsageBy.DAY], [UsageBy.DAY, UsageBy.HOUR, UsageBy.RULE]])
+async def test_wrong_keys_are_refused(archive: Archive, by: list[UsageBy]) -> None:
+    with pytest.raises(InvalidInput, match="one or two different ones of feature, rule"):
+        await archive.usage(by)
+
+
+async def test_a_cursor_of_another_grouping_is_refused(used: Archive) -> None:
+    cursor = (await used.usage([UsageBy.HOUR], limit=1)).next_cursor
+    with pytest.raises(InvalidInput, match="next_cursor"):
+        await used.usage([UsageBy.FEATURE], cursor=cursor)
+
+
+async def test_an_empty_archive_used_nothing(archive: Archive) -> None:
+    page = await archive.usage([UsageBy.DAY])
+    assert (page.items, page.next_cursor) == ((), None)
