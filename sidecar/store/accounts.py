@@ -23,6 +23,7 @@ from sidecar.domain.errors import (
 from sidecar.domain.journal import Totals
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Account, Balance, Changed, Granted
+from sidecar.store.business_keys import BusinessKeys
 from sidecar.store.commands import EXTEND, GRANT, LOOK, VOID
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
@@ -50,6 +51,7 @@ class Accounts:
     def __init__(self, lane: Lane, *, tenant: str, environment: str) -> None:
         self._lane = lane
         self._keys = Keys(tenant, environment)
+        self._business_keys = BusinessKeys(lane, self._keys)
 
     async def payer_of(self, customer_id: str) -> str:
         """Who pays for a customer: its parent, or itself. Raises NotFound."""
@@ -88,7 +90,7 @@ class Accounts:
         """Give a customer a credit block; debt is repaid first, when the block starts.
 
         Raises, in this order: InvalidInput, IdempotencyMismatch, NotFound (the customer, or the block to start
-        after), Conflict (its business key was used for another amount, or there are too many blocks),
+        after), Conflict (its business key was used for another grant, or there are too many blocks),
         AmountOverflow; nothing was changed then.
         """
         checked_grant(grant)
@@ -97,7 +99,11 @@ class Accounts:
             *place.ledger, account.account, account.terms, place.business,
             self._keys.ledger_once(customer_id, once.key),
         ]  # fmt: skip
+        business = _business_keys(grant)
+        await self._business_keys.claim(customer_id, business)
         reply = await self._lane.send(GRANT.pack(keys, _grant_arguments(account.name, grant, once, detail or {})))
+        if reply[0] not in {b"granted", b"replayed", b"duplicate"}:
+            await self._business_keys.unclaim(customer_id, business)
         match reply[0]:
             case b"granted" | b"replayed" | b"duplicate":
                 return _granted(reply)
@@ -172,11 +178,7 @@ def totals_of(image: bytes) -> tuple[int, Totals]:
 
 
 def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, str]) -> list[bytes | str | int]:
-    business = [
-        f"{kind}:{key}"
-        for kind, key in (("dedup", grant.dedup_key), ("payment", grant.external_payment_id))
-        if key is not None
-    ]
+    business = _business_keys(grant)
     scope = [
         *(f"feature:{grant.unit}:{each}" for each in sorted(grant.eligible_features)),
         *(f"rule:{grant.unit}:{each}" for each in sorted(grant.eligible_rules)),
@@ -203,6 +205,11 @@ def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, s
     ]
 
 
+def _business_keys(grant: Grant) -> list[str]:
+    pairs = (("dedup", grant.dedup_key), ("payment", grant.external_payment_id))
+    return [f"{kind}:{key}" for kind, key in pairs if key is not None]
+
+
 def _granted(reply: list[Any]) -> Granted:
     answer: bytes = reply[1]
     amount, withheld = map(int, struct.unpack(">dd", answer[:16]))
@@ -227,9 +234,7 @@ def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
             return NotFound(f"There is no customer {customer_id}.")
         case b"used":
             key = reply[1].decode().partition(":")[2]
-            return Conflict(
-                f"The key {key!r} was used for a grant of another amount; it is good for one grant, for ever."
-            )
+            return Conflict(f"The key {key!r} was used for another grant; it is good for one, for ever.")
         case b"past":
             return InvalidInput(
                 f"A block must expire after now ({reply[1]} ms) and after it starts. Nothing was granted.",

@@ -84,6 +84,8 @@ VOID = Script("void")
 EXTEND = Script("extend")
 LOOK = Script("look")
 AUDIT = Script("audit")
+CLAIM = Script("claim")
+UNCLAIM = Script("unclaim")
 CREATE_CUSTOMER = Script("create_customer")
 SET_POOL_CAP = Script("set_pool_cap")
 CREATE_KEY = Script("create_key")
@@ -96,7 +98,7 @@ TAKE_LEASE = Script("take_lease")
 GIVE_BACK_LEASE = Script("give_back_lease")
 
 SCRIPTS = (
-    RESERVE, COMMIT, RELEASE, RESIZE, DUE, SWEEP, GRANT, VOID, EXTEND, LOOK, AUDIT,
+    RESERVE, COMMIT, RELEASE, RESIZE, DUE, SWEEP, GRANT, VOID, EXTEND, LOOK, CLAIM, UNCLAIM, AUDIT,
     CREATE_CUSTOMER, SET_POOL_CAP, CREATE_KEY, REVOKE_KEY, BEGIN_ONCE,
     ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,
 )  # fmt: skip

@@ -135,6 +135,10 @@ class Keys:
         """Which customer an external id belongs to."""
         return self._key(self.partition(external_id), f"external:{external_id}")
 
+    def business(self, name: str) -> bytes:
+        """Which customer a business key belongs to."""
+        return self._key(self.partition(name), f"owner:{name}")
+
     def ledger_once(self, customer_id: str, key: str) -> bytes:
         """The idempotency record of a ledger operation; beside the customer, so that one script writes both."""
         return self._key(self.partition(customer_id), f"once:{customer_id}:{key}")

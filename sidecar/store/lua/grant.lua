@@ -3,7 +3,7 @@
 -- KEYS[1..4]  as in keys.lua
 -- KEYS[5]  string  the account
 -- KEYS[6]  hash    terms of its blocks: <number>: JSON, id:<block id>: number, scope:<text>, series:<name>: number
--- KEYS[7]  hash    the customer's business keys: <amount> <answer>
+-- KEYS[7]  hash    the customer's business keys: <amount>:<unit> <answer>
 -- KEYS[8]  string  the idempotency record
 -- ARGV[1]  <customer id> <unit>
 -- ARGV[2]  fingerprint of the request
@@ -27,7 +27,7 @@
 --   mismatch   the idempotency key was used for another request; nothing changed
 --   replayed   {answer}: as it was given then; nothing changed
 --   unknown    there is no such customer
---   used       {business key}: it was used for another amount
+--   used       {business key}: it was used for another amount or unit
 --   duplicate  {answer}: as it was given to the business key; nothing changed
 --   past       {now, ms}: its expiry is not after now and its start
 --   no_block   there is no live block to start after
@@ -41,6 +41,7 @@
 local BLOCKS_MAX, SCOPES_MAX = 256, 255
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local name, wanted, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16])
+local wanted_of_unit = ARGV[4] .. ':' .. string.match(name, ' (.+)$')
 
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
@@ -49,8 +50,8 @@ if redis.call('HEXISTS', PAYER, 'status') == 0 then return {'unknown'} end
 for index = 17, 16 + keys_count do
   local used = redis.call('HGET', business_key, ARGV[index])
   if used then
-    local amount, answer = string.match(used, '^(%S+) (.*)$')
-    if amount ~= ARGV[4] then return {'used', ARGV[index]} end
+    local given, answer = string.match(used, '^(%S+) (.*)$')
+    if given ~= wanted_of_unit then return {'used', ARGV[index]} end
     return {'duplicate', answer}
   end
 end
@@ -125,6 +126,6 @@ account, live = settle_blocks(account, blocks, now)
 forget_terms(terms_key, live)
 
 local answer = struct.pack('>dd', amount, wanted - amount) .. image(account) .. position .. ' ' .. ARGV[3]
-for index = 17, 16 + keys_count do redis.call('HSET', business_key, ARGV[index], ARGV[4] .. ' ' .. answer) end
+for index = 17, 16 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end
 keep_answer(once_key, ARGV[2], answer)
 return {'granted', answer}
