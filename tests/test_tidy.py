@@ -36,6 +36,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/__main__.py": "Two lines; every test that starts a process goes through it.",
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/domain/fields.py": "A protocol: types only.",
+    "sidecar/domain/history.py": "Records without behaviour.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
