@@ -236,7 +236,7 @@ class Ledger:
                 self._payers.clear()
             self._payers[record.customer_id] = payer_id
             return PaidBy(payer_id)
-        return _refused("reserve", record, [amount for _, amount in record.parts], reply)
+        return _refused("reserve", record, reply)
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)
@@ -263,14 +263,14 @@ def _slices(packed: bytes) -> Any:
         raise StoreCorrupt(f"A script answered the slices {packed!r}.") from error
 
 
-def _refused(script: str, record: HoldRecord, required: Sequence[int], reply: list[Any]) -> Refused:
+def _refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
     code = _REFUSALS.get(reply[0])
     if code is None:
         raise _unexpected(script, reply)
     if len(reply) == 1:
-        return Refused(code, required[0], unit=record.unit)
-    _, available, held, part = reply
-    return Refused(code, required[part - 1], available, held, record.parts[part - 1][0])
+        return Refused(code, record.held, unit=record.unit)
+    _, available, held, part, required = reply
+    return Refused(code, required, available, held, record.parts[part - 1][0])
 
 
 def _committed(record: HoldRecord, reply: list[Any]) -> Settled | UnknownReservation | Resolved | Rejected:
@@ -319,7 +319,7 @@ def _resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Unkno
         return UnknownReservation()
     if word == b"resolved":
         return _resolved("resize", reply)
-    return _refused("resize", record, [amount for _, amount in record.parts], reply)
+    return _refused("resize", record, reply)
 
 
 def _resolved(script: str, reply: list[Any]) -> Resolved:

@@ -17,9 +17,9 @@
 --   member               {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified         no such customer, or it does not have the credential
 --   customer_suspended   it or its payer
---   pool_cap_reached     {left of the cap, held, part}
---   holds_in_flight      {within reach, held of it, part}: it would fit if the other holds came back
---   insufficient_credits {within reach, held of it, part}
+--   pool_cap_reached     {left of the cap, held, part, amount}
+--   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
+--   insufficient_credits {within reach, held of it, part, amount}
 --   reserved             {slices, available of each part}
 --
 -- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.

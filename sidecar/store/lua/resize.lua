@@ -10,9 +10,9 @@
 -- Answers, the first that applies:
 --   unknown              it never was, or it has ended and is not remembered
 --   resolved             {state}: it has ended
---   pool_cap_reached     {left of the cap, held, part}
---   holds_in_flight      {within reach, held of it, part}
---   insufficient_credits {within reach, held of it, part}
+--   pool_cap_reached     {left of the cap, held, part, what it misses}
+--   holds_in_flight      {within reach, held of it, part, what it misses}
+--   insufficient_credits {within reach, held of it, part, what it misses}
 --   resized              {slices, available of each part}
 --- include amounts clock keys account journal blocks hold pool draw
 local record = redis.call('HGET', HOLDS, ARGV[1])

@@ -53,9 +53,9 @@ local function hold_slices(account, part, amount, text, slices)
   end)
 end
 
--- Why a part cannot be held: {word, what is within reach, what holds keep of it, part}.
+-- Why a part cannot be held: {word, what is within reach, what holds keep of it, part, amount}.
 local function shortage(account, part, amount, text)
   local left, kept = within_reach(account, scopes_of(account, text))
   local word = left + kept - account[DEBT] >= amount and 'holds_in_flight' or 'insufficient_credits'
-  return {word, left, kept, part}
+  return {word, left, kept, part, amount}
 end

@@ -17,10 +17,10 @@ local function count_in_pool(account, member, held, spent)
   redis.call('HSET', PAYER, field, struct.pack(POOL, cap, held_before + held, spent_before + spent))
 end
 
--- The refusal of an amount that a member's cap does not let through: {word, left of the cap, held, part}.
+-- The refusal of an amount that a member's cap does not let through: {word, left of the cap, held, part, amount}.
 local function beyond_cap(account, member, amount, part)
   if not member then return nil end
   local _, cap, held, spent = share_of(account, member)
   if cap < 0 or spent + held + amount <= cap then return nil end
-  return {'pool_cap_reached', math.max(cap - spent - held, 0), held, part}
+  return {'pool_cap_reached', math.max(cap - spent - held, 0), held, part, amount}
 end
