@@ -17,6 +17,8 @@ def set_up(settings: Log) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.format == "json" else _Text())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    for library in ("alembic", "sqlalchemy"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("sidecar.access").setLevel(logging.INFO if settings.access else logging.WARNING)
 
 
