@@ -12,9 +12,8 @@ local function may_draw(block, scopes)
   return block[SCOPE] == 0 or string.find(scopes, string.char(block[SCOPE]), 1, true) ~= nil
 end
 
--- What could be spent, and what is held, of the blocks that a hold may draw from.
+-- What could be spent, and what is held, of the blocks that a hold may draw from. What comes back to others lapses.
 local function within_reach(account, scopes)
-  if account[SCOPES] == 0 then return account[AVAILABLE], account[HELD] end
   local left, kept, at = 0, 0, HEADER_SIZE + 1
   local block = block_at(account, at)
   while block do
