@@ -115,14 +115,8 @@ class Ledger:
         customer_suspended, pool_cap_reached, holds_in_flight or insufficient_credits, Reserved.
         Raises IdempotencyMismatch when the reservation id was used for other terms.
         """
-        parts = record.parts
-        payer = record.payer_id
-        if len(parts) == 1:
-            unit, amount = parts[0]
-            account = self._keys.account(payer, unit)
-            accounts, amounts = account.packed_account, b"%b%b" % (account.packed_name, bulk(b"%d" % amount))
-        else:
-            accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
+        parts, payer = record.parts, record.payer_id
+        accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
         packed = b"".join((
             RESERVE.head(5 + len(parts), 5 + 2 * len(parts)), self._keys.of(payer).packed_ledger, accounts,
             self._keys.of(record.customer_id).packed_customer,
@@ -211,6 +205,9 @@ class Ledger:
         self, payer_id: str, parts: tuple[tuple[str, int], ...], amounts: Sequence[int]
     ) -> tuple[bytes, bytes]:
         """The accounts, and for each its name and amount, packed."""
+        if len(parts) == len(amounts) == 1:
+            account = self._keys.account(payer_id, parts[0][0])
+            return account.packed_account, account.packed_name + bulk(b"%d" % checked(amounts[0], "cost"))
         if len(amounts) != len(parts):
             raise InvalidInput(f"The hold has {len(parts)} units; got {len(amounts)} amounts.", "parts")
         accounts = [self._keys.account(payer_id, unit) for unit, _ in parts]
