@@ -24,6 +24,10 @@ from sidecar.domain.journal import Line, Moved, Record, Totals, entry_id
 
 AccountKey = tuple[str, str]
 BlockKey = tuple[str, str, int]
+Sums = Sequence[int]
+"""Amounts by `Moved`."""
+
+_KINDS = max(Moved) + 1
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,9 +62,10 @@ class Books:
         entry = entry_row(line, before.hash)
         self.entries.append(entry)
         self.postings += posting_rows(entry, line.moves)
-        self._check(line, before, entry)
-        for block in touched_blocks(line):
-            self._move_block(line, block, entry)
+        moved, by_block = _sums(line)
+        self._check(line, before, entry, moved)
+        for block, moved_of_it in by_block.items():
+            self._move_block(line, block, entry, moved_of_it)
         self.accounts[place] = AccountRow(
             customer_id=line.customer_id,
             unit=line.unit,
@@ -71,26 +76,26 @@ class Books:
             **msgspec.structs.asdict(line.after),
         )
 
-    def _check(self, line: Line, before: AccountRow, entry: EntryRow) -> None:
+    def _check(self, line: Line, before: AccountRow, entry: EntryRow, moved: Sums) -> None:
         if not line.after.balanced:
             self._note(entry, "unbalanced", f"granted is not the sum of its parts: {line.after}.")
+        if line.charged != (paid := moved[Moved.SPENT] + moved[Moved.OWED]):
+            self._note(entry, "unexplained", f"charged should be {paid} by the moves; it is {line.charged}.")
         if line.seq != before.seq + 1:
             what = "seq_gap" if line.seq > before.seq else "seq_repeat"
             self._note(entry, what, f"The entry before it has number {before.seq}, this one {line.seq}.")
             return
-        explained = _explained(before, line)
-        for name, amount in explained.items():
+        for name, amount in _explained(before, moved):
             if amount != (found := getattr(line.after, name)):
                 self._note(entry, "unexplained", f"{name} should be {amount} by the moves; it is {found}.")
 
-    def _move_block(self, line: Line, number: int, entry: EntryRow) -> None:
+    def _move_block(self, line: Line, number: int, entry: EntryRow, moved: Sums) -> None:
         key = (line.customer_id, line.unit, number)
         row = self.blocks.get(key)
         if row is None:
             row = BlockRow(customer_id=line.customer_id, unit=line.unit, number=number, partition=line.partition)
             if line.grant is None:
                 self._note(entry, "block_unknown", f"Block {number} was never granted.")
-        moved = _by_kind(line, number)
         changes: dict[str, Any] = {
             "granted": row.granted + moved[Moved.GRANTED],
             "spent": row.spent + moved[Moved.SPENT] + moved[Moved.REPAID],
@@ -187,24 +192,26 @@ def key_of(record: Record) -> str:
     return str(record.data.get("key_id", "")) if record.what in {"key", "key_revoked"} else ""
 
 
-def _by_kind(line: Line, block: int | None = None) -> Mapping[Moved, int]:
-    sums = dict.fromkeys(Moved, 0)
+def _sums(line: Line) -> tuple[Sums, Mapping[int, Sums]]:
+    """What the line moves in all, and of each block that it touches."""
+    moved = [0] * _KINDS
+    by_block = {number: [0] * _KINDS for number in touched_blocks(line)}
     for move in line.moves:
-        if block is None or move.block == block:
-            sums[move.what] += move.amount
-    return sums
+        moved[move.what] += move.amount
+        if move.block:
+            by_block[move.block][move.what] += move.amount
+    return moved, by_block
 
 
-def _explained(before: AccountRow, line: Line) -> dict[str, int]:
+def _explained(before: AccountRow, moved: Sums) -> tuple[tuple[str, int], ...]:
     """What the moves make of those totals that nothing else changes."""
-    moved = _by_kind(line)
-    return {
-        "granted": before.granted + moved[Moved.GRANTED],
-        "spent": before.spent + moved[Moved.SPENT] + moved[Moved.REPAID],
-        "expired": before.expired + moved[Moved.EXPIRED],
-        "voided": before.voided + moved[Moved.VOIDED],
-        "owed": before.owed + moved[Moved.OWED] - moved[Moved.REPAID],
-    }
+    return (
+        ("granted", before.granted + moved[Moved.GRANTED]),
+        ("spent", before.spent + moved[Moved.SPENT] + moved[Moved.REPAID]),
+        ("expired", before.expired + moved[Moved.EXPIRED]),
+        ("voided", before.voided + moved[Moved.VOIDED]),
+        ("owed", before.owed + moved[Moved.OWED] - moved[Moved.REPAID]),
+    )
 
 
 def totals_of(row: AccountRow) -> Totals:

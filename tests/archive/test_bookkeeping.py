@@ -63,6 +63,12 @@ def test_a_block_that_has_more_left_than_its_moves_allow_is_noted() -> None:
     assert [what for _, what in books.anomalies] == ["block_unexplained"]
 
 
+def test_a_charge_that_its_moves_do_not_make_is_noted() -> None:
+    teller = Teller(Clock())
+    books = kept(teller.grant(100), replace(teller.commit((1, 30), owed=5), charged=36))
+    assert [row.detail for row in books.anomalies.values()] == ["charged should be 35 by the moves; it is 36."]
+
+
 def test_records_are_kept_as_they_were_last() -> None:
     teller = Teller(Clock())
     books = kept(
