@@ -33,6 +33,7 @@ _ALL = (
     Kind("unidentified", 401, "Unidentified caller"),
     Kind("customer_suspended", 403, "Customer suspended"),
     Kind("insufficient_credits", 402, "Insufficient credits"),
+    Kind("pool_cap_reached", 402, "Share of the pool used up"),
     Kind("holds_in_flight", 429, "Credits are held by requests in flight"),
     Kind("unmatched_route", 403, "No rule for this route"),
     Kind("unpriced", 403, "No price for this request"),

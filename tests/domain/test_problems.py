@@ -37,6 +37,7 @@ REFUSALS = {
     RefusalCode.UNIDENTIFIED: 401,
     RefusalCode.CUSTOMER_SUSPENDED: 403,
     RefusalCode.INSUFFICIENT_CREDITS: 402,
+    RefusalCode.POOL_CAP_REACHED: 402,
     RefusalCode.HOLDS_IN_FLIGHT: 429,
     RefusalCode.UNMATCHED_ROUTE: 403,
     RefusalCode.UNPRICED: 403,
