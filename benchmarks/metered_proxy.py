@@ -21,7 +21,6 @@ from sidecar.store.commands import COMMIT, RESERVE
 from sidecar.store.keys import Keys
 
 TTL_MS = 660_000
-BALANCE = f"unit:{CREDITS.name}"
 OUTPUT_TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 CONNECTIONS_MAX = 1_024
 """redis-py's default (100) answers the 101st request at once with an error."""
@@ -51,11 +50,15 @@ class Meter:
         body = await request.read()
         amount = msgspec.json.decode(body, type=Request).max_tokens
         place = self._keys.of(customer)
-        hold = f"{customer}:{self._prefix}{next(self._numbers)} {CREDITS.name} {amount} {TTL_MS} chat"
+        account = self._keys.account(customer, CREDITS.name)
+        hold = f"{self._prefix}{next(self._numbers)}"
         reserved = await self._reserve(
-            keys=[place.customer, place.due],
-            args=[hold, BALANCE, amount, TTL_MS, proxy_keys.credential(key)],
-        )
+            keys=[*place.ledger, account.account, place.customer],
+            args=[
+                hold, TTL_MS, proxy_keys.credential(key), "",
+                f"{hold} {customer} {TTL_MS} 0 {CREDITS.name}={amount} - chat", account.name, amount,
+            ],
+        )  # fmt: skip
         if reserved[0] != b"reserved":
             return web.json_response({"code": reserved[0].decode()}, status=402)
 
@@ -63,8 +66,8 @@ class Meter:
             used = OUTPUT_TOKENS.search(tail)
             tokens = int(used[1]) if used else amount
             settled = await self._commit(
-                keys=[place.customer, place.due, place.expired, place.journal],
-                args=[hold, BALANCE, amount, tokens, f"output_tokens={tokens}", "reported"],
+                keys=[*place.ledger, account.account],
+                args=[hold, 0, "owe", "", f"output_tokens={tokens}", "reported", account.name, tokens],
             )
             if settled[0] != b"committed":
                 raise RuntimeError(f"the commit answered {settled}")

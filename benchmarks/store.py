@@ -13,13 +13,15 @@ import redis
 from benchmarks import workload
 from benchmarks.servers import Server
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
+from sidecar.domain.blocks import Grant
 from sidecar.domain.once import Once
 from sidecar.store import bundled
+from sidecar.store.accounts import Accounts
 from sidecar.store.address import parse_address
 from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
-from sidecar.store.ledger import Ledger
+from sidecar.store.open_holds import OpenHolds
 
 SCRIPT_COMMANDS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
 PAGE = 1_000
@@ -88,10 +90,10 @@ async def _opened(url: str) -> AsyncIterator[Lane]:
 
 async def _open_holds(url: str) -> int:
     async with _opened(url) as lane:
-        ledger = Ledger(lane, tenant="default", environment="live")
+        open_holds = OpenHolds(lane, tenant="default", environment="live")
         count, cursor = 0, None
         while True:
-            holds, cursor = await ledger.open_holds(customer_id=None, limit=PAGE, cursor=cursor)
+            holds, cursor = await open_holds.page(customer_id=None, limit=PAGE, cursor=cursor)
             count += sum(hold.reservation_id.startswith("rsv_") for hold in holds)
             if cursor is None:
                 return count
@@ -105,16 +107,9 @@ async def _callers(url: str) -> list[str]:
 
 async def _caller(lane: Lane, number: int) -> str:
     customers = Customers(lane, tenant="default", environment="live")
-    ledger = Ledger(lane, tenant="default", environment="live")
+    accounts = Accounts(lane, tenant="default", environment="live")
     customer, _ = await customers.create(external_id=f"customer-{number}", now_ms=int(time.time() * 1000))
-    await ledger.grant(
-        customer_id=customer.customer_id,
-        unit=CREDITS.name,
-        amount=AMOUNT,
-        grant_id=f"grant-{number}",
-        source="benchmark",
-        reason="benchmark",
-        once=Once(key=f"grant-{number}", fingerprint="00"),
-    )
+    grant = Grant(block_id=f"blk_{number}", unit=CREDITS.name, amount=AMOUNT, source="benchmark")
+    await accounts.grant(customer.customer_id, grant, Once(key=f"grant-{number}", fingerprint="00"))
     _, secret = await customers.create_key(customer.customer_id, name="benchmark", now_ms=int(time.time() * 1000))
     return secret
