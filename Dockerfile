@@ -6,7 +6,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY sidecar ./sidecar
 RUN python -m venv /opt/sidecar \
- && /opt/sidecar/bin/pip install --no-cache-dir --constraint constraints.txt '.[embedded]' \
+ && /opt/sidecar/bin/pip install --no-cache-dir --constraint constraints.txt '.[embedded,postgresql]' \
  && /opt/sidecar/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim-bookworm

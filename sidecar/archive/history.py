@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, literal, literal_column, select, tuple_
 
 from sidecar.archive import schema
 from sidecar.archive.bulk import Bulk
@@ -99,6 +99,9 @@ def _filtered(wanted: EntryFilter) -> Select[tuple[object, ...]]:
         for name in ("customer_id", "asker_id", "unit", "reservation_id", "feature", "rule")
         if (value := getattr(wanted, name)) is not None
     ]
+    if wanted.reservation_id is not None:
+        # Its index has no empty ones, which SQLite believes only when it reads it.
+        conditions.append(table.c.reservation_id != literal_column("''"))
     if wanted.types:
         conditions.append(table.c.type.in_([kind.value for kind in wanted.types]))
     conditions += in_time(wanted.from_ms, wanted.to_ms)

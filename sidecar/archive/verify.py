@@ -76,7 +76,7 @@ async def _check_ends(transaction: Transaction, ended: Sequence[EntryRow]) -> As
         account = accounts.get(_account(row))
         if account is None:
             yield _broken(row, "end", "Its account is missing.")
-        elif account.entry_id > row.entry_id and await _archived(transaction, account.entry_id):
+        elif account.entry_id > row.entry_id and await _archived(transaction, account):
             # The account went on after we had read its entries.
             continue
         elif (account.entry_id, account.hash) != (row.entry_id, row.hash):
@@ -88,8 +88,10 @@ async def _check_ends(transaction: Transaction, ended: Sequence[EntryRow]) -> As
             yield _broken(row, "end", "Its account has other totals, or another number of entries.")
 
 
-async def _archived(transaction: Transaction, entry_id: str) -> bool:
-    return bool(await transaction.bulk.fetch(schema.entries, ["entry_id"], [(entry_id,)]))
+async def _archived(transaction: Transaction, account: AccountRow) -> bool:
+    """Whether the entry that the account names as its last is there, and is its own."""
+    found = await transaction.bulk.fetch(schema.entries, ["entry_id"], [(account.entry_id,)])
+    return any(_account(row_of(EntryRow, values)) == (account.customer_id, account.unit) for values in found)
 
 
 async def _lost_accounts(transaction: Transaction, customer_id: str | None) -> AsyncIterator[BrokenLink]:

