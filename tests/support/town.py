@@ -17,6 +17,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
+from sidecar.store.lanes import make_lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 
 TENANT, ENVIRONMENT = "default", "live"
@@ -37,6 +38,8 @@ class Town:
         self.journal = Journal(lane, **names)
         self.archiver = Archiver(self.journal, archive)
         self.ids: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
+        """The texts of proxy keys."""
         self.holds: dict[str, HoldRecord] = {}
         self._count = itertools.count(1)
 
@@ -111,7 +114,7 @@ class Town:
 
 @asynccontextmanager
 async def open_town(store_url: str, archive_url: str) -> AsyncIterator[Town]:
-    lane, archive = Lane(parse_address(store_url), timeout_s=5.0), Archive(archive_url)
+    lane, archive = make_lane(parse_address(store_url), timeout_s=5.0), Archive(archive_url)
     await lane.open()
     await archive.open()
     try:
