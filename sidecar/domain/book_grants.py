@@ -39,7 +39,7 @@ class BookGrants:
     def __init__(self, accounts: BookAccounts) -> None:
         self._accounts = accounts
         self._done: dict[str, _Done] = {}
-        self._business: dict[tuple[str, str], Granted] = {}
+        self._business: dict[tuple[str, str], tuple[Grant, Granted]] = {}
 
     def grant(
         self, grant: Grant, *, now_ms: int, once: Once | None = None, detail: Mapping[str, str] = NO_DETAIL
@@ -48,18 +48,19 @@ class BookGrants:
 
         Outcomes, in this order: Granted with `replayed`, with `duplicate`, without a block (the cap left nothing),
         with a block. Raises, in this order: InvalidInput, IdempotencyMismatch, Conflict (its business key was used
-        for another amount), InvalidInput (its expiry is past), NotFound (there is no live block to start after),
-        AmountOverflow, Conflict (too many live blocks); nothing was changed then.
+        for another amount or unit), InvalidInput (its expiry is past), NotFound (there is no live block to start
+        after), AmountOverflow, Conflict (too many live blocks); nothing was changed then.
         """
         checked_grant(grant)
         account = self._accounts.at(grant.unit, now_ms)
         if (replayed := self._replayed(once, now_ms, Granted)) is not None:
             return replayed
         for key in _business_keys(grant):
-            if (first := self._business.get(key)) is not None:
-                if first.amount + first.withheld != grant.amount:
+            if (used := self._business.get(key)) is not None:
+                first, answer = used
+                if (first.unit, first.amount) != (grant.unit, grant.amount):
                     raise Conflict(f"The key {key[1]!r} was used for a grant of another amount; it is good for one.")
-                return replace(first, duplicate=True)
+                return replace(answer, duplicate=True)
         starts_at_ms = _start_of(account, grant, now_ms)
         amount = _within_cap(account, grant)
         if not amount:
@@ -77,7 +78,7 @@ class BookGrants:
             withheld=grant.amount - amount,
         )
         for key in _business_keys(grant):
-            self._business[key] = granted
+            self._business[key] = grant, granted
         return self._keep(once, now_ms, granted)
 
     def void(

@@ -341,9 +341,8 @@ class Books:
         return replace(parts[0], others=tuple(parts[1:]))
 
     def _settled_before(self, hold: BookHold, charged: Sequence[int], now_ms: int) -> Settled:
-        late = hold.state in {HoldState.EXPIRED, HoldState.COMMITTED_LATE}
         parts = [
-            Settled(amount, self._accounts.at(part.unit, now_ms).totals.available, late=late, replayed=True)
+            Settled(amount, self._accounts.at(part.unit, now_ms).totals.available, replayed=True)
             for amount, part in zip(charged, hold.reservation.parts, strict=True)
         ]
         return replace(parts[0], others=tuple(parts[1:]))

@@ -35,7 +35,8 @@ START_MS = 1_700_000_000_000
 class Driver(Protocol):
     """One ledger, one payer, and a clock that stands still but for `tick`."""
 
-    now_ms: int
+    @property
+    def now_ms(self) -> int: ...
 
     async def tick(self, ms: int) -> None: ...
 

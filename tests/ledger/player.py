@@ -179,11 +179,14 @@ class Player:
         return Told([])
 
     async def lines(self, step: Step) -> Told:
-        """The kinds of the lines since the last look at them."""
+        """The kinds of the lines since the last look at them; one may name its block: ``expiry:G1``."""
         lines = await self.driver.lines()
-        seen = [line.kind.value for line in lines[self.lines_seen :]]
+        new = lines[self.lines_seen :]
         self.lines_seen = len(lines)
-        assert seen == step.words, f"{step.place}: {step.text}\n  seen: {seen}"
+        seen = [line.kind.value for line in new]
+        named = [f"{line.kind}:{self.names[line.unit, line.block.number]}" if line.block else "" for line in new]
+        fits = len(new) == len(step.words) and all(map(_either, step.words, seen, named))
+        assert fits, f"{step.place}: {step.text}\n  seen: {seen}, of {named}"
         return Told([])
 
     # What is told
@@ -222,6 +225,10 @@ class Player:
         word = "replayed" if reserved.replayed else "reserved"
         numbers = [f"held={reserved.held}", f"available={reserved.available}"]
         return Told([word, *(f"{name}={amount}" for name, amount in slices.items())], numbers)
+
+
+def _either(word: str, *words: str) -> bool:
+    return word in words
 
 
 def _settled(settled: Settled) -> Told:

@@ -1,0 +1,171 @@
+"""The real store behind the protocol of `drivers`. Customer ids are its own; answers have the names of the test."""
+
+import os
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from sidecar.domain.blocks import Grant
+from sidecar.domain.book_holds import Reservation
+from sidecar.domain.book_members import Pool
+from sidecar.domain.ids import new_id
+from sidecar.domain.journal import Line, Position
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import (
+    Account,
+    Changed,
+    Ended,
+    Granted,
+    OpenHold,
+    Overrun,
+    Refused,
+    Rejected,
+    Reserved,
+    Resolved,
+    Settled,
+    UnknownReservation,
+)
+from sidecar.store.accounts import Accounts
+from sidecar.store.customers import Customers
+from sidecar.store.hold_record import HoldRecord
+from sidecar.store.journal import Journal
+from sidecar.store.keys import Keys
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
+from sidecar.store.open_holds import OpenHolds
+from tests.ledger.drivers import PAYER, START_MS
+from tests.support.clock import StoreClock
+
+TENANT, ENVIRONMENT = "default", "live"
+_PAGE = 500
+
+
+class StoreDriver:
+    """Wants a lane to an empty store whose scripts ask this clock. `open` first."""
+
+    def __init__(self, lane: Lane, clock: StoreClock) -> None:
+        names = {"tenant": TENANT, "environment": ENVIRONMENT}
+        self._lane = lane
+        self._clock = clock
+        self._keys = Keys(**names)
+        self._accounts = Accounts(lane, **names)
+        self._customers = Customers(lane, **names)
+        self._holds = OpenHolds(lane, **names)
+        self._journal = Journal(lane, **names)
+        self._ledger = Ledger(lane, **names)
+        self._ids: dict[str, str] = {}
+        self._lines: list[Line] = []
+        self._position = Position()
+
+    @property
+    def now_ms(self) -> int:
+        return self._clock.now_ms
+
+    async def open(self) -> None:
+        """At `START_MS`, with a payer who has nothing."""
+        self._clock.tick(START_MS - self.now_ms)
+        payer, _ = await self._customers.create(external_id=PAYER, now_ms=self.now_ms)
+        self._ids[PAYER] = payer.customer_id
+
+    async def tick(self, ms: int) -> None:
+        self._clock.tick(ms)
+
+    async def join(self, member: str) -> None:
+        customer, _ = await self._customers.create(external_id=member, now_ms=self.now_ms, parent_id=self._ids[PAYER])
+        self._ids[member] = customer.customer_id
+
+    async def set_cap(self, member: str, unit: str, cap: int | None) -> None:
+        await self._customers.set_pool_cap(self._ids[member], unit, cap)
+
+    async def pool(self, member: str, unit: str) -> Pool:
+        share = await self._customers.pool_share(self._ids[member], unit)
+        return Pool(cap=share.cap, held=share.held, spent=share.spent)
+
+    async def suspend(self, customer: str) -> None:
+        await self._lane.execute("HSET", self._keys.of(self._ids[customer]).customer, "status", "suspended")
+
+    async def resume(self, customer: str) -> None:
+        await self._lane.execute("HSET", self._keys.of(self._ids[customer]).customer, "status", "active")
+
+    async def grant(self, grant: Grant, once: Once) -> Granted:
+        return await self._accounts.grant(self._ids[PAYER], grant, once)
+
+    async def void(self, unit: str, block: str, once: Once) -> Changed:
+        return await self._accounts.void(self._ids[PAYER], unit, block, once)
+
+    async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
+        return await self._accounts.extend(self._ids[PAYER], unit, block, expires_at_ms, once)
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended:
+        credential = f"external:{reservation.customer_id}"
+        outcome = await self._ledger.reserve(self._record(reservation), credential)
+        if isinstance(outcome, PaidBy):
+            outcome = await self._ledger.reserve(self._record(reservation), credential)
+        assert not isinstance(outcome, PaidBy)
+        return outcome
+
+    async def resize(
+        self, reservation: Reservation, amounts: Sequence[int], ttl_ms: int | None
+    ) -> Reserved | Refused | UnknownReservation | Resolved:
+        return await self._ledger.resize(self._record(reservation), amounts, ttl_ms or 0)
+
+    async def commit(
+        self, reservation: Reservation, charges: Sequence[int], *, step: int, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        first, *others = charges
+        terms = CommitTerms(step=step, overrun=policy, others=tuple(others))
+        return await self._ledger.commit(self._record(reservation), first, "units=1", "reported", terms)
+
+    async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
+        return await self._ledger.release(self._record(reservation), "asked")
+
+    async def sweep(self) -> int:
+        _, expired = await self._ledger.sweep(self._keys.partition(self._ids[PAYER]), _PAGE)
+        return expired
+
+    async def account(self, unit: str) -> Account:
+        return await self._accounts.account(self._ids[PAYER], unit)
+
+    async def open_holds(self) -> list[OpenHold]:
+        holds, cursor = await self._holds.page(customer_id=self._ids[PAYER], limit=_PAGE, cursor=None)
+        assert cursor is None
+        return [self._named(hold) for hold in holds]
+
+    async def lines(self) -> list[Line]:
+        partition = self._keys.partition(self._ids[PAYER])
+        while read := await self._journal.read(partition, self._position, _PAGE):
+            self._position = read[-1].position
+            self._lines += [
+                self._named_line(line)
+                for line in read
+                if isinstance(line, Line) and line.customer_id == self._ids[PAYER]
+            ]
+        return self._lines
+
+    def _record(self, reservation: Reservation) -> HoldRecord:
+        return self._ledger.hold(
+            self._id(reservation.customer_id),
+            reservation.reservation_id,
+            tuple((part.unit, part.amount) for part in reservation.parts),
+            reservation.ttl_ms,
+            reservation.feature,
+            reservation.rule,
+            remember=reservation.remember,
+        )
+
+    def _id(self, name: str) -> str:
+        """A stranger gets an id that nobody has."""
+        if name not in self._ids:
+            self._ids[name] = new_id("cus", self.now_ms, os.urandom(10))
+        return self._ids[name]
+
+    def _name(self, customer_id: str) -> str:
+        return next(name for name, known in self._ids.items() if known == customer_id)
+
+    def _named(self, hold: OpenHold) -> OpenHold:
+        others = tuple(self._named(other) for other in hold.others)
+        return replace(hold, customer_id=self._name(hold.customer_id), payer_id=PAYER, others=others)
+
+    def _named_line(self, line: Line) -> Line:
+        hold = line.hold and replace(line.hold, customer_id=self._name(line.hold.customer_id))
+        return replace(line, customer_id=PAYER, hold=hold)
