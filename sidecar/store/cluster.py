@@ -57,7 +57,7 @@ class _NodeLane(ServerLane):
     def _check(self, answer: Any) -> None:
         if b"cluster_enabled:0" in answer:
             raise StoreUnavailable(
-                f"The store at {self._address} is no node of a cluster: this is its whole address."
+                f"The store at {self._address} is no node of a cluster: write its address as redis://…"
             )
 
     def _lost(self) -> None:

@@ -115,7 +115,7 @@ class ServerLane(Lane):
     """What the server is asked before anything else."""
 
     def _check(self, answer: Any) -> None:
-        """Refuse, by raising `StoreUnavailable`, a server whose answer to `_question` shows that it is the wrong one."""
+        """`StoreUnavailable` when the answer to `_question` shows that this is the wrong server."""
         if b"cluster_enabled:1" in answer:
             raise self._needs_cluster()
 

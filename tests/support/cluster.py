@@ -110,6 +110,14 @@ class Cluster:
                 return next(node for node in self.nodes if node.port == primary[1])
         raise AssertionError(f"nobody serves slot {slot}")
 
+    def two_primaries(self, slot: int) -> tuple[ClusterNode, ClusterNode]:
+        """Who serves `slot`, and somebody else who could."""
+        source = self.primary_of(slot)
+        return source, next(node for node in self.nodes if self.is_primary(node) and node is not source)
+
+    def replica_of(self, primary: ClusterNode) -> ClusterNode:
+        return next(node for node in self.nodes if not self.is_primary(node) and node.run("ROLE")[2] == primary.port)
+
     def running(self) -> ClusterNode:
         return next(node for node in self.nodes if node.alive)
 
