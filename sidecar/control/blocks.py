@@ -5,9 +5,9 @@ from sidecar.control.credit_schema import (
     BlockChangeView,
     BlockPage,
     BlocksQuery,
-    BlockView,
     ExtendBlock,
     VoidBlock,
+    block_views,
 )
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
@@ -24,10 +24,10 @@ async def list_blocks(call: Call[Nothing, BlocksQuery]) -> Given[BlockPage]:
     """
     unit = None if call.query.unit is None else call.parts.unit(call.query.unit).name
     views = [
-        BlockView.of(block, call.parts.units.get(account.unit))
+        view
         for account in await call.parts.accounts.accounts(payer_of(call.customer))
         if unit in {None, account.unit}
-        for block in account.blocks
+        for view in block_views(account.blocks, call.parts.units.get(account.unit))
     ]
     return Given(BlockPage(data=views, pagination=Pagination.of(None)))
 

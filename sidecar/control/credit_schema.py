@@ -1,6 +1,7 @@
 """Credit on the wire: grants and their terms, balances, blocks, shares of a pool, units."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -185,6 +186,16 @@ class BlockView(Wire, frozen=True, kw_only=True):
         )
 
 
+def block_views(blocks: Iterable[Block], unit: Unit | None) -> list[BlockView]:
+    """In burn order; then those that cannot be spent, by their start."""
+    last = math.inf
+
+    def order(block: Block) -> tuple[float, float, int]:
+        return block.burn_position or last, last if block.starts_at_ms is None else block.starts_at_ms, block.number
+
+    return [BlockView.of(block, unit) for block in sorted(blocks, key=order)]
+
+
 class NextExpiry(Wire, frozen=True, kw_only=True):
     """What expires next, if it is not spent before."""
 
@@ -231,9 +242,7 @@ class BalanceView(Wire, frozen=True, kw_only=True):
         return cls(unit=balance.unit, display=decimals, **amounts)
 
     def with_blocks(self, blocks: Sequence[Block], unit: Unit | None) -> "BalanceView":
-        return msgspec.structs.replace(
-            self, next_expiry=NextExpiry.of(blocks), blocks=[BlockView.of(block, unit) for block in blocks]
-        )
+        return msgspec.structs.replace(self, next_expiry=NextExpiry.of(blocks), blocks=block_views(blocks, unit))
 
 
 class ShareDisplay(Wire, frozen=True, kw_only=True):

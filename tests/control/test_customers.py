@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tests.support.control import Control
+from tests.support.control import Control, assert_problem
 
 
 async def test_a_customer_is_made_once(control: Control) -> None:
@@ -91,3 +91,50 @@ async def test_first_sightings_at_once_are_one_customer(control: Control) -> Non
     answers = await asyncio.gather(*(control.ask("POST", "/v1/customers", body) for _ in range(50)))
     assert len({answer.json["customer_id"] for answer in answers}) == 1
     assert sorted(answer.status for answer in answers) == [200] * 49 + [201]
+
+
+@pytest.mark.parametrize("by", ["parent_customer_id", "parent_external_id"])
+async def test_a_member_of_a_pool_names_its_parent(control: Control, by: str) -> None:
+    parent_id = await control.customer("boss")
+    parent = {"parent_customer_id": parent_id, "parent_external_id": "boss"}
+    made = await control.ask("POST", "/v1/customers", {"external_id": "alice", by: parent[by]})
+    assert made.status == 201
+    shown = await control.ask("GET", "/v1/customer-by-external-id/alice")
+    assert shown.json == made.json
+    assert {name: shown.json[name] for name in parent} == parent
+    boss = (await control.ask("GET", f"/v1/customers/{parent_id}")).json
+    assert (boss["parent_customer_id"], boss["parent_external_id"]) == (None, None)
+
+
+async def test_the_parent_of_a_customer_that_is_there_stays(control: Control) -> None:
+    parent_id = await control.customer("boss")
+    await control.customer("alice")
+    again = await control.ask("POST", "/v1/customers", {"external_id": "alice", "parent_external_id": "boss"})
+    assert (again.status, again.json["parent_customer_id"]) == (200, None)
+    member_id = await control.member("bob", parent_id)
+    same = await control.ask("POST", "/v1/customers", {"external_id": "bob"})
+    assert (same.json["customer_id"], same.json["parent_customer_id"]) == (member_id, parent_id)
+
+
+@pytest.mark.parametrize(
+    ("parent", "status", "code"),
+    [
+        ({"parent_customer_id": "cus_01arz3ndektsv4rrffq69g5fav"}, 404, "not_found"),
+        ({"parent_external_id": "nobody"}, 404, "not_found"),
+        ({"parent_customer_id": "boss"}, 400, "invalid_input"),
+        ({"parent_external_id": ""}, 400, "invalid_input"),
+        (
+            {"parent_customer_id": "cus_01arz3ndektsv4rrffq69g5fav", "parent_external_id": "boss"},
+            400,
+            "invalid_input",
+        ),
+        ({"parent_external_id": "member"}, 409, "conflict"),
+    ],
+)
+async def test_a_parent_that_cannot_be_one_makes_no_customer(
+    control: Control, parent: dict[str, str], status: int, code: str
+) -> None:
+    await control.member("member", await control.customer("boss"))
+    answer = await control.ask("POST", "/v1/customers", {"external_id": "alice", **parent})
+    assert_problem(answer, status, code)
+    assert (await control.ask("GET", "/v1/customer-by-external-id/alice")).status == 404

@@ -26,10 +26,10 @@ from sidecar.services.history import History
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
-from sidecar.store.hold_record import HoldRecord, hold_record
+from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
-from sidecar.store.ledger import Ledger
+from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 from sidecar.tasks import Tasks
@@ -123,17 +123,10 @@ class Control(msgspec.Struct, kw_only=True):
         self, customer_id: str, reservation_id: str, amount: int, *, external_id: str = "alice", rule: str = "chat"
     ) -> HoldRecord:
         """Hold an amount of credits for a request of this customer, or of a member of its pool."""
-        payer = (await self.customers.get(customer_id)).parent_id or customer_id
-        record = hold_record(
-            customer_id=customer_id,
-            payer_id=payer,
-            reservation_id=reservation_id,
-            parts=(("credits", amount),),
-            ttl_ms=60_000,
-            feature="writing",
-            rule=rule,
-        )
+        record = self.ledger.hold(customer_id, reservation_id, (("credits", amount),), 60_000, "writing", rule)
         outcome = await self.ledger.reserve(record, f"external:{external_id}")
+        if isinstance(outcome, PaidBy):
+            return await self.hold(customer_id, reservation_id, amount, external_id=external_id, rule=rule)
         assert isinstance(outcome, Reserved), outcome
         return record
 
