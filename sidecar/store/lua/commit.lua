@@ -63,8 +63,8 @@ local parts, step, policy, member = #KEYS - 4, tonumber(ARGV[2]), ARGV[3], ARGV[
 local function replay()
   local reply = {'replayed'}
   for part = 1, parts do
-    local before = step > 0 and (part == 1 and charged or 0) or slices[part][3]
-    reply[2 * part], reply[2 * part + 1] = before, open(KEYS[4 + part], '')[AVAILABLE]
+    local before = step > 0 and (part == 1 and charged or 0) or slices[parts + part][3]
+    reply[2 * part], reply[2 * part + 1] = before, open_at(KEYS[4 + part], ARGV[5 + 2 * part], now_ms())[AVAILABLE]
   end
   return reply
 end
@@ -104,7 +104,7 @@ for part = 1, parts do
   account = tidy(account)
   local at = 4 * part - 2
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = taken, debt, uncollected, account[AVAILABLE]
-  ends[part] = {part, 0, cost}
+  ends[part], ends[parts + part] = {part, 0, cost}, {part, 0, taken}
   if part == 1 then charged = charged + taken end
 end
 

@@ -78,7 +78,10 @@ end
 
 local function answer(word, packed)
   local reply = {word, packed}
-  for part = 1, #KEYS - 5 do reply[2 + part] = (accounts[part] or open(KEYS[4 + part], ''))[AVAILABLE] end
+  for part = 1, #KEYS - 5 do
+    local account = accounts[part] or open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
+    reply[2 + part] = account[AVAILABLE]
+  end
   return reply
 end
 

@@ -3,7 +3,7 @@
 --   state
 --   charged  by its step commits so far
 --   steps    how many of them
---   slices   each: part, block, amount; of a remembered end, what each part was charged (block 0)
+--   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
 --   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,<unit>=<amount>] <feature> <rule>
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
@@ -40,7 +40,7 @@ local function remembered(text)
   return string.match(text, '^%S+ %S+ %d+ (%d)') == '1'
 end
 
--- Keeps the end of a hold for a while, with what each part was charged.
+-- Keeps the end of a hold for a while, with the costs and charges of its parts.
 local function remember(id, state, charged, steps, ends, text)
   local forget_at = now_ms() + END_KEPT_MS
   local texts = {}
