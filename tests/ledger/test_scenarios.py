@@ -12,7 +12,6 @@ from tests.support.clock import StoreClock
 SCENARIOS = [pytest.param(scenario, id=scenario.name) for scenario in scenarios()]
 DIFFERENT = {
     "blocks: what lapses unseen lapses in burn order, round by round": "later rounds are not sorted",
-    "holds: what is answered again is what was charged, and what is available now": "answers the asked, unswept",
     "holds: a repetition shows what is held by now": "answers what was held at first",
     "pools: in whatever unit": "looks at a part's cap after the balance of those before it",
 }
