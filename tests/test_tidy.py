@@ -41,6 +41,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",
+    "sidecar/wiring/parts.py": "Holds what the others start; tests/wiring/test_running.py looks at it.",
+    "sidecar/wiring/control.py": "tests/wiring/test_running.py starts and stops all of it.",
     "sidecar/cli/toy_upstream.py": "Serves the demo and nothing else; tests/cli/test_demo.py sees what it answers.",
 }
 """Modules without a test file of their own, and why."""

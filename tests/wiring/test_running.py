@@ -17,7 +17,7 @@ from tests.support.until import until
 from tests.support.upstream import Exchange, Gate, answers, head
 from tests.support.upstream import Upstream as Behind
 
-RULES = Path(__file__).parent / "cli" / "rules.yaml"
+RULES = Path(__file__).parents[1] / "cli" / "rules.yaml"
 KEY = "ck_live_" + "k" * 20
 CREDIT = 1_000_000
 

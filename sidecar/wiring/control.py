@@ -1,0 +1,140 @@
+"""The control plane's part of the wiring: the archive, the worker and the control API.
+
+It is imported only where it is needed: aiohttp and SQL are half of a process's memory.
+"""
+
+import asyncio
+import errno
+import logging
+from contextlib import AsyncExitStack
+from typing import Final
+
+from aiohttp import web
+
+from sidecar.archive.archive import Archive
+from sidecar.config.data_folder import ensure_admin_key, find_admin_key, make_data_dir
+from sidecar.config.values import Endpoint
+from sidecar.control.app import make_app
+from sidecar.domain.errors import StartupError
+from sidecar.exposition import exposed
+from sidecar.services.archiver import Archiver
+from sidecar.services.history import History
+from sidecar.services.lease import Lease
+from sidecar.services.sweeper import Sweeper
+from sidecar.services.written import Written
+from sidecar.store.accounts import Accounts
+from sidecar.store.leases import Leases
+from sidecar.store.open_holds import OpenHolds
+from sidecar.wiring.parts import Sidecar
+
+log = logging.getLogger("sidecar")
+
+SWEEP_INTERVAL_S: Final = 1.0
+
+ARCHIVE_S: Final = 2.0
+"""How long a stop waits until the journals are archived."""
+
+CONTROL_STOP_S: Final = 1.0
+"""How long a stop waits for control requests under way."""
+
+
+async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key: bool) -> None:
+    """Open the archive, work for all, and serve the control API, until `stack` is left.
+
+    `may_make_key`: make an admin key if there is none. StartupError for what keeps it from starting.
+    """
+    settings = sidecar.settings
+    names = {"tenant": settings.tenant, "environment": settings.environment}
+    if may_make_key:
+        sidecar.admin_key, sidecar.admin_key_made = ensure_admin_key(settings)
+    else:
+        sidecar.admin_key = find_admin_key(settings) or ""
+    if not sidecar.admin_key:
+        raise StartupError(
+            "No admin key: set SIDECAR_ADMIN_KEY to the key that the control API shall ask for, such as "
+            f"ck_{settings.environment}_ and 43 random letters and digits."
+        )
+    archive = await _open_archive(sidecar, stack)
+    written = await _work(sidecar, archive, stack)
+    app = make_app(
+        accounts=Accounts(sidecar.lane, **names),
+        open_holds=OpenHolds(sidecar.lane, **names),
+        customers=sidecar.customers,
+        once_records=sidecar.once_records,
+        history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
+        settings=settings,
+        admin_key=sidecar.admin_key,
+        ready=sidecar.not_ready,
+        registry=exposed(sidecar.metrics),
+    )
+    await _listen(sidecar, app, stack)
+
+
+async def _listen(sidecar: Sidecar, app: web.Application, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CONTROL_STOP_S)
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    listen = Endpoint.parse(sidecar.settings.control.listen)
+    assert listen is not None, "the settings have been checked"
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as error:
+        why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+        raise StartupError(
+            f"The control API cannot listen on {listen}: {why}; choose another address with --control-listen."
+        ) from error
+    sidecar.control_port = runner.addresses[0][1]
+
+
+async def _open_archive(sidecar: Sidecar, stack: AsyncExitStack) -> Archive:
+    settings = sidecar.settings
+    archive = Archive(settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}")
+    stack.push_async_callback(archive.close)
+    await archive.open()
+    return archive
+
+
+async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Written:
+    """Start what one process at a time does for all: sweep what is due, and move the journals into the archive."""
+    settings, tasks = sidecar.settings, sidecar.tasks
+    names = {"tenant": settings.tenant, "environment": settings.environment}
+    sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
+    archiver = Archiver(sidecar.journal, archive, passed=lambda *place: written.passed(*place))  # noqa: PLW0108  (made next)
+    written = Written(sidecar.journal, tasks=tasks, timeout_s=settings.archive.timeout_s, nudge=archiver.nudge)
+    lease = Lease(Leases(sidecar.lane, **names), "worker")
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sweeper.run())
+            group.create_task(archiver.run())
+
+    worker = tasks.start(lease.run(work), "worker")
+
+    async def finish() -> None:
+        if lease.held and not await archiver.drain(ARCHIVE_S):
+            log.warning("%d journal lines are not archived yet; the next worker goes on", archiver.waiting)
+        worker.cancel()
+        await asyncio.wait((worker,))
+
+    stack.push_async_callback(finish)
+    _measure_worker(sidecar, sweeper, archiver, lease)
+    return written
+
+
+def _measure_worker(sidecar: Sidecar, sweeper: Sweeper, archiver: Archiver, lease: Lease) -> None:
+    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_worker_active", "1 while this process sweeps and archives for all.", lambda: int(lease.held))
+    total("sidecar_holds_expired", "Overdue holds that were given back.", lambda: sweeper.expired_total)
+    total("sidecar_sweeps_failed", "Sweeps that the store failed.", lambda: sweeper.failures_total)
+    total(
+        "sidecar_payers_corrupt",
+        "Sweeps of a payer whose books cannot be read.",
+        lambda: sidecar.ledger.corrupt_total,
+    )
+    total("sidecar_archive_entries", "Journal lines that were archived.", lambda: archiver.archived_total)
+    total("sidecar_archive_failures", "Attempts to archive that failed.", lambda: archiver.failures_total)
+    total("sidecar_archive_anomalies", "Archived lines that cannot be right.", lambda: archiver.anomalies_total)
+    gauge("sidecar_archive_waiting_entries", "Journal lines to archive, at the last look.", lambda: archiver.waiting)
+    gauge("sidecar_archive_lag_seconds", "Age of the oldest of them.", lambda: archiver.lag_ms / 1000)
+    gauge("sidecar_archive_stopped_partitions", "Partitions that cannot be archived.", lambda: len(archiver.stopped))
+    gauge("sidecar_archive_behind_partitions", "Partitions of which history was lost.", lambda: len(archiver.behind))

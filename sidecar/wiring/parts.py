@@ -1,0 +1,53 @@
+"""What a process does, and the parts that it has while it runs."""
+
+from enum import Flag, auto
+
+from sidecar.config.settings import Settings
+from sidecar.domain.rules import RuleSet
+from sidecar.store.address import Address
+from sidecar.store.customers import Customers
+from sidecar.store.journal import Journal
+from sidecar.store.lane import Lane
+from sidecar.store.ledger import Ledger
+from sidecar.store.once import OnceRecords
+from sidecar.tasks import Tasks
+from sidecar.telemetry import Metrics
+
+
+class Role(Flag):
+    """What a process does: `sidecar run` does it all."""
+
+    PROXY = auto()
+    CONTROL = auto()
+    ALL = PROXY | CONTROL
+
+
+class Sidecar:
+    """One process's parts while it runs. Ports are the real ones, None for what this process does not serve."""
+
+    def __init__(self, settings: Settings, rules: RuleSet, lane: Lane, address: Address) -> None:
+        names = {"tenant": settings.tenant, "environment": settings.environment}
+        self.settings = settings
+        self.rules = rules
+        self.lane = lane
+        self.store = str(address)
+        """The store's address without its password."""
+        self.ledger = Ledger(lane, **names)
+        self.journal = Journal(lane, **names)
+        self.customers = Customers(lane, **names)
+        self.once_records = OnceRecords(lane, **names)
+        self.tasks = Tasks()
+        self.metrics = Metrics()
+        self.proxy_port: int | None = None
+        self.control_port: int | None = None
+        self.admin_key = ""
+        self.admin_key_made = False
+        self.unready: str | None = "The process is starting."
+
+    def not_ready(self) -> str | None:
+        """Why this process cannot serve, in one sentence; None when it can."""
+        if self.unready is not None:
+            return self.unready
+        if not self.lane.connected:
+            return f"There is no connection to the store at {self.store}."
+        return None

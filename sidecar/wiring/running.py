@@ -1,0 +1,122 @@
+"""Starts and stops a whole sidecar.
+
+`running` is that as a context: inside it, it serves. Parts start from the store outwards and stop from the
+proxy inwards, so that whatever stops can still use what it stands on.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from sidecar.config.data_folder import make_data_dir
+from sidecar.config.rules import load_rules
+from sidecar.config.settings import Settings
+from sidecar.domain.amounts import Unit
+from sidecar.domain.errors import StartupError
+from sidecar.proxy.server import ProxyServer
+from sidecar.services.holds import Holds
+from sidecar.services.pressure import Pressure
+from sidecar.store.address import parse_address
+from sidecar.store.bundled import BundledStore
+from sidecar.store.lanes import make_lane
+from sidecar.wiring.parts import Role, Sidecar
+
+log = logging.getLogger("sidecar")
+
+SETTLE_S: Final = 4.0
+"""How long a stop waits for the last settlements; after `timeouts.shutdown_s` it ends within Kubernetes' 30 s."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool = False) -> AsyncIterator[Sidecar]:
+    """Start everything of `role`; on leaving, finish or cut what is under way, settle it, and stop.
+
+    `share_port` lets other processes serve the proxy's port too. ConfigError for bad rules; StartupError,
+    InvalidInput or StoreUnavailable, in one sentence, for whatever else keeps it from starting. What had started is
+    stopped again.
+    """
+    if Role.PROXY in role and not settings.upstream.url:
+        raise StartupError(
+            "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
+        )
+    units = {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}
+    rules = load_rules([Path(path) for path in settings.rules.paths], units)
+    async with AsyncExitStack() as stack:
+        address = parse_address(settings.store.url or await _start_store(settings, stack))
+        lane = make_lane(
+            address, timeout_s=settings.store.timeout_s, connect_timeout_s=settings.store.connect_timeout_s
+        )
+        stack.push_async_callback(lane.close)
+        await lane.open()
+        sidecar = Sidecar(settings, rules, lane, address)
+        _measure_store(sidecar)
+        stack.push_async_callback(sidecar.tasks.cancel)
+        if Role.CONTROL in role:
+            # A process that only proxies does without aiohttp and SQL, half of its memory.
+            from sidecar.wiring.control import serve_control  # noqa: PLC0415
+
+            await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
+        if Role.PROXY in role:
+            await _serve_proxy(sidecar, stack, share_port=share_port)
+        sidecar.unready = None
+        yield sidecar
+
+
+async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
+    bundled = BundledStore(make_data_dir(settings))
+    stack.push_async_callback(bundled.stop)
+    return await bundled.start()
+
+
+async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
+    settings = sidecar.settings
+    pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
+    sidecar.tasks.start(pressure.run(), "journal pressure")
+    holds = Holds(
+        sidecar.ledger,
+        pressure,
+        ttl_s=settings.timeouts.total_s + settings.timeouts.hold_grace_s,
+        timeout_s=settings.store.timeout_s,
+        tasks=sidecar.tasks,
+    )
+    proxy = ProxyServer(
+        settings=settings,
+        rules=sidecar.rules,
+        holds=holds,
+        customers=sidecar.customers,
+        metrics=sidecar.metrics,
+        share_port=share_port,
+    )
+    await proxy.start()
+    stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
+    sidecar.proxy_port = proxy.port
+    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
+    gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
+    gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: holds.pending)
+    total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: holds.abandoned_total)
+
+
+def _measure_store(sidecar: Sidecar) -> None:
+    lane, gauge, total = sidecar.lane, sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_store_connected", "1 while the store is connected.", lambda: int(lane.connected))
+    gauge("sidecar_store_commands_waiting", "Commands without a reply yet.", lambda: lane.waiting)
+    sidecar.metrics.histogram(
+        "sidecar_store_round_trip_duration_seconds",
+        "A batch of commands, from queueing to its reply.",
+        lane.round_trips,
+    )
+    total("sidecar_store_commands", "Commands sent to the store.", lambda: lane.commands_total)
+    total("sidecar_store_writes", "Writes that carried them.", lambda: lane.flushes_total)
+    total("sidecar_store_timeouts", "Commands without a reply in time.", lambda: lane.timeouts_total)
+    total("sidecar_store_reconnects", "Connections made again.", lambda: lane.reconnects_total)
+
+
+async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> None:
+    sidecar.unready = "The process is shutting down."
+    await proxy.drain(sidecar.settings.timeouts.shutdown_s)
+    await proxy.close()
+    if not await holds.drain(SETTLE_S):
+        log.warning("%d settlements were not acknowledged; the holds' deadline covers them", holds.pending)
