@@ -23,21 +23,12 @@ from sidecar.domain.errors import (
 from sidecar.domain.journal import Totals
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Account, Balance, Changed, Granted
+from sidecar.store.account_text import BLOCK, HEADER, IMAGE, STATES
 from sidecar.store.business_keys import BusinessKeys
 from sidecar.store.commands import EXTEND, GRANT, LOOK, VOID
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
-_TOTALS = struct.Struct(">9d")
-_HEADER_SIZE = 88
-_BLOCK = struct.Struct(">IdddHBBiHIdddd")
-_STATES = {
-    1: BlockState.ACTIVE,
-    2: BlockState.SCHEDULED,
-    3: BlockState.QUEUED,
-    4: BlockState.EXPIRED,
-    5: BlockState.VOIDED,
-}
 _DETAIL = msgspec.json.Encoder()
 
 
@@ -99,7 +90,7 @@ class Accounts:
             *place.ledger, account.account, account.terms, place.business,
             self._keys.ledger_once(customer_id, once.key),
         ]  # fmt: skip
-        business = _business_keys(grant)
+        business = business_keys(grant)
         await self._business_keys.claim(customer_id, business)
         reply = await self._lane.send(GRANT.pack(keys, _grant_arguments(account.name, grant, once, detail or {})))
         if reply[0] not in {b"granted", b"replayed", b"duplicate"}:
@@ -161,7 +152,7 @@ def balance_of(unit: str, totals: Totals) -> Balance:
 
 def totals_of(image: bytes) -> tuple[int, Totals]:
     """The number of an account's last journal line, and its totals after it."""
-    amounts = _TOTALS.unpack(image) if len(image) == _TOTALS.size else ()
+    amounts = IMAGE.unpack(image) if len(image) == IMAGE.size else ()
     if not amounts or not all(amount.is_integer() and 0 <= amount <= MAX_AMOUNT for amount in amounts):
         raise StoreCorrupt(f"The totals of an account are {image!r}: not nine whole amounts.")
     seq, granted, scheduled, available, held, spent, expired, voided, owed = map(int, amounts)
@@ -178,11 +169,7 @@ def totals_of(image: bytes) -> tuple[int, Totals]:
 
 
 def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, str]) -> list[bytes | str | int]:
-    business = _business_keys(grant)
-    scope = [
-        *(f"feature:{grant.unit}:{each}" for each in sorted(grant.eligible_features)),
-        *(f"rule:{grant.unit}:{each}" for each in sorted(grant.eligible_rules)),
-    ]
+    business, scope = business_keys(grant), scope_of(grant)
     return [
         name,
         once.fingerprint,
@@ -205,7 +192,16 @@ def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, s
     ]
 
 
-def _business_keys(grant: Grant) -> list[str]:
+def scope_of(grant: Grant) -> list[str]:
+    """Fields of the payer's hash that list the blocks of this scope; none when anybody may draw from it."""
+    return [
+        *(f"feature:{grant.unit}:{each}" for each in sorted(grant.eligible_features)),
+        *(f"rule:{grant.unit}:{each}" for each in sorted(grant.eligible_rules)),
+    ]
+
+
+def business_keys(grant: Grant) -> list[str]:
+    """The names of the business keys that a grant uses."""
     pairs = (("dedup", grant.dedup_key), ("payment", grant.external_payment_id))
     return [f"{kind}:{key}" for kind, key in pairs if key is not None]
 
@@ -213,8 +209,8 @@ def _business_keys(grant: Grant) -> list[str]:
 def _granted(reply: list[Any]) -> Granted:
     answer: bytes = reply[1]
     amount, withheld = map(int, struct.unpack(">dd", answer[:16]))
-    _, totals = totals_of(answer[16 : 16 + _TOTALS.size])
-    entry, block_id = answer[16 + _TOTALS.size :].decode().split(" ", 1)
+    _, totals = totals_of(answer[16 : 16 + IMAGE.size])
+    entry, block_id = answer[16 + IMAGE.size :].decode().split(" ", 1)
     return Granted(
         block_id=block_id,
         amount=amount,
@@ -264,12 +260,12 @@ def _changed(script: str, customer_id: str, block_id: str, reply: list[Any]) -> 
         case b"voided" | b"extended" | b"replayed":
             answer: bytes = reply[1]
             (amount,) = struct.unpack(">d", answer[:8])
-            _, totals = totals_of(answer[8 : 8 + _TOTALS.size])
+            _, totals = totals_of(answer[8 : 8 + IMAGE.size])
             return Changed(
                 block_id=block_id,
                 amount=int(amount),
                 totals=totals,
-                entry=answer[8 + _TOTALS.size :].decode(),
+                entry=answer[8 + IMAGE.size :].decode(),
                 replayed=reply[0] == b"replayed",
             )
         case b"mismatch":
@@ -288,9 +284,9 @@ def _mismatch() -> IdempotencyMismatch:
 
 
 def _account(unit: str, text: bytes, terms: list[bytes | None]) -> Account:
-    seq, totals = totals_of(text[: _TOTALS.size])
+    seq, totals = totals_of(text[: IMAGE.size])
     try:
-        entries = list(_BLOCK.iter_unpack(text[_HEADER_SIZE:]))
+        entries = list(BLOCK.iter_unpack(text[HEADER.size :]))
         grants = [msgspec.json.decode(each or b"", type=Grant) for each in terms]
         blocks, position = [], 0
         for entry, grant in zip(entries, grants, strict=True):
@@ -306,11 +302,11 @@ def _account(unit: str, text: bytes, terms: list[bytes | None]) -> Account:
 
 def _block(entry: tuple[Any, ...], grant: Grant) -> Block:
     number, available, held, ends_at, _, state, _, _, _, _, starts_at, created_at, granted, lapsed = entry
-    queued = _STATES[state] is BlockState.QUEUED
+    queued = STATES[state] is BlockState.QUEUED
     return Block(
         number=number,
         grant=grant,
-        state=_STATES[state],
+        state=STATES[state],
         granted=int(granted),
         available=int(available),
         held=int(held),

@@ -14,6 +14,7 @@ from sidecar.domain.errors import StoreCorrupt, StoreUnavailable
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.journal import BlockImage, Position, Totals
 from sidecar.domain.outcomes import HoldState
+from sidecar.store.account_text import BLOCK, HEADER, IMAGE
 from sidecar.store.accounts import totals_of
 from sidecar.store.commands import AUDIT
 from sidecar.store.customers import PoolShare
@@ -26,7 +27,6 @@ HOLDS_AT_ONCE = 2_000
 """With more holds than this, a payer's holds are copied in the store and read in pieces."""
 COPY_KEPT_MS = 120_000
 _SCANNED_AT_ONCE = 2_000
-_IMAGE_SIZE, _HEADER_SIZE, _BLOCK_SIZE = 72, 88, 74
 _SHARE = struct.Struct(">3d")
 
 
@@ -202,18 +202,18 @@ class _Reading:
 
     def account(self, unit: str, text: bytes, terms: list[bytes]) -> AccountBooks | None:
         try:
-            seq, totals = totals_of(text[:_IMAGE_SIZE])
+            seq, totals = totals_of(text[: IMAGE.size])
         except StoreCorrupt as error:
             self.torn.append(Torn(unit, "account", error.detail))
             return None
-        size = len(text) - _HEADER_SIZE
-        if size < 0 or size % _BLOCK_SIZE:
+        size = len(text) - HEADER.size
+        if size < 0 or size % BLOCK.size:
             self.torn.append(Torn(unit, "account", f"{len(text)} bytes are not a header and whole blocks"))
             return None
         blocks = []
-        for at in range(_HEADER_SIZE, len(text), _BLOCK_SIZE):
+        for at in range(HEADER.size, len(text), BLOCK.size):
             try:
-                blocks.append(block_image(text[at : at + _BLOCK_SIZE]))
+                blocks.append(block_image(text[at : at + BLOCK.size]))
             except (KeyError, ValueError, OverflowError) as error:
                 self.torn.append(Torn(unit, f"block at byte {at}", f"{type(error).__name__}: {error}"))
         return AccountBooks(

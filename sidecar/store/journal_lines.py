@@ -12,10 +12,9 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
+from sidecar.store.account_text import BLOCK, IMAGE, PAID, STATES
 
-_IMAGE = struct.Struct(">9d")
 _MOVE = struct.Struct(">BId")
-_BLOCK = struct.Struct(">IdddHBBiHIdddd")
 _HOLD = struct.Struct(">dBdIH")
 _SLICE = struct.Struct(">BId")
 _NUMBERS = struct.Struct(">4d")
@@ -24,14 +23,6 @@ _KINDS = {kind.value.encode(): kind for kind in Kind}
 _RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap")}
 _WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
 _MOVED = {what.value: what for what in Moved}
-_STATES = {
-    1: BlockState.ACTIVE,
-    2: BlockState.SCHEDULED,
-    3: BlockState.QUEUED,
-    4: BlockState.EXPIRED,
-    5: BlockState.VOIDED,
-}
-_PAID = 1
 _OVERDUE = 2
 _LATE_KEPT_MS = 900_000
 """As in `lua/shared/hold.lua`: so long an overdue hold can be committed late."""
@@ -62,7 +53,7 @@ def line_of(partition: int, entry: list[Any]) -> Line | Record:
 
 def _line(partition: int, position: Position, kind: Kind, subject: str, values: dict[bytes, bytes]) -> Line:
     customer_id, unit = subject.split(" ")
-    seq, *totals = map(_whole, _IMAGE.unpack(values[b"after"]))
+    seq, *totals = map(_whole, IMAGE.unpack(values[b"after"]))
     charged = uncollected = 0
     if b"numbers" in values:
         _, charged, _, uncollected = map(_whole, _NUMBERS.unpack(values[b"numbers"]))
@@ -102,14 +93,14 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
 def block_image(packed: bytes) -> BlockImage:
     """A block's entry in its account. Raises struct.error, KeyError, ValueError or OverflowError for what is none."""
     number, left, held, ends_at, _, state, flags, priority, _, _, starts_at, created_at, granted, lapsed = (
-        _BLOCK.unpack(packed)
+        BLOCK.unpack(packed)
     )
-    queued = _STATES[state] is BlockState.QUEUED
+    queued = STATES[state] is BlockState.QUEUED
     return BlockImage(
         number=number,
-        state=_STATES[state].value,
+        state=STATES[state].value,
         priority=priority,
-        paid=bool(flags & _PAID),
+        paid=bool(flags & PAID),
         granted=_whole(granted),
         available=_whole(left),
         held=_whole(held),
