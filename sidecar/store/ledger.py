@@ -222,7 +222,7 @@ class Ledger:
         if word == b"reserved":
             return _held(record, reply)
         if word == b"replayed":
-            return msgspec.structs.replace(_held(record, reply), replayed=True)
+            return _as_it_is(_held(record, reply), replayed=True)
         if word == b"ended":
             return Ended()
         if word == b"mismatch":
@@ -249,6 +249,15 @@ def _held(record: HoldRecord, reply: list[Any]) -> Reserved:
     parts = [
         Reserved(amount, reply[1 + part], drawn=tuple(each for of, each in slices if of == part))
         for part, (_, amount) in enumerate(record.parts, 1)
+    ]
+    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+
+
+def _as_it_is(reserved: Reserved, *, replayed: bool = False) -> Reserved:
+    """With what is held by now: a hold that was resized, or charged in steps, has another amount than at first."""
+    parts = [
+        msgspec.structs.replace(each, held=sum(part.amount for part in each.drawn), replayed=replayed)
+        for each in (reserved, *reserved.others)
     ]
     return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
 
@@ -306,12 +315,7 @@ def _released(reply: list[Any]) -> Settled | UnknownReservation | Resolved:
 def _resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | UnknownReservation | Resolved:
     word = reply[0]
     if word == b"resized":
-        held = _held(record, reply)
-        now = [
-            msgspec.structs.replace(each, held=sum(drawn.amount for drawn in each.drawn))
-            for each in (held, *held.others)
-        ]
-        return msgspec.structs.replace(now[0], others=tuple(now[1:]))
+        return _as_it_is(_held(record, reply))
     if word == b"unknown":
         return UnknownReservation()
     if word == b"resolved":

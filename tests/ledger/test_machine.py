@@ -14,7 +14,6 @@ import os
 from collections.abc import Awaitable
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -356,7 +355,6 @@ def _bare_line(line: Line) -> Line:
     return replace(line, partition=0, position=Position(), hold=hold, block=block)
 
 
-@pytest.mark.xfail(reason="as long as test_scenarios.DIFFERENT names anything", strict=False)
 def test_the_store_is_the_model(store_url: str, clock: StoreClock) -> None:
     loop = asyncio.new_event_loop()
     lane = make_lane(parse_address(store_url), timeout_s=5.0)

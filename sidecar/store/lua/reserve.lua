@@ -65,14 +65,16 @@ local function refusal()
   if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
   if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
   for part = 1, #KEYS - 5 do
-    local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
-    local account = open_at(KEYS[4 + part], name, now)
-    local refused = beyond_cap(account, member, amount, part)
+    accounts[part] = open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
+    local refused = beyond_cap(accounts[part], member, tonumber(ARGV[5 + 2 * part]), part)
     if refused then return refused end
+  end
+  for part = 1, #KEYS - 5 do
+    local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
+    local account = accounts[part]
     if account[DEBT] > 0 or hold_slices(account, part, amount, ARGV[5], slices) > 0 then
       return shortage(open(account.key, name), part, amount, ARGV[5])
     end
-    accounts[part] = account
   end
 end
 

@@ -28,15 +28,17 @@ for part = 1, #KEYS - 4 do
     if slice[1] == part then missing = missing - slice[3] end
   end
   missing = math.max(missing, 0)
-  local account = open_at(KEYS[4 + part], name, now)
+  accounts[part], added[part] = open_at(KEYS[4 + part], name, now), missing
+  local refused = missing > 0 and beyond_cap(accounts[part], member, missing, part)
+  if refused then return refused end
+end
+for part, account in ipairs(accounts) do
+  local name, missing = ARGV[2 + 2 * part], added[part]
   if missing > 0 then
-    local refused = beyond_cap(account, member, missing, part)
-    if refused then return refused end
     if account[DEBT] > 0 or hold_slices(account, part, missing, text, slices) > 0 then
       return shortage(open(account.key, name), part, missing, text)
     end
   end
-  accounts[part], added[part] = account, missing
 end
 
 local deadline, reply = tonumber(ARGV[2]) > 0 and now + ARGV[2] or time, {'resized'}

@@ -28,6 +28,7 @@ if not block or is_over(block) then return {'no_block'} end
 
 local amount, from = block[LEFT], block[STATE] == ACTIVE and AVAILABLE or SCHEDULED
 account[from], account[VOIDED_TOTAL] = account[from] - amount, account[VOIDED_TOTAL] + amount
+if block[STATE] == QUEUED then block[ENDS_AT] = NEVER end
 block[STATE], block[LEFT], block[GONE] = VOID, 0, amount
 local moves = amount > 0 and struct.pack(MOVE, VOIDED, block[NUMBER], amount) or ''
 local position = write('void', account, moves, 'block', packed_block(block), 'detail', ARGV[4])

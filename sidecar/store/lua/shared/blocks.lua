@@ -61,6 +61,8 @@ end
 -- One round of what is due: lapses in burn order, then starts. Answers whether there was any.
 local function round(account, blocks, now)
   local started, any = {}, false
+  table.sort(blocks, burns_before)
+  table.sort(blocks, burns_before)
   for _, block in ipairs(blocks) do
     if block[STATE] == ACTIVE and block[ENDS_AT] <= now then
       local lapsed, moves = block[LEFT], ''
@@ -89,7 +91,8 @@ local function round(account, blocks, now)
   return any
 end
 
--- Lets happen what is due, drops what is over, sorts and writes the whole account; it is opened anew.
+-- Lets happen what is due, drops what is over, and writes the whole account as the last round has sorted it; it is
+-- opened anew.
 local function settle_blocks(account, blocks, now)
   while round(account, blocks, now) do end
   local live, next_at = {}, NEVER
@@ -98,7 +101,6 @@ local function settle_blocks(account, blocks, now)
     if block[STATE] == ACTIVE then next_at = math.min(next_at, block[ENDS_AT]) end
     if block[STATE] == SCHEDULED_STATE then next_at = math.min(next_at, block[STARTS_AT]) end
   end
-  table.sort(live, burns_before)
   if account.new then enlist(account) end
   account[NEXT_AT] = next_at
   local parts = {struct.pack(HEADER, unpack(account, 1, 13))}
