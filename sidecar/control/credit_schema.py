@@ -22,7 +22,9 @@ Instant = Annotated[datetime, Meta(tz=True)]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 AmountOrNone = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 UnitName = Annotated[str, Meta(min_length=1, max_length=64)]
-Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
+Prose = Annotated[str, Meta(max_length=255, pattern=r"^[^\x00]*$(?!\n)")]
+"""What people read; nothing that a database could not keep."""
 Lasting = Annotated[int, Meta(ge=1, le=_CENTURY_S)]
 Scopes = Annotated[tuple[Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,255}$(?!\n)")], ...], Meta(max_length=64)]
 
@@ -33,7 +35,7 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     credits: Annotated[Amount, Meta(description="Base units of `unit`; 1000000 is one credit, see /v1/units.")]
     unit: Annotated[UnitName, Meta(description="What is granted.")] = CREDITS.name
     source: Annotated[str, Meta(pattern=_SOURCE, description="Where it comes from: promotional, topup, …")] = "manual"
-    reason: Annotated[str, Meta(max_length=255, description="For people; kept in the ledger.")] = ""
+    reason: Annotated[Prose, Meta(description="For people; kept in the ledger.")] = ""
     priority: Annotated[
         int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX, description="The lower burns first; then what expires first.")
     ] = 0
@@ -63,13 +65,13 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.")] | None = None
     eligible_features: Annotated[Scopes, Meta(description="Only requests of these features may spend it.")] = ()
     eligible_rules: Annotated[Scopes, Meta(description="Only requests of these rules may spend it.")] = ()
-    series: Annotated[str, Meta(max_length=255, description="The grants that `cap` counts together.")] = ""
+    series: Annotated[Text, Meta(description="The grants that `cap` counts together.")] | None = None
     cap: (
         Annotated[AmountOrNone, Meta(description="What is left of the series may reach; the grant is cut to fit.")]
         | None
     ) = None
     metadata: Annotated[
-        dict[Text, Annotated[str, Meta(max_length=255)]],
+        dict[Text, Prose],
         Meta(max_length=64, description="Yours; kept with the block."),
     ] = msgspec.field(default_factory=dict)
     dedup_key: Annotated[Text, Meta(description="Good for one grant to this customer, for ever.")] | None = None

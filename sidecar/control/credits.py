@@ -130,7 +130,7 @@ def _terms(wanted: GrantCredits, block_id: str) -> Grant:
         currency=wanted.currency,
         eligible_features=tuple(dict.fromkeys(wanted.eligible_features)),
         eligible_rules=tuple(dict.fromkeys(wanted.eligible_rules)),
-        series=wanted.series,
+        series=wanted.series or "",
         cap=wanted.cap,
         metadata=wanted.metadata,
         dedup_key=wanted.dedup_key,

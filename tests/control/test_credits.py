@@ -1,8 +1,11 @@
 import asyncio
+import time
+from datetime import datetime
 
 import pytest
 
-from tests.support.control import Control
+from tests.support.control import Answer, Control, assert_problem
+from tests.support.until import until, until_async
 
 BOTH = pytest.mark.parametrize("family", ["/v1/customers/{id}", "/v1/customer-by-external-id/alice"])
 MAX = 2**53 - 1
@@ -100,6 +103,45 @@ async def test_a_balance_in_a_unit_that_is_gone_has_no_decimals(control: Control
         (b'{"credits": 1, "source": "A b"}', "$.source"),
         (b'{"credits": 1, "source": "a\\n"}', "$.source"),
         (b'{"credits": 1, "reason": 5}', "$.reason"),
+        (b'{"credits": 1, "priority": 1.5}', "$.priority"),
+        (b'{"credits": 1, "priority": 2147483648}', "$.priority"),
+        (b'{"credits": 1, "expires_at": "2020-01-01T00:00:00Z"}', "$.expires_at"),
+        (b'{"credits": 1, "expires_at": "1960-01-01T00:00:00Z"}', "$.expires_at"),
+        (b'{"credits": 1, "expires_at": "2100-01-01T00:00:00"}', "$.expires_at"),
+        (b'{"credits": 1, "expires_at": "2100-01-01"}', "$.expires_at"),
+        (b'{"credits": 1, "expires_at": 4102444800}', "$.expires_at"),
+        (b'{"credits": 1, "expires_in_seconds": 0}', "$.expires_in_seconds"),
+        (b'{"credits": 1, "expires_in_seconds": -5}', "$.expires_in_seconds"),
+        (b'{"credits": 1, "expires_in_seconds": 0.5}', "$.expires_in_seconds"),
+        (b'{"credits": 1, "expires_in_seconds": 9007199254740991}', "$.expires_in_seconds"),
+        (b'{"credits": 1, "starts_at": "1960-01-01T00:00:00Z"}', "$.starts_at"),
+        (
+            b'{"credits": 1, "starts_at": "2100-01-01T00:00:00Z", "expires_at": "2099-01-01T00:00:00Z"}',
+            "$.expires_at",
+        ),
+        (b'{"credits": 1, "expires_at": "2100-01-01T00:00:00Z", "duration_seconds": 5}', "$.duration_seconds"),
+        (b'{"credits": 1, "starts_at": "2100-01-01T00:00:00Z", "expires_in_seconds": 5}', "$.expires_in_seconds"),
+        (b'{"credits": 1, "starts_after_block_id": "b", "expires_in_seconds": 5}', "$.expires_in_seconds"),
+        (
+            b'{"credits": 1, "starts_after_block_id": "b", "starts_at": "2100-01-01T00:00:00Z"}',
+            "$.starts_after_block_id",
+        ),
+        (b'{"credits": 1, "starts_after_block_id": ""}', "$.starts_after_block_id"),
+        (b'{"credits": 1, "price_paid": 500}', "$.currency"),
+        (b'{"credits": 1, "price_paid": -1, "currency": "EUR"}', "$.price_paid"),
+        (b'{"credits": 1, "price_paid": 4.99, "currency": "EUR"}', "$.price_paid"),
+        (b'{"credits": 1, "price_paid": 5, "currency": "euro"}', "$.currency"),
+        (b'{"credits": 1, "cap": 10}', "$.series"),
+        (b'{"credits": 1, "cap": -1, "series": "s"}', "$.cap"),
+        (b'{"credits": 1, "cap": 9007199254740992, "series": "s"}', "$.cap"),
+        (b'{"credits": 1, "eligible_features": [""]}', "$.eligible_features[0]"),
+        (b'{"credits": 1, "eligible_features": ["a\\nb"]}', "$.eligible_features[0]"),
+        (b'{"credits": 1, "eligible_rules": "chat"}', "$.eligible_rules"),
+        (b'{"credits": 1, "metadata": {"a": 5}}', "$.metadata[...]"),
+        (b'{"credits": 1, "metadata": {"a": "\\u0000"}}', "$.metadata[...]"),
+        (b'{"credits": 1, "dedup_key": ""}', "$.dedup_key"),
+        (b'{"credits": 1, "dedup_key": "a\\u0000"}', "$.dedup_key"),
+        (b'{"credits": 1, "external_payment_id": 17}', "$.external_payment_id"),
     ],
 )
 async def test_a_bad_grant_says_where_and_gives_nothing(control: Control, raw: bytes, path: str) -> None:
@@ -187,3 +229,82 @@ async def test_the_units_and_their_scales_are_listed(control: Control) -> None:
         "data": [{"unit": "credits", "scale": 6}, {"unit": "tokens", "scale": 0}],
         "pagination": {"has_more": False, "next_cursor": None},
     }
+
+
+async def test_a_balance_of_the_past(control: Control) -> None:
+    customer_id = await control.customer()
+    path = f"/v1/customers/{customer_id}"
+    await control.grant(path, 10_000_000, "k1")
+    (grant,) = (await control.ask("GET", f"{path}/ledger")).json["data"]
+    granted_at = datetime.fromisoformat(grant["event_time"])
+    await until(lambda: time.time() > granted_at.timestamp() + 0.002, "the next millisecond")
+    record = await control.hold(customer_id, "r1", 4_000_000)
+    await control.ledger.commit(record, 4_000_000, "", "reported")
+    past = await control.ask("GET", f"{path}/credits?at=2020-01-01T00:00:00Z")
+    assert (past.json["balances"], past.json["at"]) == ([], "2020-01-01T00:00:00Z")
+    (then,) = (await control.ask("GET", f"{path}/credits?at={grant['event_time']}")).json["balances"]
+    (now,) = (await control.ask("GET", f"{path}/credits")).json["balances"]
+    assert (then["available"], then["spent"], then["display"]["available"]) == (10_000_000, 0, "10")
+    assert (now["available"], now["spent"]) == (6_000_000, 4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("at=2199-01-01T00:00:00Z", "$.at"),
+        ("at=1960-01-01T00:00:00Z", "$.at"),
+        ("at=2020-01-01T00:00:00", "$.at"),
+        ("at=yesterday", "$.at"),
+        ("at=2020-01-01T00:00:00Z&include_blocks=true", "$.include_blocks"),
+        ("include_blocks=perhaps", "$.include_blocks"),
+        ("blocks=true", "$.blocks"),
+    ],
+)
+async def test_a_balance_that_cannot_be_told(control: Control, query: str, field: str) -> None:
+    answer = await control.ask("GET", f"/v1/customers/{await control.customer()}/credits?{query}")
+    assert_problem(answer, 400, "invalid_input")
+    assert [each["path"] for each in answer.json["errors"]] == [field]
+
+
+async def test_a_grant_tells_the_ledger_who_asked(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    who = {"X_Actor_Id": "shop", "X_On_Behalf_Of": "Ada", "X_Actor_Reason": "Order 17"}
+    given = await control.ask("POST", f"{path}/credits/grant", {"credits": 5}, Idempotency_Key="k1", **who)
+    (entry,) = (await control.ask("GET", f"{path}/ledger")).json["data"]
+    assert entry["actor"] == {
+        "actor_id": "shop",
+        "on_behalf_of": "Ada",
+        "reason": "Order 17",
+        "request_id": given.headers["x-request-id"],
+    }
+
+
+@pytest.mark.parametrize("value", ["", "x" * 256, "a\tb"])
+async def test_a_bad_actor_grants_nothing(control: Control, value: str) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    body = {"credits": 5}
+    answer = await control.ask("POST", f"{path}/credits/grant", body, Idempotency_Key="k1", X_Actor_Id=value)
+    assert_problem(answer, 400, "invalid_input")
+    assert "X-Actor-Id" in answer.json["detail"]
+    assert (await control.ask("GET", f"{path}/credits")).json["balances"] == []
+
+
+async def test_a_grant_is_there_though_the_archive_is_not(impatient: Control) -> None:
+    path = f"/v1/customers/{await impatient.customer()}"
+    await impatient.archive.close()
+    answer = await impatient.grant(path, 5, "k1")
+    assert_problem(answer, 503, "archive_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert "in effect" in answer.json["detail"]
+    assert "Idempotency-Key" in answer.json["detail"]
+    assert (await impatient.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 5
+    await impatient.archive.open()
+    again: list[Answer] = []
+
+    async def granted() -> bool:
+        again.append(await impatient.grant(path, 5, "k1"))
+        return again[-1].status != 503
+
+    await until_async(granted, "the archive to have the grant")
+    assert (again[-1].status, again[-1].replayed, again[-1].json["granted"]) == (201, True, 5)
+    assert (await impatient.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 5

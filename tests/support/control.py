@@ -132,13 +132,16 @@ class Control(msgspec.Struct, kw_only=True):
 
 
 @asynccontextmanager
-async def serving(lane: Lane) -> AsyncIterator[Control]:
-    """The API over the store that `lane` leads to, and over an empty archive that follows it."""
+async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[Control]:
+    """The API over the store that `lane` leads to, and over an empty archive that follows it.
+
+    `archive.close` and `open` make the archive go away and come back.
+    """
     with tempfile.TemporaryDirectory(prefix="archive-") as folder:
         archive, tasks = Archive(f"sqlite:///{folder}/archive.db"), Tasks()
         await archive.open()
         journal = Journal(lane, **OWNER)
-        written = Written(journal, tasks=tasks, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
+        written = Written(journal, tasks=tasks, timeout_s=archive_timeout_s, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
         archiver = Archiver(journal, archive, passed=written.passed)
         tasks.start(archiver.run(), "archiver")
         try:
