@@ -114,9 +114,7 @@ class TestRefusals:
         refused = await purse.reserve("r1", 1, unit="tokens")
         assert refused == Refused(RefusalCode.INSUFFICIENT_CREDITS, required=1, unit="tokens")
 
-    async def test_a_hold_of_nothing_in_a_unit_that_was_never_granted(
-        self, clock: StoreClock, purse: Purse
-    ) -> None:
+    async def test_a_hold_of_nothing_in_a_unit_that_was_never_granted(self, clock: StoreClock, purse: Purse) -> None:
         """Its end makes the account and may make a debt; a sweep finds it."""
         assert await purse.reserve("r1", 0, unit="tokens") == Reserved(0, 0)
         await purse.reserve("r2", 0, unit="tokens", ttl_ms=1)

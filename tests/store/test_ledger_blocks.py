@@ -160,9 +160,7 @@ class TestUnits:
 
     async def test_all_parts_are_held_and_settled_together(self, both: Purse) -> None:
         reserved = await both.reserve("r1", 30, tokens=20)
-        assert reserved == Reserved(
-            30, 70, drawn=slices((1, 30)), others=(Reserved(20, 30, drawn=slices((1, 20))),)
-        )
+        assert reserved == Reserved(30, 70, drawn=slices((1, 30)), others=(Reserved(20, 30, drawn=slices((1, 20))),))
         settled = await both.commit("r1", 10, 25)
         assert settled == Settled(10, 90, others=(Settled(25, 25),))
         await assert_right(both)

@@ -113,9 +113,7 @@ class Purse:
     ) -> HoldRecord:
         """`tokens`: so many are the second part."""
         parts = ((unit, amount),) if tokens is None else ((unit, amount), (TOKENS, tokens))
-        return self.ledger.hold(
-            self.customer_id, reservation_id, parts, ttl_ms, feature, rule, remember=remember
-        )
+        return self.ledger.hold(self.customer_id, reservation_id, parts, ttl_ms, feature, rule, remember=remember)
 
     def known(self, reservation_id: str) -> HoldRecord:
         return self.records.get(reservation_id) or self.record(reservation_id, HELD)
@@ -223,9 +221,7 @@ async def open_purse(lane: Lane, external_id: str = "alice", granted: int = 0) -
 
 async def open_member(payer: Purse, external_id: str = "bob", cap: int | None = None) -> Purse:
     """A new member of the payer's pool; with a cap in credits when that is not None."""
-    made, _ = await payer.customers.create(
-        external_id=external_id, now_ms=NOW_MS, parent_id=payer.customer_id
-    )
+    made, _ = await payer.customers.create(external_id=external_id, now_ms=NOW_MS, parent_id=payer.customer_id)
     if cap is not None:
         await payer.customers.set_pool_cap(made.customer_id, UNIT, cap)
     return Purse(payer.lane, made.customer_id, external_id, payer.customer_id)
