@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from sqlalchemy import select
+
 from sidecar.archive import history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
@@ -10,6 +12,7 @@ from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.usage import usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
+from sidecar.domain.errors import StartupError
 from sidecar.domain.history import (
     Anomaly,
     Appended,
@@ -27,13 +30,15 @@ ALL = EntryFilter()
 
 
 class Archive:
-    """The ledger in one database. `url`: ``sqlite:///path`` or ``postgresql://…``; `InvalidInput` when it is neither.
+    """The ledger of one tenant's environment in one database.
 
-    Every call raises `ArchiveUnavailable` when the database does not answer; the next call tries again.
+    `url`: ``sqlite:///path`` or ``postgresql://…``; `InvalidInput` when it is neither. Every call raises
+    `ArchiveUnavailable` when the database does not answer; the next call tries again.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tenant: str = "default", environment: str = "live") -> None:
         self._database = Database(parse_archive_address(url))
+        self._scope = f"{tenant}/{environment}"
 
     def __str__(self) -> str:
         return str(self._database.address)
@@ -44,9 +49,20 @@ class Archive:
     async def open(self) -> None:
         """Connect, and bring the schema up to date.
 
-        `StartupError` when the database is newer than this program, or its driver is not installed.
+        `StartupError` when the database is newer than this program or keeps another ledger, or its driver is not
+        installed.
         """
         await self._database.open()
+        async with self._database.writing() as transaction:
+            kept = (await transaction.connection.execute(select(schema.scope.c.name))).scalar_one_or_none()
+            if kept is None:
+                await transaction.bulk.upsert(schema.scope, [(1, self._scope)])
+        if kept not in {None, self._scope}:
+            await self.close()
+            raise StartupError(
+                f"The archive {self} keeps the ledger of {kept}, not of {self._scope}: each tenant and "
+                "environment has an archive of its own; name another one with archive.url."
+            )
 
     async def close(self) -> None:
         await self._database.close()

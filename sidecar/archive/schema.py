@@ -170,6 +170,13 @@ class AnomalyRow(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class ScopeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose ledger this is, ``<tenant>/<environment>``: one row, with the id 1."""
+
+    id: int
+    name: str
+
+
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
     """How far a partition's journal is archived."""
 
@@ -200,6 +207,7 @@ customers = _table("customers", CustomerRow, "customer_id")
 keys = _table("keys", KeyRow, "key_id")
 pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
+scope = _table("scope", ScopeRow, "id")
 positions = _table("positions", PositionRow, "partition")
 
 Index("entries_of_account", entries.c.customer_id, entries.c.unit, entries.c.entry_id)

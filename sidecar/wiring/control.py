@@ -88,7 +88,11 @@ async def _listen(sidecar: Sidecar, app: web.Application, stack: AsyncExitStack)
 
 async def _open_archive(sidecar: Sidecar, stack: AsyncExitStack) -> Archive:
     settings = sidecar.settings
-    archive = Archive(settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}")
+    archive = Archive(
+        settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}",
+        tenant=settings.tenant,
+        environment=settings.environment,
+    )
     stack.push_async_callback(archive.close)
     await archive.open()
     return archive

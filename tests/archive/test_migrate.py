@@ -40,6 +40,12 @@ async def test_a_newer_database_is_refused(archive: Archive, archive_url: str, d
     assert await query(database, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
+async def test_the_archive_of_another_environment_is_refused(archive: Archive, archive_url: str) -> None:
+    with pytest.raises(StartupError, match="keeps the ledger of default/live, not of acme/live"):
+        await Archive(archive_url, tenant="acme").open()
+    await archive.open()
+
+
 async def test_a_step_that_fails_leaves_nothing_behind(archive_url: str) -> None:
     engine = create_async_engine(
         archive_url.replace("sqlite:", "sqlite+aiosqlite:").replace("postgresql:", "postgresql+asyncpg:")

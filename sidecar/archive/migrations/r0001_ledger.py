@@ -134,6 +134,7 @@ def _followers() -> None:
     op.create_table(
         "anomalies", _key("entry_id"), _key("what"), *_texts("customer_id", "unit", "detail"), sqlite_with_rowid=False
     )
+    op.create_table("scope", _number_key("id"), *_texts("name"), sqlite_with_rowid=False)
     op.create_table("positions", _number_key("partition"), *_numbers("ms", "number"), sqlite_with_rowid=False)
 
 
