@@ -69,8 +69,7 @@ class StoreServer:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()),
-                str(self._binary), "--unixsocket", str(self.socket), "--dir", str(self.dir),
-                "--save", "", "--logfile", str(self.dir / "log"), *self._arguments,
+                *self._command(),
             ],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -103,6 +102,12 @@ class StoreServer:
         """A plain client, to look at the server or to disturb it."""
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             yield client
+
+    def _command(self) -> list[str]:
+        return [
+            str(self._binary), "--unixsocket", str(self.socket), "--dir", str(self.dir),
+            "--save", "", "--logfile", str(self.dir / "log"), *self._arguments,
+        ]  # fmt: skip
 
     def _answers(self) -> bool:
         assert self._process is not None
