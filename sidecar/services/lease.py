@@ -16,6 +16,8 @@ from sidecar.tasks import Tasks
 
 log = logging.getLogger("sidecar.lease")
 
+WORKER = "worker"
+"""The lease of whoever sweeps and archives."""
 TTL_S = 3.0
 """So long after the death of a worker another one takes over; a wait for the archive fails meanwhile."""
 

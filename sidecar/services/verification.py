@@ -7,7 +7,6 @@ the ledger up to there must add up to them. It repairs nothing; all it writes is
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -16,15 +15,13 @@ from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.history import CustomerState
 from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.journal import Position, entry_id
+from sidecar.services.batches import batches
 from sidecar.services.comparison import Archived, Difference, differences
 from sidecar.store.audit import Audit, PayerBooks
 from sidecar.store.journal import START, Journal
 
-T = TypeVar("T")
-
 KEPT_MAX = 1_000
 """Most differences that a report lists; further ones are counted."""
-_AT_ONCE = 32
 _LOOK_S = 0.05
 
 
@@ -79,10 +76,10 @@ class Verification:
             if state is None and not self._report.differences_total:
                 self._report.unchecked.append(f"There is no customer {customer_id}.")
             return self._report
-        async for batch in _batches(self._archive.account_states()):
+        async for batch in batches(self._archive.account_states()):
             await self._check({state.customer_id: state for state in batch}, {})
         for partition in range(PARTITIONS):
-            async for names in _batches(self._audit.names(partition)):
+            async for names in batches(self._audit.names(partition)):
                 await self._check_strangers(names)
         return self._report
 
@@ -204,14 +201,3 @@ class Verification:
 
 def _units(state: CustomerState | None) -> set[str]:
     return set() if state is None else {account.unit for account in state.accounts}
-
-
-async def _batches(items: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == _AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

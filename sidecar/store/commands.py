@@ -84,6 +84,8 @@ VOID = Script("void")
 EXTEND = Script("extend")
 LOOK = Script("look")
 AUDIT = Script("audit")
+RESTORE_ACCOUNT = Script("restore_account")
+RESTORE_CUSTOMER = Script("restore_customer")
 CLAIM = Script("claim")
 UNCLAIM = Script("unclaim")
 CREATE_CUSTOMER = Script("create_customer")
@@ -99,6 +101,7 @@ GIVE_BACK_LEASE = Script("give_back_lease")
 
 SCRIPTS = (
     RESERVE, COMMIT, RELEASE, RESIZE, DUE, SWEEP, GRANT, VOID, EXTEND, LOOK, CLAIM, UNCLAIM, AUDIT,
+    RESTORE_ACCOUNT, RESTORE_CUSTOMER,
     CREATE_CUSTOMER, SET_POOL_CAP, CREATE_KEY, REVOKE_KEY, BEGIN_ONCE,
     ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,
 )  # fmt: skip

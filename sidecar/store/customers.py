@@ -56,7 +56,7 @@ class ProxyKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
-class _KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
+class KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a key, by its id. What makes the key valid is the customer's field `credential`."""
 
     key_id: str
@@ -190,7 +190,7 @@ class Customers:
         name = checked_name(name, "name")
         text = proxy_keys.mint(self._environment, customer_id, os.urandom(proxy_keys.SECRET_BYTES))
         key_id = new_id("key", now_ms, os.urandom(10))
-        details = _KeyDetails(
+        details = KeyDetails(
             key_id=key_id,
             credential=proxy_keys.credential(text),
             name=name,
@@ -237,11 +237,11 @@ class Customers:
                 raise StoreCorrupt(f"The script revoke_key answered {reply!r}.")
 
 
-def _decoded(details: bytes) -> _KeyDetails:
-    return msgspec.json.decode(details, type=_KeyDetails)
+def _decoded(details: bytes) -> KeyDetails:
+    return msgspec.json.decode(details, type=KeyDetails)
 
 
-def _proxy_key(customer_id: str, key_id: str, details: _KeyDetails) -> ProxyKey:
+def _proxy_key(customer_id: str, key_id: str, details: KeyDetails) -> ProxyKey:
     return ProxyKey(
         key_id=key_id,
         customer_id=customer_id,

@@ -293,7 +293,7 @@ class TestDamageInTheStore:
             changed(client, account(settled, "dora"), 88 + 4, 5)
         (first, *_) = found = (await verified(settled)).differences
         assert {(each.customer_id, each.unit) for each in found} == {(settled.ids["dora"], UNIT)}
-        assert first == Difference(settled.ids["dora"], UNIT, "available by blocks", "445", "440")
+        assert first == Difference(settled.ids["dora"], UNIT, "available by blocks", "495", "490")
         assert (await verified(settled, "alice")).clean
 
     async def test_a_member_s_share(self, settled: Town, shared_store: StoreServer) -> None:

@@ -101,6 +101,7 @@ async def _debt(town: Town) -> None:
     await town.grant("dora", 50)
     await town.grant("dora", 500, eligible_features=("chat",))
     await town.grant("dora", 1000)
+    await town.grant("dora", 80, eligible_features=("vault",), series="weekly", cap=50)
     await town.reserve("dora", "capped", 10)
     await town.commit("capped", 10_000, overrun=Overrun.CAP)
     await town.grant("emil", 100)
