@@ -291,14 +291,14 @@ async def test_a_bad_actor_grants_nothing(control: Control, value: str) -> None:
 
 async def test_a_grant_is_there_though_the_archive_is_not(impatient: Control) -> None:
     path = f"/v1/customers/{await impatient.customer()}"
-    await impatient.archive.close()
+    await impatient.archiving.cancel()
     answer = await impatient.grant(path, 5, "k1")
     assert_problem(answer, 503, "archive_unavailable")
     assert answer.headers["Retry-After"] == "1"
     assert "in effect" in answer.json["detail"]
     assert "Idempotency-Key" in answer.json["detail"]
     assert (await impatient.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 5
-    await impatient.archive.open()
+    impatient.archive()
     again: list[Answer] = []
 
     async def granted() -> bool:

@@ -83,9 +83,14 @@ class Control(msgspec.Struct, kw_only=True):
     ledger: Ledger
     customers: Customers
     history: History
-    archive: Archive
+    archiver: Archiver
+    archiving: Tasks
     readiness: Readiness
     registry: CollectorRegistry
+
+    def archive(self) -> None:
+        """Let the archive follow the store, until `archiving` is cancelled."""
+        self.archiving.start(self.archiver.run(), "archiver")
 
     async def ask(
         self, method: str, target: str, body: object = None, *, key: str | None = ADMIN_KEY, **headers: str
@@ -133,27 +138,25 @@ class Control(msgspec.Struct, kw_only=True):
 
 @asynccontextmanager
 async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[Control]:
-    """The API over the store that `lane` leads to, and over an empty archive that follows it.
-
-    `archive.close` and `open` make the archive go away and come back.
-    """
+    """The API over the store that `lane` leads to, and over an empty archive that follows it."""
     with tempfile.TemporaryDirectory(prefix="archive-") as folder:
-        archive, tasks = Archive(f"sqlite:///{folder}/archive.db"), Tasks()
+        archive, tasks, archiving = Archive(f"sqlite:///{folder}/archive.db"), Tasks(), Tasks()
         await archive.open()
         journal = Journal(lane, **OWNER)
         written = Written(journal, tasks=tasks, timeout_s=archive_timeout_s, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
         archiver = Archiver(journal, archive, passed=written.passed)
-        tasks.start(archiver.run(), "archiver")
         try:
-            async with _listening(lane, archive, History(archive, journal, written)) as control:
+            async with _listening(lane, History(archive, journal, written), archiver, archiving) as control:
+                control.archive()
                 yield control
         finally:
+            await archiving.cancel()
             await tasks.cancel()
             await archive.close()
 
 
 @asynccontextmanager
-async def _listening(lane: Lane, archive: Archive, history: History) -> AsyncIterator[Control]:
+async def _listening(lane: Lane, history: History, archiver: Archiver, archiving: Tasks) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry = Readiness(), CollectorRegistry()
     app = make_app(
@@ -179,7 +182,8 @@ async def _listening(lane: Lane, archive: Archive, history: History) -> AsyncIte
             ledger=Ledger(lane, **OWNER),
             customers=customers,
             history=history,
-            archive=archive,
+            archiver=archiver,
+            archiving=archiving,
             readiness=readiness,
             registry=registry,
         )
