@@ -40,9 +40,8 @@ class Watched:
 
     def __init__(self, binary: Path | None = None, password: str = "watch-word") -> None:
         first, second, sentinel, nobody = free_ports(4)
-        self.servers = {
-            port: StoreServer("--bind", "127.0.0.1", binary=binary, port=port) for port in (first, second)
-        }
+        arguments = ["--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]
+        self.servers = {port: StoreServer(*arguments, binary=binary, port=port) for port in (first, second)}
         self.sentinel = SentinelServer(sentinel, first, password, binary)
         self._password = password
         self._ports = first, second
@@ -83,4 +82,4 @@ class Watched:
 
     def _is_watched(self) -> bool:
         with redis.Redis(unix_socket_path=str(self.sentinel.socket), password=self._password) as client:
-            return bool(client.execute_command("SENTINEL", "REPLICAS", SERVICE))  # type: ignore[no-untyped-call]  # As above.
+            return bool(client.execute_command("SENTINEL", "REPLICAS", SERVICE))

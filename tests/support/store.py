@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from sidecar.store import die_with_parent
 from sidecar.store.bundled import find_server
@@ -100,7 +102,7 @@ class StoreServer:
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
         """A plain client, to look at the server or to disturb it."""
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+        with redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0)) as client:
             yield client
 
     def _command(self) -> list[str]:
