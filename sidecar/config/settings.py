@@ -107,7 +107,9 @@ class Upstream(Section, frozen=True, kw_only=True):
 
 class Store(Section, frozen=True, kw_only=True):
     url: StoreUrl = ""
-    """``redis://``, ``rediss://`` or ``unix://`` of a Redis or Valkey server. Empty: the bundled one. Secret."""
+    """Redis or Valkey, from 6.2 on: ``redis://``, ``rediss://`` or ``unix://`` of a server,
+    ``redis+cluster://host,host`` of some nodes of a cluster, or ``redis+sentinel://host,host/service`` of sentinels.
+    Empty: the bundled one. Secret."""
     timeout_s: Seconds = 1.0
     """Answer a request with 503 when the store did not answer within this time."""
     connect_timeout_s: Seconds = 5.0
