@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.store.lane import Lane
-from tests.support.books import NOW_MS, Purse, open_purse
+from tests.support.books import NOW_MS, Purse, open_lane, open_purse
 from tests.support.clock import StoreClock, store_clock
 from tests.support.cluster import Cluster
-from tests.support.lanes import open_lane
 from tests.support.store import StoreServer, servers, version
 
 

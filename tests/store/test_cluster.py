@@ -9,9 +9,9 @@ from sidecar.domain.ids import PARTITIONS
 from sidecar.store.commands import TAKE_LEASE
 from sidecar.store.lane import Lane
 from sidecar.store.topology import slot_of
+from tests.support.books import open_lane
 from tests.support.cluster import Cluster
 from tests.support.effects import Effects
-from tests.support.lanes import open_lane
 from tests.support.until import until, until_async
 
 

@@ -8,8 +8,8 @@ from sidecar.domain.errors import StoreUnavailable
 from sidecar.store.address import parse_address
 from sidecar.store.commands import pack
 from sidecar.store.lanes import make_lane
+from tests.support.books import open_lane
 from tests.support.effects import Effects
-from tests.support.lanes import open_lane
 from tests.support.puppet import Puppet
 from tests.support.relay import serving
 from tests.support.sentinel import Watched
