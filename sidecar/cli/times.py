@@ -4,7 +4,7 @@ import argparse
 import re
 from datetime import UTC, datetime, timedelta
 
-_SPAN = re.compile(r"(?P<count>[1-9]\d{0,7})(?P<unit>[smhdw])\Z", re.ASCII)
+_SPAN = re.compile(r"(?P<count>[1-9]\d{0,4})(?P<unit>[smhdw])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WANTED = "such as 2027-01-31T12:00:00Z, 2027-01-31 or, where that makes sense, 30d (s, m, h, d, w)"
 

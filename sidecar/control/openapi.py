@@ -8,11 +8,22 @@ from typing import Any
 import msgspec
 
 import sidecar
+from sidecar.control.decoding import ACTOR_HEADERS
 from sidecar.control.endpoint import Endpoint, Repeat, Stream
 from sidecar.control.schema import Nothing, Problem
 from sidecar.domain.problems import MEDIA_TYPE
 
 _REFERENCE = "#/components/schemas/{name}"
+_ACTOR = [
+    {
+        "name": header,
+        "in": "header",
+        "required": False,
+        "description": "Kept with the ledger's entry.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
+    for header in ACTOR_HEADERS.values()
+]
 _OPAQUE = {bytes, Stream}
 """Answers that are no record."""
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -99,4 +110,5 @@ def _headers(repeat: Repeat) -> list[dict[str, Any]]:
     schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
     says = "The same when this request is repeated, new for each other one. Kept for 24 hours."
     required = repeat is Repeat.IN_LEDGER
-    return [{"name": "Idempotency-Key", "in": "header", "required": required, "description": says, "schema": schema}]
+    key = {"name": "Idempotency-Key", "in": "header", "required": required, "description": says, "schema": schema}
+    return [key, *_ACTOR] if required else [key]

@@ -90,7 +90,7 @@ async def breaking_off() -> AsyncIterator[str]:
         yield str(server.make_url("")).rstrip("/")
 
 
-def make_app(handler: Callable[[web.Request], Awaitable[web.Response]]) -> web.Application:
+def make_app(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     return app

@@ -24,7 +24,7 @@ async def test_a_grant_makes_the_customer_and_gives_credit(sidecar: Command) -> 
 
 async def test_scripts_get_the_documents(sidecar: Command) -> None:
     granted = await sidecar("grant", "alice", "1.5", "--reason", "x", "--json")
-    assert (granted.json["credits"], granted.json["reason"], granted.json["source"]) == (1_500_000, "x", "manual")
+    assert (granted.json["granted"], granted.json["withheld"], granted.json["duplicate"]) == (1_500_000, 0, False)
     balance = await sidecar("balance", "alice", "--json")
     assert balance.json["balances"] == [granted.json["balance"]]
 
@@ -110,3 +110,60 @@ async def test_a_grant_that_may_have_been_done_says_how_to_repeat_it(
         ran = await sidecar("grant", "cus_01arz3ndektsv4rrffq69g5fav", "5", "--control-url", url)
     assert ran.code == 1
     assert ("--idempotency-key cli-" in ran.err) == unclear
+
+
+async def test_a_grant_that_was_given_for_this_payment_is_not_given_twice(sidecar: Command) -> None:
+    await sidecar("grant", "alice", "5", "--payment-id", "pay_1")
+    again = await sidecar("grant", "alice", "5", "--payment-id", "pay_1")
+    assert again.out.startswith("Granted before with this key, so nothing changed: 5 credits to alice; 5 available")
+
+
+async def test_what_the_cap_withholds_is_said(sidecar: Command) -> None:
+    terms = ("--series", "plan", "--cap", "25")
+    await sidecar("grant", "alice", "18", *terms)
+    cut = await sidecar("grant", "alice", "10", *terms)
+    assert cut.out == "Granted: 7 credits to alice, 3 withheld by the cap; 25 available, 0 held.\n"
+
+
+async def test_the_blocks_are_shown_in_the_order_they_burn(sidecar: Command) -> None:
+    await sidecar("grant", "alice", "3")
+    await sidecar("grant", "alice", "2", "--priority", "-1", "--expires", "2100-01-01", "--source", "promotional")
+    await sidecar("grant", "alice", "7", "--starts", "2099-01-01")
+    lines = (await sidecar("balance", "alice", "--blocks")).out.splitlines()
+    assert lines[0].split() == ["unit", "available", "held", "scheduled", "spent", "owed", "granted"]
+    assert lines[1].split() == ["credits", "5", "0", "7", "0", "0", "12"]
+    assert lines[3].split() == [
+        *("burns", "block", "unit", "state", "left", "held", "granted", "priority", "source", "starts", "expires"),
+    ]
+    rows = [line.split() for line in lines[4:]]
+    assert [row[0] for row in rows[:2]] == ["1", "2"]
+    assert [row[3:9] for row in rows[:2]] == [
+        ["active", "2", "0", "2", "-1", "promotional"],
+        ["active", "3", "0", "3", "0", "manual"],
+    ]
+    assert [row[-1] for row in rows] == ["00:00:00Z", "never", "never"]
+    assert rows[2][1:4] == ["credits", "scheduled", "7"]
+
+
+async def test_a_balance_of_the_past(sidecar: Command) -> None:
+    await sidecar("grant", "alice", "5")
+    assert (await sidecar("balance", "alice", "--at", "2020-01-01")).out == "alice had no credit then.\n"
+    ran = await sidecar("balance", "alice", "--at", "2199-01-01")
+    assert (ran.code, ran.out) == (1, "")
+    assert "future" in ran.err
+    assert (await sidecar("balance", "alice", "--at", "soon")).code == 2
+
+
+async def test_a_member_of_a_pool_is_shown_its_share(sidecar: Command, control: Control) -> None:
+    await sidecar("grant", "boss", "100")
+    await sidecar("customers", "create", "alice", "--parent", "boss")
+    member_id = (await sidecar("customers", "show", "alice", "--json")).json["customer_id"]
+    await control.hold(member_id, "r1", 4_000_000)
+    await sidecar("customers", "cap", "alice", "20")
+    lines = (await sidecar("balance", "alice")).out.splitlines()
+    assert lines[1].split() == ["credits", "96", "4", "0", "0", "100"]
+    assert "pool" in lines[3]
+    assert [line.split() for line in lines[5:]] == [["unit", "held", "spent", "cap"], ["credits", "4", "0", "20"]]
+    ran = await sidecar("grant", "alice", "5")
+    assert ran.code == 1
+    assert "member of a pool" in ran.err

@@ -39,3 +39,30 @@ async def test_nobody_is_one_sentence(sidecar: Command) -> None:
 @pytest.mark.parametrize("arguments", [["customers"], ["customers", "create"], ["customers", "show", ""]])
 async def test_wrong_usage(sidecar: Command, arguments: list[str]) -> None:
     assert (await sidecar(*arguments)).code == 2
+
+
+async def test_a_member_of_a_pool_has_a_parent(sidecar: Command) -> None:
+    boss = (await sidecar("customers", "create", "boss", "--json")).json["customer_id"]
+    for number, parent in enumerate(("boss", boss)):
+        made = await sidecar("customers", "create", f"member-{number}", "--parent", parent)
+        assert made.out.startswith(f"Made customer member-{number} (cus_")
+        assert made.out.endswith("), in the pool of boss.\n")
+    assert "boss" in (await sidecar("customers", "show", "member-0")).out.splitlines()[1]
+    assert (await sidecar("customers", "show", "boss")).out.splitlines()[1].endswith("  itself")
+    ran = await sidecar("customers", "create", "member-2", "--parent", "nobody")
+    assert (ran.code, ran.out) == (1, "")
+    assert "parent" in ran.err
+
+
+async def test_a_member_gets_a_cap(sidecar: Command) -> None:
+    await sidecar("customers", "create", "boss")
+    await sidecar("customers", "create", "alice", "--parent", "boss")
+    capped = await sidecar("customers", "cap", "alice", "20.5")
+    assert capped.out == "alice may take up to 20.5 credits, all in all; it holds 0 and has spent 0.\n"
+    assert (await sidecar("customers", "cap", "alice", "7", "--unit", "tokens", "--json")).json["cap"] == 7
+    freed = await sidecar("customers", "cap", "alice", "none")
+    assert freed.out == "alice may take without a cap; it holds 0 and has spent 0.\n"
+    ran = await sidecar("customers", "cap", "boss", "5")
+    assert ran.code == 1
+    assert "in no pool" in ran.err
+    assert (await sidecar("customers", "cap", "alice", "-5")).code == 2

@@ -17,3 +17,8 @@ def test_names_of_others_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> N
 def test_json_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     show_json({"name": "é"})
     assert capsys.readouterr().out == '{\n  "name": "é"\n}\n'
+
+
+def test_numbers_stand_right(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("unit", "amount", "what"), [["a", "-0.5", "x"], ["b", "10", "y"]], numbers=("amount",))
+    assert capsys.readouterr().out == "unit  amount  what\na       -0.5  x\nb         10  y\n"

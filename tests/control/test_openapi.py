@@ -57,3 +57,20 @@ def test_the_amounts_have_their_bounds() -> None:
 def test_only_the_open_routes_need_no_key() -> None:
     open_paths = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
     assert open_paths == {"/healthz", "/readyz", "/metrics", "/v1/openapi.json"}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
+def test_who_asks_is_described_where_the_ledger_keeps_it(endpoint: Any) -> None:
+    names = {each["name"] for each in OPERATIONS[endpoint.method, endpoint.path]["parameters"]}
+    actor = {"X-Actor-Id", "X-On-Behalf-Of", "X-Actor-Reason"}
+    assert names & actor == (actor if endpoint.repeat is Repeat.IN_LEDGER else set())
+
+
+def test_a_file_is_described_by_its_media_types() -> None:
+    answer = OPERATIONS["GET", "/v1/ledger/export"]["responses"]["200"]
+    assert answer["content"] == {"application/x-ndjson": {}, "text/csv; charset=utf-8": {}}
+
+
+def test_the_span_of_a_question_is_named_from_and_to() -> None:
+    names = {each["name"] for each in OPERATIONS["GET", "/v1/usage/summary"]["parameters"]}
+    assert {"group_by", "from", "to", "limit", "cursor"} <= names
