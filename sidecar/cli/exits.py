@@ -7,8 +7,8 @@ from sidecar.config.problems import ConfigError
 from sidecar.domain.errors import SidecarError
 
 
-def exit_code(work: Callable[[], int]) -> int:
-    """What `work` returns; 1 with its problems or its sentence when it cannot be done; 130 when interrupted."""
+def exit_code(work: Callable[[], int], *, failed: int = 1) -> int:
+    """What `work` returns; `failed` with its problems or its sentence when it cannot; 130 when interrupted."""
     try:
         return work()
     except ConfigError as error:
@@ -17,4 +17,4 @@ def exit_code(work: Callable[[], int]) -> int:
         print(f"sidecar: {error.detail}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
-    return 1
+    return failed

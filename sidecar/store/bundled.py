@@ -63,6 +63,11 @@ class BundledStore:
         self._tasks = Tasks()
         self.restarts_total = 0
 
+    @property
+    def address(self) -> str:
+        """Where the server is while some run has it."""
+        return str(Address(path=str(self._socket)))
+
     async def start(self) -> str:
         """Start the server, wait until it answers, and return its ``unix://`` address.
 
@@ -86,7 +91,7 @@ class BundledStore:
             self._unlock()
             raise
         self._tasks.start(self._keep_running(binary, self._process), "bundled store")
-        return str(Address(path=str(self._socket)))
+        return self.address
 
     async def stop(self) -> None:
         """End the server; what it acknowledged is on the disk then."""

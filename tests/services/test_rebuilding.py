@@ -1,4 +1,4 @@
-"""A store that was lost, and made again from the archive: real store, real archive, every kind of operation before."""
+"""A store that was lost, and made again from the archive: both are real, and everything has happened before."""
 
 import asyncio
 import sqlite3

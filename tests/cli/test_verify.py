@@ -1,0 +1,143 @@
+"""`sidecar verify` and `sidecar rebuild`, as a person runs them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.store.bundled import BundledStore
+from sidecar.store.keys import Keys
+from tests.cli.conftest import Command
+from tests.support.store import StoreServer
+from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
+
+KEYS = Keys(TENANT, ENVIRONMENT)
+
+
+@pytest.fixture
+async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
+    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+        await town.customer("alice")
+        await town.grant("alice", 1000)
+        await town.reserve("alice", "r1", 300)
+        await town.commit("r1", 120)
+        await town.reserve("alice", "r2", 50)
+        await town.archived()
+        yield town
+
+
+@pytest.fixture
+def settings(town: Town, store_url: str, tmp_path: Path, empty_environment: pytest.MonkeyPatch) -> None:
+    empty_environment.setenv("SIDECAR_STORE_URL", store_url)
+    empty_environment.setenv("SIDECAR_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
+
+
+@pytest.mark.usefixtures("settings")
+class TestVerify:
+    async def test_all_is_well(self, command: Command) -> None:
+        ran = await command("verify")
+        seen = "1 customers, 1 accounts, 1 open holds and 2 ledger entries"
+        assert (ran.code, ran.out, ran.err) == (0, f"All is well: {seen} add up.\n", "")
+
+    async def test_a_difference_is_1_and_a_table(
+        self, command: Command, town: Town, shared_store: StoreServer
+    ) -> None:
+        with shared_store.client() as client:
+            client.hdel(KEYS.of(town.ids["alice"]).holds, "r2")
+        ran = await command("verify")
+        assert ran.code == 1
+        title, *rows, last = ran.out.splitlines()
+        assert title.split() == ["CUSTOMER", "UNIT", "WHAT", "EXPECTED", "FOUND"]
+        assert [row.split() for row in rows] == [
+            [town.ids["alice"], UNIT, "held", "by", "open", "holds", "0", "50"],
+            [town.ids["alice"], UNIT, "block", "1:", "held", "by", "open", "holds", "0", "50"],
+        ]
+        assert last.startswith("Not all is well: 2 differences; 1 customers")
+
+    async def test_json(self, command: Command, town: Town, shared_store: StoreServer) -> None:
+        clean = (await command("verify", "--json", "--customer", "alice")).json
+        assert (clean["clean"], clean["customers"], clean["differences"]) == (True, 1, [])
+        with shared_store.client() as client:
+            client.delete(KEYS.external("alice"))
+        ran = await command("verify", "--json", "--customer", town.ids["alice"])
+        assert ran.code == 1
+        (difference,) = ran.json["differences"]
+        assert difference == {
+            "customer_id": town.ids["alice"],
+            "unit": "",
+            "what": "index of external ids",
+            "expected": town.ids["alice"],
+            "found": "missing",
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            (("--customer", "nobody"), "sidecar: There is no customer 'nobody'."),
+            (("--store", "unix:///nowhere"), "sidecar: "),
+            (("--config", "nowhere.yaml"), "nowhere.yaml"),
+        ],
+    )
+    async def test_what_cannot_be_checked_is_2(self, command: Command, arguments: tuple[str, ...], why: str) -> None:
+        ran = await command("verify", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(why)
+
+    async def test_an_archive_that_is_away_is_2(
+        self, command: Command, empty_environment: pytest.MonkeyPatch
+    ) -> None:
+        empty_environment.setenv("SIDECAR_ARCHIVE_URL", "sqlite:////nowhere/archive.db")
+        assert (await command("verify")).code == 2
+
+
+@pytest.mark.usefixtures("settings")
+class TestRebuild:
+    async def test_a_lost_store(self, command: Command, town: Town, shared_store: StoreServer) -> None:
+        with shared_store.client() as client:
+            client.flushall()
+        ran = await command("rebuild")
+        assert (ran.code, ran.err) == (0, "")
+        made, well = ran.out.splitlines()
+        assert made.startswith("Made 1 customers and 1 accounts from sqlite:///")
+        assert well.startswith("All is well: 1 customers, 1 accounts, 0 open holds")
+        (balance,) = await town.accounts.balances(town.ids["alice"])
+        assert (balance.available, balance.spent) == (880, 120)
+
+    async def test_json(self, command: Command, shared_store: StoreServer) -> None:
+        with shared_store.client() as client:
+            client.flushall()
+        document = (await command("rebuild", "--json")).json
+        assert document["rebuilt"] == {"customers": 1, "accounts": 1, "failed": [], "archived": True}
+        assert document["verified"]["clean"]
+
+    async def test_a_store_that_is_not_empty_is_left_alone(self, command: Command) -> None:
+        ran = await command("rebuild")
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.startswith("sidecar: The store is not empty: it has 1 customers, 1 accounts and ")
+
+
+class TestTheBundledStore:
+    async def test_it_is_started_when_it_does_not_run(self, command: Command, tmp_path: Path) -> None:
+        """What its last run left in the journal is archived first."""
+        folder = tmp_path / "d"
+        bundled = BundledStore(folder)
+        async with open_town(await bundled.start(), f"sqlite:///{folder / 'archive.db'}") as town:
+            await town.customer("alice")
+            await town.grant("alice", 10)
+        await bundled.stop()
+        ran = await command("verify", "--data", str(folder))
+        assert (ran.code, ran.out) == (
+            0,
+            "All is well: 1 customers, 1 accounts, 0 open holds and 1 ledger entries add up.\n",
+        )
+
+    async def test_it_is_shared_while_another_runs_it(self, command: Command, tmp_path: Path) -> None:
+        folder = tmp_path / "d"
+        bundled = BundledStore(folder)
+        async with open_town(await bundled.start(), f"sqlite:///{folder / 'archive.db'}") as town:
+            await town.customer("alice")
+            archiving = asyncio.ensure_future(town.archiver.run())
+            assert (await command("verify", "--data", str(folder))).code == 0
+            archiving.cancel()
+        await bundled.stop()
