@@ -146,7 +146,7 @@ def _node(text: str, default_port: int) -> Node:
     except ValueError as error:
         raise _refused("has a host or port that is not valid") from error
     if not parts.hostname:
-        raise _refused("has no host" if not text else "lacks a host between its commas or before its port")
+        raise _refused("has no host" if not text else "has a port without its host")
     return Node(parts.hostname, default_port if port is None else port)
 
 

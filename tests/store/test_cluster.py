@@ -35,6 +35,11 @@ async def test_every_partition_is_served_with_one_write_for_each_node(cluster: C
     assert (cluster_lane.connected, cluster_lane.waiting, cluster_lane.reconnects_total) == (True, 0, 0)
 
 
+async def test_the_slot_is_the_server_s(cluster_lane: Lane) -> None:
+    for partition in range(PARTITIONS):
+        assert await cluster_lane.execute("CLUSTER", "KEYSLOT", key(partition)) == slot(partition)
+
+
 async def test_a_command_without_a_key_of_ours_is_led_to_its_node(cluster_lane: Lane) -> None:
     assert await cluster_lane.execute("ECHO", "x") == b"x"
     names = [f"name-{number}" for number in range(20)]
