@@ -46,7 +46,7 @@ def add(subparsers: Subparsers) -> None:
         "--at",
         metavar="TIME",
         type=past,
-        help="show what it had then, such as 2027-01-31T12:00:00Z, 2027-01-31 or 7d ago",
+        help="show what it had then: such as 2027-01-31T12:00:00Z, 2027-01-31, or 7d for seven days ago",
     )
 
 

@@ -23,7 +23,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--priority", metavar="N", type=int, help="the lower burns first (default: 0)")
     parser.add_argument(
-        "--expires", metavar="TIME", type=ahead, help="when it ends, such as 2027-01-31, or 30d after its start"
+        "--expires",
+        metavar="TIME",
+        type=ahead,
+        help="when it ends: such as 2027-01-31, or 30d for thirty days after its start",
     )
     parser.add_argument(
         "--starts", metavar="TIME", type=instant, help="it cannot be spent before, such as 2027-01-31"

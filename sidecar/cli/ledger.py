@@ -49,7 +49,11 @@ def add(subparsers: Subparsers) -> None:
 
 def _add_times(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="since", metavar="TIME", type=past, help="from then on, such as 2027-01-31, or 7d ago"
+        "--from",
+        dest="since",
+        metavar="TIME",
+        type=past,
+        help="from then on: such as 2027-01-31, or 7d for seven days ago",
     )
     parser.add_argument("--to", dest="until", metavar="TIME", type=past, help="before then")
 

@@ -72,7 +72,7 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     addressed: Customer | None
     repeatable: Once | None
     detail: Mapping[str, str]
-    """Who asks, for whom and why, as far as the request says; for the ledger."""
+    """Where credit moves, who asks, for whom and why, as far as the request says."""
 
     @property
     def customer(self) -> Customer:

@@ -43,7 +43,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         path=path,
         addressed=customer,
         repeatable=once,
-        detail=decoding.actor(request),
+        detail=decoding.actor(request) if endpoint.repeat is Repeat.IN_LEDGER else {},
     )
     if endpoint.repeat is Repeat.RECORDED and once is not None:
         scope = customer.customer_id if customer else endpoint.path

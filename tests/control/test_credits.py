@@ -289,6 +289,11 @@ async def test_a_bad_actor_grants_nothing(control: Control, value: str) -> None:
     assert (await control.ask("GET", f"{path}/credits")).json["balances"] == []
 
 
+async def test_a_question_is_answered_whoever_asks(control: Control) -> None:
+    answer = await control.ask("GET", f"/v1/customers/{await control.customer()}/credits", X_Actor_Id="a\tb")
+    assert answer.status == 200
+
+
 async def test_a_grant_is_there_though_the_archive_is_not(impatient: Control) -> None:
     path = f"/v1/customers/{await impatient.customer()}"
     await impatient.archiving.cancel()
