@@ -27,7 +27,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
-from sidecar.store.commands import COMMIT, DUE, RELEASE, RESERVE, RESIZE, SWEEP, bulk
+from sidecar.store.commands import COMMIT, DUE, PUT_OFF, RELEASE, RESERVE, RESIZE, SWEEP, bulk
 from sidecar.store.hold_record import HoldRecord, hold_record, slices_of
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
@@ -48,6 +48,8 @@ _REFUSALS = {
 _EMPTY = bulk(b"")
 _HOLDS_AT_ONCE = 256
 """About so many holds of a payer one call of the sweep looks at."""
+CORRUPT_AGAIN_MS = 60_000
+"""So long the sweep leaves a payer alone whose books cannot be read."""
 
 
 class PaidBy(msgspec.Struct, frozen=True):
@@ -173,20 +175,21 @@ class Ledger:
     async def sweep(self, partition: int, limit: int) -> tuple[int, int]:
         """Let happen what is due of at most `limit` payers of one partition: blocks start and lapse, holds expire.
 
-        Answers how many payers were looked at, and how many holds expired. A payer whose books are corrupt is left
-        alone and counted.
+        Answers how many payers were looked at, and how many holds expired. A payer whose books are corrupt is
+        counted, and left alone for `CORRUPT_AGAIN_MS`.
         """
-        payers: list[bytes] = await self._lane.send(DUE.pack([self._keys.due(partition)], [limit]))
-        found = await asyncio.gather(*(self._sweep_payer(payer.decode()) for payer in payers))
+        index = self._keys.due(partition)
+        payers: list[bytes] = await self._lane.send(DUE.pack([index], [limit]))
+        found = await asyncio.gather(*(self._sweep_payer(index, payer) for payer in payers))
         return len(payers), sum(found)
 
-    async def _sweep_payer(self, payer_id: str) -> int:
+    async def _sweep_payer(self, index: bytes, payer: bytes) -> int:
+        payer_id, expired = payer.decode(errors="replace"), 0
         try:
             place = self._keys.of(payer_id)
             units: bytes | None = await self._lane.execute("HGET", place.customer, "units")
             accounts = [self._keys.account(payer_id, unit) for unit in (units or b"").decode().split()]
             cursor: bytes = b"0"
-            expired = 0
             while True:
                 packed = SWEEP.pack(
                     [*place.ledger, *(each.account for each in accounts)],
@@ -195,11 +198,12 @@ class Ledger:
                 cursor, count = await self._lane.send(packed)
                 expired += int(count)
                 if cursor == b"0":
-                    return expired
+                    break
         except (StoreCorrupt, InvalidInput) as error:
             self.corrupt_total += 1
             log.error("the books of %s cannot be swept: %s", payer_id, error.detail)  # noqa: TRY400  (says it all)
-            return 0
+            await self._lane.send(PUT_OFF.pack([index], [payer, CORRUPT_AGAIN_MS]))
+        return expired
 
     def _parts(
         self, payer_id: str, parts: tuple[tuple[str, int], ...], amounts: Sequence[int]

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from sidecar.domain.ids import new_id
 from sidecar.domain.journal import Kind, Moved, Totals
 from sidecar.domain.outcomes import Granted
 from sidecar.store.lane import Lane
-from tests.support.books import NOW_MS, UNIT, Purse, credits, open_member, open_purse
+from tests.support.books import NOW_MS, UNIT, Purse, in_credits, open_member, open_purse
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_right
 
@@ -41,7 +42,7 @@ async def order(purse: Purse) -> list[str]:
 
 class TestGrants:
     async def test_a_block_is_as_it_was_granted(self, empty: Purse) -> None:
-        terms = {
+        terms: dict[str, Any] = {
             "priority": -3, "expires_at_ms": NOW_MS + HOUR_MS, "price_paid": 999, "currency": "EUR",
             "eligible_features": ("chat",), "eligible_rules": ("a rule",), "series": "plan", "cap": 500,
             "reason": "é \n", "metadata": {"order": "17"}, "dedup_key": "d 1", "external_payment_id": "p 1",
@@ -96,7 +97,7 @@ class TestGrants:
         await empty.grant(1000, "g1")
         with pytest.raises(AmountOverflow, match="1000 base units of credits so far"):
             await empty.grant(MAX_AMOUNT - 999, "k")
-        assert await empty.balance() == credits(1000, 1000, 0, 0)
+        assert await empty.balance() == in_credits(1000, 1000, 0, 0)
         await empty.grant(MAX_AMOUNT - 1000, "k")
         await assert_right(empty)
 
@@ -127,11 +128,11 @@ class TestTimes:
         assert granted.totals == Totals(granted=100, scheduled=100)
         await assert_right(empty)
         clock.tick(999)
-        assert await empty.balance() == credits(100, 0, 0, 0, scheduled=100)
+        assert await empty.balance() == in_credits(100, 0, 0, 0, scheduled=100)
         clock.tick(1)
-        assert await empty.balance() == credits(100, 100, 0, 0)
+        assert await empty.balance() == in_credits(100, 100, 0, 0)
         clock.tick(1000)
-        assert await empty.balance() == credits(100, 0, 0, 0, expired=100)
+        assert await empty.balance() == in_credits(100, 0, 0, 0, expired=100)
         assert [line.kind for line in await empty.lines()] == [Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY]
         await assert_right(empty)
 
@@ -152,9 +153,9 @@ class TestTimes:
         await empty.grant(100, "g", starts_at_ms=NOW_MS + 1000)
         await empty.reserve("r1", 0)
         await empty.commit("r1", 30)
-        assert await empty.balance() == credits(100, 0, 0, 0, 30, scheduled=100)
+        assert await empty.balance() == in_credits(100, 0, 0, 0, 30, scheduled=100)
         clock.tick(1000)
-        assert await empty.balance() == credits(100, 70, 0, 30)
+        assert await empty.balance() == in_credits(100, 70, 0, 30)
         assert (await empty.lines())[-1].moves[0].what is Moved.REPAID
         await assert_right(empty)
 
@@ -173,7 +174,7 @@ class TestTimes:
         clock.tick(10 * HOUR_MS)
         (four,) = await empty.blocks()
         assert (four.starts_at_ms, four.expires_at_ms) == (NOW_MS + 3000, None)
-        assert await empty.balance() == credits(100, 40, 0, 0, expired=60)
+        assert await empty.balance() == in_credits(100, 40, 0, 0, expired=60)
         await assert_right(empty)
 
     async def test_a_queue_follows_what_is_voided(self, empty: Purse, clock: StoreClock) -> None:
@@ -182,10 +183,10 @@ class TestTimes:
         await empty.grant(30, "three", starts_after_block_id="blk_two")
         clock.tick(5)
         await empty.void("two")
-        assert await empty.balance() == credits(60, 40, 0, 0, voided=20)
+        assert await empty.balance() == in_credits(60, 40, 0, 0, voided=20)
         await assert_right(empty)
         await empty.void("one")
-        assert await empty.balance() == credits(60, 30, 0, 0, voided=30)
+        assert await empty.balance() == in_credits(60, 30, 0, 0, voided=30)
 
     async def test_a_block_that_is_over_but_held_from_is_followed_at_once(
         self, empty: Purse, clock: StoreClock
@@ -194,10 +195,10 @@ class TestTimes:
         await empty.reserve("r1", 5)
         clock.tick(1000)
         await empty.grant(20, "two", starts_after_block_id="blk_one")
-        assert await empty.balance() == credits(30, 20, 5, 0, expired=5)
+        assert await empty.balance() == in_credits(30, 20, 5, 0, expired=5)
         await assert_right(empty)
         await empty.release("r1")
-        assert await empty.balance() == credits(30, 20, 0, 0, expired=10)
+        assert await empty.balance() == in_credits(30, 20, 0, 0, expired=10)
         with pytest.raises(NotFound, match="no live block blk_one"):
             await empty.grant(1, "three", starts_after_block_id="blk_one")
 
@@ -228,7 +229,7 @@ class TestKeys:
         again = await purse.grant(500, "k", block_id="blk_of_the_second_attempt")
         assert (again.block_id, again.totals, again.entry) == (first.block_id, first.totals, first.entry)
         assert (again.replayed, again.duplicate) == (True, False)
-        assert await purse.balance() == credits(1500, 1400, 100, 0)
+        assert await purse.balance() == in_credits(1500, 1400, 100, 0)
         await assert_right(purse)
 
     async def test_the_key_of_another_request_is_refused(self, purse: Purse) -> None:
@@ -266,7 +267,7 @@ class TestKeys:
             await purse.grant(501, "k3", **{kind: "the key 17"})
         with pytest.raises(Conflict, match="'the key 17' was used for another grant"):
             await purse.grant(500, "k4", "tokens", **{kind: "the key 17"})
-        assert await purse.balance() == credits(1500, 1500, 0, 0)
+        assert await purse.balance() == in_credits(1500, 1500, 0, 0)
         await assert_right(purse)
 
     async def test_the_two_kinds_of_business_key_are_apart(self, purse: Purse) -> None:
@@ -313,7 +314,7 @@ class TestVoids:
         await assert_right(purse)
         await purse.commit("r1", 100)
         await purse.release("r2")
-        assert await purse.balance() == credits(1000, 0, 0, 100, voided=900)
+        assert await purse.balance() == in_credits(1000, 0, 0, 100, voided=900)
         assert await purse.blocks() == ()
         await assert_right(purse)
         voids = [line for line in await purse.lines() if line.kind is Kind.VOID]
@@ -325,7 +326,7 @@ class TestVoids:
         await purse.reserve("r2", 0)
         await purse.commit("r2", 120)
         await purse.release("r1")
-        assert await purse.balance() == credits(1000, 0, 0, 120, voided=880)
+        assert await purse.balance() == in_credits(1000, 0, 0, 120, voided=880)
         await assert_right(purse)
 
     async def test_a_block_that_has_not_started(self, empty: Purse) -> None:
@@ -385,7 +386,7 @@ class TestExtensions:
         await assert_right(empty)
         clock.tick(1)
         assert await empty.sweep() == 0
-        assert await empty.balance() == credits(10, 0, 0, 0, expired=10)
+        assert await empty.balance() == in_credits(10, 0, 0, 0, expired=10)
 
     async def test_what_waits_for_it_waits_longer(self, empty: Purse, clock: StoreClock) -> None:
         await empty.grant(10, "one", expires_at_ms=NOW_MS + 1000)

@@ -8,7 +8,7 @@ from sidecar.domain.errors import IdempotencyMismatch, InvalidInput
 from sidecar.domain.ids import new_id
 from sidecar.domain.outcomes import Ended, RefusalCode, Refused, Reserved, Settled, UnknownReservation
 from sidecar.store.lane import Lane
-from tests.support.books import HELD, UNIT, Purse, credits, open_purse
+from tests.support.books import HELD, UNIT, Purse, in_credits, open_purse
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_right
 
@@ -22,21 +22,21 @@ def held(amount: int, available: int, *, replayed: bool = False) -> Reserved:
 
 async def test_a_hold_moves_from_available_to_held(purse: Purse) -> None:
     assert await purse.reserve("r1", 300) == held(300, 700)
-    assert await purse.balance() == credits(1000, 700, 300, 0)
+    assert await purse.balance() == in_credits(1000, 700, 300, 0)
     await assert_right(purse)
 
 
 async def test_a_commit_charges_and_returns_the_rest(purse: Purse) -> None:
     await purse.reserve("r1", 300)
     assert await purse.commit("r1", 120) == Settled(charged=120, available=880)
-    assert await purse.balance() == credits(1000, 880, 0, 120)
+    assert await purse.balance() == in_credits(1000, 880, 0, 120)
     await assert_right(purse)
 
 
 async def test_a_release_returns_everything(purse: Purse) -> None:
     await purse.reserve("r1", 300)
     assert await purse.release("r1") == Settled(charged=0, available=1000)
-    assert await purse.balance() == credits(1000, 1000, 0, 0)
+    assert await purse.balance() == in_credits(1000, 1000, 0, 0)
     await assert_right(purse)
 
 
@@ -45,9 +45,9 @@ async def test_a_charge_above_the_hold_takes_what_is_available_then_owes(purse: 
     await purse.reserve("r1", 300)
     await purse.reserve("r2", 500)
     assert await purse.commit("r1", 650) == Settled(charged=650, available=0, owed=150)
-    assert await purse.balance() == credits(1000, 0, 500, 500, 150)
+    assert await purse.balance() == in_credits(1000, 0, 500, 500, 150)
     await purse.grant(400, "more")
-    assert await purse.balance() == credits(1400, 250, 500, 650)
+    assert await purse.balance() == in_credits(1400, 250, 500, 650)
     await assert_right(purse)
 
 
@@ -55,9 +55,9 @@ async def test_what_comes_back_repays_debt_first(purse: Purse) -> None:
     await purse.reserve("r1", 300)
     await purse.reserve("r2", 700)
     await purse.commit("r1", 500)
-    assert await purse.balance() == credits(1000, 0, 700, 300, 200)
+    assert await purse.balance() == in_credits(1000, 0, 700, 300, 200)
     assert await purse.release("r2") == Settled(charged=0, available=500)
-    assert await purse.balance() == credits(1000, 500, 0, 500)
+    assert await purse.balance() == in_credits(1000, 500, 0, 500)
     await assert_right(purse)
 
 
@@ -68,7 +68,7 @@ async def test_debt_stops_at_the_largest_amount(purse: Purse) -> None:
     assert first == Settled(charged=MAX_AMOUNT, available=0, owed=MAX_AMOUNT - 500)
     second = await purse.commit("r2", MAX_AMOUNT)
     assert second == Settled(charged=1000, available=0, owed=500, uncollected=MAX_AMOUNT - 1000)
-    assert await purse.balance() == credits(1000, 0, 0, 1000, MAX_AMOUNT)
+    assert await purse.balance() == in_credits(1000, 0, 0, 1000, MAX_AMOUNT)
     await assert_right(purse)
 
 
@@ -141,21 +141,21 @@ class TestRepetition:
         terms: dict[str, object] = {"amount": 300, **other}
         with pytest.raises(IdempotencyMismatch, match="r1 was used for other terms"):
             await purse.reserve("r1", **terms)  # type: ignore[arg-type]  # Each of its own type.
-        assert await purse.balance() == credits(1000, 700, 300, 0)
+        assert await purse.balance() == in_credits(1000, 700, 300, 0)
 
     async def test_a_repeated_commit_changes_nothing(self, purse: Purse) -> None:
         await purse.reserve("r1", 900)
         assert await purse.commit("r1", 1200) == Settled(charged=1200, available=0, owed=200)
         for charge in (1200, 7):
             assert await purse.commit("r1", charge) == UnknownReservation()
-        assert await purse.balance() == credits(1000, 0, 0, 1000, 200)
+        assert await purse.balance() == in_credits(1000, 0, 0, 1000, 200)
 
     async def test_a_repeated_release_changes_nothing(self, purse: Purse) -> None:
         await purse.reserve("r1", 900)
         await purse.release("r1")
         for _ in range(2):
             assert await purse.release("r1") == UnknownReservation()
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
 
     async def test_the_first_end_counts(self, purse: Purse) -> None:
         await purse.reserve("r1", 300)
@@ -164,7 +164,7 @@ class TestRepetition:
         await purse.reserve("r2", 300)
         await purse.commit("r2", 100)
         assert await purse.release("r2") == UnknownReservation()
-        assert await purse.balance() == credits(1000, 900, 0, 100)
+        assert await purse.balance() == in_credits(1000, 900, 0, 100)
 
     async def test_a_repetition_is_not_written_down(self, clock: StoreClock, purse: Purse) -> None:
         await purse.reserve("r1", 300)
@@ -183,7 +183,7 @@ class TestRepetition:
         assert await purse.release("r1") == UnknownReservation()
         for _ in range(2):
             assert await purse.reserve("r1", HELD) == Ended()
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
         assert await purse.commit("r1", 1) == UnknownReservation()
         await assert_right(purse)
 
@@ -199,13 +199,13 @@ class TestRepetition:
 
     async def test_a_commit_of_nothing_known_changes_nothing(self, purse: Purse) -> None:
         assert await purse.commit("r1", 300) == UnknownReservation()
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
 
     async def test_another_customer_cannot_end_a_hold(self, purse: Purse, lane: Lane) -> None:
         await purse.reserve("r1", 300)
         other = await open_purse(lane, "bob", granted=10)
         assert await other.commit("r1", 5) == UnknownReservation()
-        assert await purse.balance() == credits(1000, 700, 300, 0)
+        assert await purse.balance() == in_credits(1000, 700, 300, 0)
 
 
 class TestWhatNeverLeaves:

@@ -16,7 +16,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
 )
 from sidecar.store.lane import Lane
-from tests.support.books import NOW_MS, TOKENS, TTL_MS, UNIT, Purse, credits, open_purse
+from tests.support.books import NOW_MS, TOKENS, TTL_MS, UNIT, Purse, in_credits, open_purse
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_right
 
@@ -78,10 +78,10 @@ class TestBlocks:
         await empty.grant(100, "soon", expires_at_ms=NOW_MS + 1000)
         await empty.reserve("r1", 60)
         clock.tick(1000)
-        assert await empty.balance() == credits(100, 0, 60, 0, expired=40)
+        assert await empty.balance() == in_credits(100, 0, 60, 0, expired=40)
         assert [block.state for block in await empty.blocks()] == [BlockState.EXPIRED]
         assert await empty.commit("r1", 25) == Settled(25, 0)
-        assert await empty.balance() == credits(100, 0, 0, 25, expired=75)
+        assert await empty.balance() == in_credits(100, 0, 0, 25, expired=75)
         assert await empty.blocks() == ()
         await assert_right(empty)
 
@@ -98,7 +98,7 @@ class TestBlocks:
     async def test_a_used_up_block_leaves_and_the_next_one_starts(self, empty: Purse) -> None:
         await empty.grant(100, "first")
         await empty.grant(100, "next", starts_after_block_id="blk_first", duration_ms=HOUR_MS)
-        assert await empty.balance() == credits(200, 100, 0, 0, scheduled=100)
+        assert await empty.balance() == in_credits(200, 100, 0, 0, scheduled=100)
         await empty.reserve("r1", 100)
         assert await empty.commit("r1", 100) == Settled(100, 100)
         (block,) = await empty.blocks()
@@ -241,7 +241,7 @@ class TestSteps:
         ((hold,),) = (await empty.holds(),)
         assert (hold.held, hold.charged) == (15, 35)
         assert await empty.commit("r1", 5) == Settled(5, 60)
-        assert await empty.balance() == credits(100, 60, 0, 40)
+        assert await empty.balance() == in_credits(100, 60, 0, 40)
         assert [line.kind for line in await empty.lines()] == [
             Kind.GRANT, Kind.STEP_COMMIT, Kind.STEP_COMMIT, Kind.COMMIT,
         ]  # fmt: skip
@@ -254,7 +254,7 @@ class TestSteps:
         assert (await empty.holds())[0].held == 0
         assert await empty.commit("r1", 40, step=2) == Settled(40, 0, owed=10)
         assert await empty.release("r1") == Settled(0, 0)
-        assert await empty.balance() == credits(100, 0, 0, 100, 10)
+        assert await empty.balance() == in_credits(100, 0, 0, 100, 10)
         await assert_right(empty)
 
     async def test_a_step_in_several_units(self, empty: Purse) -> None:
@@ -292,7 +292,7 @@ class TestResize:
         await assert_right(empty)
         clock.tick(1)
         assert await empty.sweep() == 1
-        assert await empty.balance() == credits(100, 100, 0, 0)
+        assert await empty.balance() == in_credits(100, 100, 0, 0)
         await assert_right(empty)
 
     async def test_it_is_safe_to_repeat_and_gives_nothing_back(self, empty: Purse) -> None:

@@ -13,7 +13,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
-from tests.support.books import HELD, TOKENS, TTL_MS, Purse, credits
+from tests.support.books import HELD, TOKENS, TTL_MS, Purse, in_credits
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_due_in_time, assert_right
 
@@ -24,17 +24,17 @@ class TestExpiry:
     async def test_an_overdue_hold_goes_back(self, purse: Purse) -> None:
         """By the server's own clock."""
         await purse.expired("r1", 300)
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
         await assert_right(purse)
 
     async def test_at_its_deadline_and_not_before(self, clock: StoreClock, purse: Purse) -> None:
         await purse.reserve("r1", 300)
         clock.tick(TTL_MS - 1)
         assert await purse.sweep() == 0
-        assert await purse.balance() == credits(1000, 700, 300, 0)
+        assert await purse.balance() == in_credits(1000, 700, 300, 0)
         clock.tick(1)
         assert await purse.sweep() == 1
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
         await assert_right(purse)
 
     async def test_a_commit_between_deadline_and_sweep_is_in_time(self, clock: StoreClock, purse: Purse) -> None:
@@ -48,7 +48,7 @@ class TestExpiry:
         await self.overdue(clock, purse, 300)
         assert await purse.commit("r1", 250) == Settled(charged=250, available=750, late=True)
         assert await purse.commit("r1", 250) == UnknownReservation()
-        assert await purse.balance() == credits(1000, 750, 0, 250)
+        assert await purse.balance() == in_credits(1000, 750, 0, 250)
         assert (await purse.lines())[-1].kind is Kind.LATE_COMMIT
         await assert_right(purse)
 
@@ -57,7 +57,7 @@ class TestExpiry:
         await purse.reserve("r2", 900)
         late = await purse.commit("r1", 800)
         assert late == Settled(charged=800, available=0, owed=700, late=True)
-        assert await purse.balance() == credits(1000, 0, 900, 100, 700)
+        assert await purse.balance() == in_credits(1000, 0, 900, 100, 700)
         await assert_right(purse)
 
     async def test_a_late_commit_may_be_capped(self, clock: StoreClock, purse: Purse) -> None:
@@ -70,13 +70,13 @@ class TestExpiry:
     async def test_a_late_release_changes_nothing(self, clock: StoreClock, purse: Purse) -> None:
         await self.overdue(clock, purse, 300)
         assert await purse.release("r1") == UnknownReservation()
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
         assert await purse.commit("r1", 250) == Settled(charged=250, available=750, late=True)
 
     async def test_a_reserve_after_it_holds_nothing(self, clock: StoreClock, purse: Purse) -> None:
         await self.overdue(clock, purse, 300)
         assert await purse.reserve("r1", 300) == Ended()
-        assert await purse.balance() == credits(1000, 1000, 0, 0)
+        assert await purse.balance() == in_credits(1000, 1000, 0, 0)
 
     async def test_it_can_be_late_for_a_quarter_of_an_hour(self, clock: StoreClock, purse: Purse) -> None:
         for name in ("r1", "r2"):
@@ -96,11 +96,11 @@ class TestExpiry:
         await purse.commit("r1", 100, step=1)
         clock.tick(TTL_MS)
         assert await purse.sweep() == 1
-        assert await purse.balance() == credits(1000, 900, 0, 100)
+        assert await purse.balance() == in_credits(1000, 900, 0, 100)
         assert await purse.commit("r1", 100, step=1) == Settled(100, 900, replayed=True)
         assert await purse.commit("r1", 100, step=2) == Settled(100, 800, late=True)
         assert await purse.commit("r1", 50) == Settled(50, 750, late=True)
-        assert await purse.balance() == credits(1000, 750, 0, 250)
+        assert await purse.balance() == in_credits(1000, 750, 0, 250)
 
     @staticmethod
     async def overdue(clock: StoreClock, purse: Purse, amount: int) -> None:
@@ -162,7 +162,7 @@ class TestRememberedEnds:
         await purse.reserve("r1", 300, remember=True)
         await purse.commit("r1", 120)
         assert await purse.commit("r1", cost) == Resolved(HoldState.COMMITTED)
-        assert await purse.balance() == credits(1000, 880, 0, 120)
+        assert await purse.balance() == in_credits(1000, 880, 0, 120)
 
     async def test_a_repeated_release_is_answered_as_the_first(self, purse: Purse) -> None:
         await purse.reserve("r1", 300, remember=True)

@@ -193,7 +193,7 @@ def block_named(key: str) -> str:
     return "blk_" + key.replace(" ", "_")
 
 
-def credits(granted: int, available: int, held: int, spent: int, owed: int = 0, **more: int) -> Balance:  # noqa: A001
+def in_credits(granted: int, available: int, held: int, spent: int, owed: int = 0, **more: int) -> Balance:
     """A balance in `UNIT`; `more` may be scheduled, expired, voided."""
     known = Balance(unit=UNIT, granted=granted, available=available, held=held, spent=spent, owed=owed)
     return msgspec.structs.replace(known, **more)

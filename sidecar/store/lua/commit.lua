@@ -42,7 +42,7 @@ if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' an
     due = next_at <= now[1] * 1000 + math.floor(now[2] / 1000)
   end
   if block == number and block_state == 1 and back >= 0 and owed == 0 and not due and
-    left + back + kept - held_of_it > 0 and string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
+    kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
     available = available + back
     local totals = struct.pack('>ddddddddd',
       seq + 1, granted, scheduled, available, held - held_of_it, spent + cost, expired, voided, owed)
@@ -92,21 +92,20 @@ end
 
 local late = state == OVERDUE
 local kind = late and 'late_commit' or step > 0 and 'step_commit' or 'commit'
-local reply, ends = {late and 'late' or 'committed'}, {}
+local reply, ends, settled = {late and 'late' or 'committed'}, {}, {}
 for part = 1, parts do
   local name, cost = ARGV[5 + 2 * part], tonumber(ARGV[6 + 2 * part])
   local account = open(KEYS[4 + part], name)
   if account[NEXT_AT] < NEVER then account = open_at(account.key, name, now_ms()) end
-  local taken, debt, uncollected, moves = settle_part(account, part, slices, cost, policy, step == 0, text, member)
-  write(kind, account, moves, 'hold', record, 'usage', ARGV[5], 'source', ARGV[6],
-    'numbers', struct.pack('>dddd', part, taken, debt, uncollected))
-  save(account)
-  account = tidy(account)
-  local at = 4 * part - 2
-  reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = taken, debt, uncollected, account[AVAILABLE]
-  ends[part], ends[parts + part] = {part, 0, cost}, {part, 0, taken}
-  if part == 1 then charged = charged + taken end
+  settled[part] = settle_part(account, part, slices, cost, policy, step == 0, text)
+  ends[part], ends[parts + part] = {part, 0, cost}, {part, 0, settled[part].charged}
 end
+for part, each in ipairs(settled) do
+  local account = keep_part(kind, each, record, member, 'usage', ARGV[5], 'source', ARGV[6])
+  local at = 4 * part - 2
+  reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = each.charged, each.debt, each.uncollected, account[AVAILABLE]
+end
+charged = charged + settled[1].charged
 
 if step > 0 then
   local count, packed = packed_slices(slices)

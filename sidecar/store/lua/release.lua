@@ -25,18 +25,20 @@ local _, state, charged, steps, slices, text = read_hold(record)
 if state == DEAD or state == OVERDUE then return {'unknown'} end
 if state == COMMITTED or state == COMMITTED_LATE then return {'resolved', STATES[state]} end
 
-local reply, member, now = {state == OPEN and 'released' or 'replayed'}, ARGV[3] ~= '' and ARGV[3] or nil, now_ms()
+local member, now, settled = ARGV[3] ~= '' and ARGV[3] or nil, now_ms(), {}
+local reply = {state == OPEN and 'released' or 'replayed'}
 for part = 1, #KEYS - 4 do
   local account = open_at(KEYS[4 + part], ARGV[3 + part], now)
   if state == OPEN then
-    local _, _, _, moves = settle_part(account, part, slices, 0, 'owe', true, text, member)
-    write('release', account, moves, 'hold', record, 'numbers', struct.pack('>dddd', part, 0, 0, 0), 'reason', ARGV[2])
-    save(account)
-    account = tidy(account)
+    settled[part] = settle_part(account, part, slices, 0, 'owe', true, text)
+  else
+    reply[1 + part] = account[AVAILABLE]
   end
-  reply[1 + part] = account[AVAILABLE]
 end
 if state ~= OPEN then return reply end
+for part, each in ipairs(settled) do
+  reply[1 + part] = keep_part('release', each, record, member, 'reason', ARGV[2])[AVAILABLE]
+end
 if remembered(text) then
   remember(ARGV[1], RELEASED, charged, steps, {}, text)
 else

@@ -39,7 +39,7 @@ if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] an
       at = at + 74
       number, left, kept, _, _, state = struct.unpack('>I4dddI2B', account, at)
     end
-    if left >= amount and amount > 0 and owed == 0 and next_at > now and scopes == 0 and state == 1 and
+    if left >= amount and available >= amount and amount > 0 and owed == 0 and next_at > now and scopes == 0 and state == 1 and
       deadline >= tonumber(customer[4] or 0) and redis.call('HSETNX', KEYS[3], ARGV[1],
         struct.pack('>dBdI4I2BI4d', deadline, 1, 0, 0, 1, 1, number, amount) .. ARGV[5]) == 1 then
       redis.call('SETRANGE', KEYS[5], 24, struct.pack('>dd', available - amount, held + amount) ..

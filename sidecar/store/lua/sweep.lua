@@ -24,14 +24,14 @@ end
 local function expire(id, record)
   local _, _, charged, steps, slices, text = read_hold(record)
   local asking, units = string.match(text, '^%S+ (%S+) %d+ %d (%S+)')
-  local member, part = asking ~= ARGV[3] and asking or nil, 0
+  local member, settled = asking ~= ARGV[3] and asking or nil, {}
   for unit in string.gmatch(units, '([^,=]+)=') do
-    part = part + 1
     local account = assert(accounts[unit], 'a hold is in a unit that its payer has no account in')
-    local _, _, _, moves = settle_part(account, part, slices, 0, 'owe', true, text, member)
-    write('hold_expiry', account, moves, 'hold', record, 'numbers', struct.pack('>dddd', part, 0, 0, 0))
-    save(account)
-    accounts[unit] = open(tidy(account).key, account.name)
+    settled[#settled + 1] = settle_part(account, #settled + 1, slices, 0, 'owe', true, text)
+  end
+  for _, each in ipairs(settled) do
+    local account = keep_part('hold_expiry', each, record, member)
+    accounts[unit_of(account)] = open(account.key, account.name)
   end
   redis.call('HSET', HOLDS, id, packed_hold(now + LATE_KEPT_MS, OVERDUE, charged, steps, 0, '', text))
   expired = expired + 1

@@ -62,7 +62,6 @@ end
 local function round(account, blocks, now)
   local started, any = {}, false
   table.sort(blocks, burns_before)
-  table.sort(blocks, burns_before)
   for _, block in ipairs(blocks) do
     if block[STATE] == ACTIVE and block[ENDS_AT] <= now then
       local lapsed, moves = block[LEFT], ''

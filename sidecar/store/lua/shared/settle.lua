@@ -2,6 +2,7 @@
 -- where it pays debt first, and lapses if the block is over. Adds the moves.
 local function settle_slice(account, slice, charge, moves)
   local block = block_numbered(account, slice[2])
+  assert(block[KEPT] >= slice[3] and account[HELD] >= slice[3], 'an account holds less than one of its holds')
   local back = slice[3] - charge
   block[KEPT], block.changed = block[KEPT] - slice[3], true
   account[HELD], account[SPENT_TOTAL] = account[HELD] - slice[3], account[SPENT_TOTAL] + charge
@@ -38,9 +39,10 @@ local function charge_beyond(account, cost, policy, text, moves)
   return cost - missing + debt, debt, missing - debt
 end
 
--- Settles one part of a hold: charges `cost`, from its slices first. `final`: what is left of them goes back.
--- `member`: who asked, if its parent pays; else nil. The slices are left with what is still held. Answers charged, the debt, uncollected, and the moves as text.
-local function settle_part(account, part, slices, cost, policy, final, text, member)
+-- Settles one part of a hold: charges `cost`, from its slices first. `final`: what is left of them goes back. The slices
+-- are left with what is still held. Nothing is written: all parts are settled before one is kept, since an error takes
+-- nothing back.
+local function settle_part(account, part, slices, cost, policy, final, text)
   local moves, left, held = {}, cost, 0
   for _, slice in ipairs(slices) do
     if slice[1] == part then
@@ -52,6 +54,19 @@ local function settle_part(account, part, slices, cost, policy, final, text, mem
     end
   end
   local beyond, debt, uncollected = charge_beyond(account, left, policy, text, moves)
-  if member then count_in_pool(account, member, -held, cost - left + beyond) end
-  return cost - left + beyond, debt, uncollected, table.concat(moves)
+  return {
+    account = account, part = part, held = held, charged = cost - left + beyond, debt = debt, uncollected = uncollected,
+    moves = table.concat(moves),
+  }
+end
+
+-- Writes down what `settle_part` has answered, with further fields of its line. `member`: who asked, if its parent
+-- pays; else nil. Answers the account as it is then.
+local function keep_part(kind, settled, record, member, ...)
+  local account = settled.account
+  if member then count_in_pool(account, member, -settled.held, settled.charged) end
+  write(kind, account, settled.moves, 'hold', record, 'numbers',
+    struct.pack('>dddd', settled.part, settled.charged, settled.debt, settled.uncollected), ...)
+  save(account)
+  return tidy(account)
 end
