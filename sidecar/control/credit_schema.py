@@ -74,9 +74,9 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
         dict[Text, Prose],
         Meta(max_length=64, description="Yours; kept with the block."),
     ] = msgspec.field(default_factory=dict)
-    dedup_key: Annotated[Text, Meta(description="Good for one grant to this customer, for ever.")] | None = None
+    dedup_key: Annotated[Text, Meta(description="Good for one grant, for ever.")] | None = None
     external_payment_id: (
-        Annotated[Text, Meta(description="The payment behind it; good for one grant to this customer, for ever.")]
+        Annotated[Text, Meta(description="The payment behind it; good for one grant, for ever.")]
         | None
     ) = None
 
