@@ -11,7 +11,7 @@ from sidecar.domain.outcomes import RefusalCode, Refused, Reserved
 from sidecar.store.customers import Customer, Customers
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
-from tests.support.books import ENVIRONMENT, NOW_MS, TENANT, Purse
+from tests.support.books import ENVIRONMENT, NOW_MS, TENANT, UNIT, Purse
 from tests.support.store import StoreServer
 
 NOBODY = new_id("cus", 1, b"0123456789")
@@ -100,7 +100,7 @@ async def test_a_key_identifies_its_customer_until_it_is_revoked(customers: Cust
     credential = proxy_keys.credential(text)
     assert isinstance(await purse.reserve("r1", 1, credential=credential), Reserved)
     assert await customers.revoke_key(purse.customer_id, key.key_id) == key
-    assert await purse.reserve("r2", 1, credential=credential) == Refused(RefusalCode.UNIDENTIFIED, 1)
+    assert await purse.reserve("r2", 1, credential=credential) == Refused(RefusalCode.UNIDENTIFIED, 1, unit=UNIT)
     with pytest.raises(NotFound, match="no proxy key"):
         await customers.revoke_key(purse.customer_id, key.key_id)
 
