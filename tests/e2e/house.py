@@ -8,7 +8,6 @@ import msgspec
 
 from sidecar.domain.outcomes import Balance
 from tests.support.anthropic_api import AnthropicApi
-from tests.support.books import event_of, folded, journal
 from tests.support.buyers import Buyer, Control
 from tests.support.imitation import Delivery
 from tests.support.openai_api import OpenAIApi
@@ -90,15 +89,15 @@ def assert_conserved(balance: Balance) -> None:
     assert balance.granted == balance.available + balance.held + balance.spent, balance
 
 
-def journalled(store: StoreServer, buyer: Buyer) -> tuple[Balance, Counter[str]]:
-    """What the journal alone says: the balance that its lines add up to, and how often there is which outcome."""
-    with store.client() as client:
-        lines = journal(client, buyer.customer_id)
-    (balance,) = folded(lines, {})
-    settlements = [event_of(line) for line in lines if "granted" not in line]
-    charged = [hold for outcome, hold in settlements if outcome in {"committed", "late"}]
+async def ledgered(control: Control, buyer: Buyer) -> tuple[Balance, Counter[str]]:
+    """What the ledger alone says: the balance after its last entry, and how many settlements it has of each type."""
+    entries = await control.ledger(buyer)
+    charged = [entry["reservation_id"] for entry in entries if entry["type"] in {"commit", "late_commit"}]
     assert len(set(charged)) == len(charged), "a reservation was charged twice"
-    return balance, Counter(outcome for outcome, _ in settlements)
+    assert sorted(entry["seq"] for entry in entries) == list(range(1, len(entries) + 1))
+    last = max(entries, key=lambda entry: entry["seq"])
+    types = Counter(entry["type"] for entry in entries if "reservation_id" in entry)
+    return msgspec.convert({**last["after"], "unit": last["unit"]}, Balance), types
 
 
 def sidecar(command: str = "run", *, upstream: str, store: str | None, **settings: str) -> Sidecar:

@@ -7,7 +7,7 @@ from collections import Counter
 import h11
 import pytest
 
-from tests.e2e.house import CREDIT, House, journalled
+from tests.e2e.house import CREDIT, House, ledgered
 from tests.support.buyers import Buyer
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.upstream import Exchange, Script, answers, chunk, head, says
@@ -89,10 +89,10 @@ async def test_the_books_are_right_whatever_happens(house: House) -> None:
     assert paid > 100, "the seeds are such that much goes well"
     assert paid * CREDIT <= balance.spent <= (paid + unseen) * CREDIT
     assert balance.spent % CREDIT == 0
-    told, outcomes = journalled(house.store, buyer)
+    told, outcomes = await ledgered(house.control, buyer)
     assert told == balance
-    assert outcomes["committed"] * CREDIT == balance.spent
-    assert outcomes.keys() <= {"committed", "released"}
+    assert outcomes["commit"] * CREDIT == balance.spent
+    assert outcomes.keys() <= {"commit", "release"}
 
     metrics = await _metrics(house)
     assert metrics["sidecar_requests_in_flight"] == 0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.e2e.house import CREDIT, House, journalled, sidecar
+from tests.e2e.house import CREDIT, House, ledgered, sidecar
 from tests.support.process import Sidecar
 from tests.support.rawhttp import fetch
 from tests.support.until import until
@@ -76,7 +76,7 @@ async def test_a_quick_upstream_changes_nothing(house: House, proxies: list[Side
     assert statuses.keys() <= {200, 402, 429}
     assert len(house.upstream.requests) == 5
     balance = await house.settled(buyer, spent=5 * CREDIT)
-    assert journalled(house.store, buyer) == (balance, {"committed": 5})
+    assert await ledgered(house.control, buyer) == (balance, {"commit": 5})
 
 
 async def test_a_key_revoked_through_one_process_is_refused_by_all(house: House, proxies: list[Sidecar]) -> None:

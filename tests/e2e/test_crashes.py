@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.e2e.house import CREDIT, House, journalled, sidecar
+from tests.e2e.house import CREDIT, House, ledgered, sidecar
 from tests.support.buyers import Buyer
 from tests.support.process import Sidecar
 from tests.support.rawhttp import Answer, fetch
@@ -47,7 +47,7 @@ async def test_kill_9_with_fifty_requests_in_flight(house: House) -> None:
         assert all(isinstance(each, ConnectionError) for each in failed)
     balance = await house.settled_later(buyer)
     assert (balance.available, balance.spent, balance.owed) == (90 * CREDIT, 10 * CREDIT, 0)
-    assert journalled(house.store, buyer) == (balance, {"committed": 10, "expired": IN_FLIGHT})
+    assert await ledgered(house.control, buyer) == (balance, {"commit": 10, "hold_expiry": IN_FLIGHT})
     gate.open()
 
 
@@ -106,15 +106,15 @@ async def test_the_store_stops_and_starts_again_under_load(house: House, durable
         assert await running.ready()
 
         balance = await House(durable, house.upstream, running, house.models).settled_later(buyer)
+        told, outcomes = await ledgered(control, buyer)
     assert {answer.status for answer in load.answers} == {200, 503}
     refused = [answer for answer in load.answers if answer.status == 503]
     assert {answer.get("x-sidecar-refusal") for answer in refused} == {"store_unavailable"}
     assert all(int(answer.get("retry-after") or 0) >= 1 for answer in refused)
     assert (balance.spent, balance.owed) == (load.count(200) * CREDIT, 0)
     assert len(house.upstream.requests) == load.count(200)
-    journal, outcomes = journalled(durable, buyer)
-    assert journal == balance
-    assert outcomes["committed"] == load.count(200)
+    assert told == balance
+    assert outcomes["commit"] == load.count(200)
 
 
 async def test_a_store_that_freezes_is_a_503_in_time_and_leaves_no_hold(house: House, durable: StoreServer) -> None:
@@ -157,7 +157,7 @@ async def test_a_commit_that_meets_a_frozen_store_is_charged_once(house: House, 
         assert (answer.status, answer.body) == (200, b"ok")
         balance = await House(durable, house.upstream, running, house.models).settled_later(buyer)
         assert (balance.available, balance.spent) == (9 * CREDIT, CREDIT)
-        assert journalled(durable, buyer) == (balance, {"committed": 1})
+        assert await ledgered(running.control, buyer) == (balance, {"commit": 1})
 
 
 async def test_the_bundled_store_and_its_owner_are_killed_and_nothing_is_lost(house: House) -> None:

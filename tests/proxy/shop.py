@@ -8,11 +8,15 @@ from sidecar.config.rules import load_rules
 from sidecar.config.settings import Proxy, Settings, Store, Timeouts
 from sidecar.config.settings import Upstream as UpstreamSection
 from sidecar.domain.amounts import CREDITS
+from sidecar.domain.blocks import Grant
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Balance
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
+from sidecar.services.pressure import Pressure
+from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
+from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
@@ -44,11 +48,19 @@ class Shop:
             timeouts=timeouts or Timeouts(),
             store=Store(timeout_s=5),
         )
-        self.ledger = Ledger(lane, tenant="default", environment="live")
+        names = {"tenant": "default", "environment": "live"}
+        self.ledger = Ledger(lane, **names)
+        self.accounts = Accounts(lane, **names)
         self.customers = Customers(lane, tenant="default", environment="live")
         self.metrics = Metrics()
         self.tasks = Tasks()
-        self.holds = Holds(self.ledger, ttl_s=60, timeout_s=5, tasks=self.tasks)
+        self.holds = Holds(
+            self.ledger,
+            Pressure(Journal(lane, **names), max_entries=1_000_000),
+            ttl_s=60,
+            timeout_s=5,
+            tasks=self.tasks,
+        )
         self.proxy = ProxyServer(
             settings=self.settings,
             rules=load_rules([rules], {"credits": CREDITS}),
@@ -62,15 +74,8 @@ class Shop:
         self.customer_id = customer.customer_id
         _, secret = await self.customers.create_key(self.customer_id, name="k", now_ms=1)
         self.bearer = ("Authorization", f"Bearer {secret}")
-        await self.ledger.grant(
-            customer_id=self.customer_id,
-            unit="credits",
-            amount=GRANTED,
-            grant_id="grant",
-            source="test",
-            reason="",
-            once=Once(key="once", fingerprint="f"),
-        )
+        grant = Grant(block_id="blk_1", unit="credits", amount=GRANTED, source="test")
+        await self.accounts.grant(self.customer_id, grant, Once(key="once", fingerprint="f"))
         await self.proxy.start()
         return self
 
@@ -87,7 +92,7 @@ class Shop:
         return self.proxy.port
 
     async def balance(self) -> Balance:
-        (balance,) = await self.ledger.balances(self.customer_id)
+        (balance,) = await self.accounts.balances(self.customer_id)
         return balance
 
     async def settled(self) -> Balance:

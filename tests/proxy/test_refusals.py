@@ -56,8 +56,8 @@ def test_an_unidentified_caller_is_challenged(shape: str) -> None:
     assert (refusal.status, fields["www-authenticate"]) == (401, 'Bearer realm="sidecar"')
 
 
-def refused(code: RefusalCode, **amounts: int) -> Refused:
-    return Refused(code=code, **amounts)
+def refused(code: RefusalCode, required: int = 0, available: int = 0, held: int = 0) -> Refused:
+    return Refused(code, required, available, held)
 
 
 def test_an_empty_purse_says_what_is_needed_and_what_is_there() -> None:

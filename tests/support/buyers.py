@@ -67,6 +67,17 @@ class Control:
                 return msgspec.convert(each, Balance)
         return Balance(unit=unit, granted=0, available=0, held=0, spent=0, owed=0)
 
+    async def ledger(self, buyer: Buyer) -> list[dict[str, Any]]:
+        """All entries of the buyer's accounts, the newest first."""
+        path, cursor = f"/v1/customers/{buyer.customer_id}/ledger?limit=500", ""
+        entries: list[dict[str, Any]] = []
+        while True:
+            page = await self.call("GET", path + cursor)
+            entries += page["data"]
+            if not page["pagination"]["has_more"]:
+                return entries
+            cursor = f"&cursor={quote(page['pagination']['next_cursor'], safe='')}"
+
     async def open_holds(self, buyer: Buyer) -> list[dict[str, Any]]:
         """The reservations of the buyer that have not ended."""
         answer = await self.call("GET", f"/v1/reservations?limit=250&customer_id={buyer.customer_id}")
