@@ -10,16 +10,18 @@ from sidecar.domain.errors import StoreTimeout, StoreUnavailable
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.services import holds as module
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.pressure import Pressure
 from sidecar.store.commands import COMMIT, RELEASE, RESERVE, Script
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks
-from tests.support.books import UNIT, Purse, open_lane, open_purse
+from tests.support.books import UNIT, Purse, open_lane, open_member, open_purse
 from tests.support.relay import Relay, serving
 from tests.support.store import StoreServer
 from tests.support.until import until, until_async
 
 TIMEOUT_S = 0.2
-BROKEN = struct.pack(">5d", 1000, 700, 0, 0, 0)
+HELD_AT = 32
+"""Where in an account the held amount is."""
 
 
 class Desk:
@@ -29,7 +31,8 @@ class Desk:
         self.lane = lane
         self.purse = purse
         self.tasks = Tasks()
-        self.holds = Holds(purse.ledger, ttl_s=ttl_s, timeout_s=TIMEOUT_S, tasks=self.tasks)
+        self.pressure = Pressure(purse.journal, max_entries=10)
+        self.holds = Holds(purse.ledger, self.pressure, ttl_s=ttl_s, timeout_s=TIMEOUT_S, tasks=self.tasks)
 
     async def take(self, amount: int = 300) -> Hold:
         hold = await self.try_to_take(amount)
@@ -38,11 +41,7 @@ class Desk:
 
     async def try_to_take(self, amount: int = 300) -> Hold | Refused:
         return await self.holds.take(
-            customer_id=self.purse.customer_id,
-            credential=self.purse.credential,
-            unit=UNIT,
-            amount=amount,
-            rule="a rule",
+            self.purse.customer_id, self.purse.credential, UNIT, amount, feature="chat", rule="a rule"
         )
 
     async def commit(self, hold: Hold, charge: int = 120) -> Settled | None:
@@ -91,7 +90,32 @@ async def test_a_hold_is_given_back(desk: Desk) -> None:
 
 async def test_a_refusal_is_passed_on(desk: Desk) -> None:
     refused = await desk.try_to_take(1001)
-    assert refused == Refused(RefusalCode.INSUFFICIENT_CREDITS, required=1001, available=1000)
+    assert refused == Refused(RefusalCode.INSUFFICIENT_CREDITS, required=1001, available=1000, unit=UNIT)
+
+
+async def test_a_member_s_hold_is_paid_by_its_parent(desk: Desk) -> None:
+    """Also the first one, for which nobody here knew the payer; each later one is a single command."""
+    member = await open_member(desk.purse)
+    for index in range(3):
+        commands = desk.lane.commands_total
+        hold = await desk.holds.take(member.customer_id, member.credential, UNIT, 100, feature="", rule="a rule")
+        assert desk.lane.commands_total - commands == (2 if index == 0 else 1)
+        assert isinstance(hold, Hold)
+        assert hold.record.payer_id == desk.purse.customer_id
+        assert await desk.commit(hold, 10) == Settled(charged=10, available=990 - 10 * index)
+    assert await desk.books() == (970, 0, 30)
+    assert (await member.share()).spent == 30
+
+
+async def test_full_journals_stop_new_holds_and_no_settlement(desk: Desk) -> None:
+    hold = await desk.take()
+    while desk.pressure.entries < 10:
+        await desk.commit(await desk.take(1), 1)
+        await desk.pressure.look()
+    with pytest.raises(StoreUnavailable, match="archive is away"):
+        await desk.take()
+    assert await desk.commit(hold, 120) is not None
+    assert (await desk.purse.balance()).held == 0
 
 
 async def test_reservation_ids_are_unlike_each_other(desk: Desk) -> None:
@@ -262,8 +286,8 @@ class TestACancelledCaller:
 
 async def test_a_corrupt_balance_is_not_tried_for_ever(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     hold = await desk.take()
-    customer = desk.purse.ledger._keys.of(hold.record.customer_id).customer
-    await desk.lane.execute("HSET", customer, f"unit:{UNIT}", BROKEN)
+    account = desk.purse.keys.account(hold.record.customer_id, UNIT).account
+    await desk.lane.execute("SETRANGE", account, HELD_AT, struct.pack(">d", 0))
     assert await desk.commit(hold) is None
     assert (desk.holds.pending, desk.holds.abandoned_total) == (0, 1)
     assert "holds less than one of its holds" in caplog.text

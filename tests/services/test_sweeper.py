@@ -48,3 +48,15 @@ async def test_it_survives_a_store_that_is_away(store_server: StoreServer) -> No
         await purse.reserve("r1", 5, ttl_ms=1)
         await until(lambda: sweeper.expired_total == 1, "the hold to expire")
         await tasks.cancel()
+
+
+async def test_as_many_damaged_payers_as_a_batch_do_not_keep_it_busy(store_url: str) -> None:
+    """The sweep ends, and it has been everybody's turn."""
+    async with open_lane(store_url) as lane:
+        purse = await open_purse(lane, granted=100)
+        await purse.reserve("r1", 5, ttl_ms=1)
+        for number in range(BATCH + 1):
+            await lane.execute("ZADD", purse.keys.of(purse.customer_id).due, 1, f"nobody {number}")
+        sweeper = Sweeper(purse.ledger, interval_s=1.0)
+        await all_expired(purse, [sweeper], 1)
+        assert purse.ledger.corrupt_total == BATCH + 1
