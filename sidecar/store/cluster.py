@@ -213,16 +213,19 @@ class ClusterLane(Lane):
     # The map
 
     async def _keep_learning(self) -> None:
-        pauses = Pauses()
+        pauses, said = Pauses(), ""
         while True:
             await self._stale.wait()
             self._stale.clear()
             try:
                 await self._learn()
             except StoreError as error:
-                log.warning("%s", error.detail)
+                if error.detail != said:
+                    log.warning("%s", error.detail)
+                said = error.detail
             if self._settled():
                 pauses.reset()
+                said = ""
             else:
                 self._stale.set()
             await asyncio.sleep(pauses.next_s())
@@ -260,9 +263,9 @@ class ClusterLane(Lane):
         raise StoreUnavailable(f"No node of the cluster at {self._address} can be asked for the others. {problem}")
 
     def _known(self) -> Iterable[Node]:
-        """Whom to ask for the map, once each: those we are connected to, in any order, come first."""
+        """Whom to ask for the map, once each: first those we are connected to that owe us the fewest replies."""
         connected = [node for node, lane in self._lanes.items() if lane.connected]
-        random.shuffle(connected)
+        connected.sort(key=lambda node: (self._lanes[node].waiting, random.random()))  # noqa: S311 — guards nothing.
         return dict.fromkeys((*connected, *self._topology.nodes, *self._address.nodes))
 
     async def _reach(self, node: Node) -> _NodeLane:

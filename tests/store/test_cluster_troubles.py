@@ -7,7 +7,9 @@ import pytest
 from sidecar.domain.errors import StoreTimeout, StoreUnavailable
 from sidecar.store.address import parse_address
 from sidecar.store.commands import TAKE_LEASE, bulk
+from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
+from sidecar.store.topology import slot_of
 from tests.support.books import open_lane
 from tests.support.cluster import Cluster, free_ports
 from tests.support.puppet import Puppet
@@ -16,6 +18,8 @@ from tests.support.store import StoreServer
 from tests.support.until import until, until_async
 
 KEY = "sidecar:{7}:key"
+SLOT = slot_of(b"7")
+OTHER_KEY = next(f"sidecar:{{{number}}}:key" for number in range(64) if slot_of(b"%d" % number) < SLOT)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,18 @@ def small_cluster() -> Iterator[Cluster]:
 def slots(port: int, *, host: str = "127.0.0.1", first: int = 0, last: int = 16_383) -> bytes:
     """A row of CLUSTER SLOTS."""
     return b"*3\r\n:%d\r\n:%d\r\n*3\r\n%b:%d\r\n%b" % (first, last, bulk(host.encode()), port, bulk(b"id"))
+
+
+def two_rows(port: int, port_of_key: int) -> bytes:
+    """CLUSTER SLOTS of two nodes, the second of which has `KEY`."""
+    return b"*2\r\n" + slots(port, last=SLOT - 1) + slots(port_of_key, first=SLOT)
+
+
+async def answered(lane: Lane, expected: bytes | None) -> bool:
+    try:
+        return bool(await lane.execute("GET", KEY) == expected)
+    except StoreUnavailable:
+        return False
 
 
 async def test_nodes_that_send_a_command_around_are_given_up_in_time() -> None:
@@ -86,14 +102,7 @@ async def test_a_slot_that_nobody_serves_is_unavailable_until_somebody_does(smal
         with pytest.raises(StoreUnavailable):
             await lane.execute("GET", KEY)
         node.run("CLUSTER", "ADDSLOTS", slot)
-
-        async def answers() -> bool:
-            try:
-                return await lane.execute("GET", KEY) is None
-            except StoreUnavailable:
-                return False
-
-        await until_async(answers, "the slot to be served again")
+        await until_async(lambda: answered(lane, None), "the slot to be served again")
 
 
 async def test_a_slot_on_no_map_is_refused_without_asking() -> None:
@@ -110,20 +119,40 @@ async def test_a_primary_that_is_away_at_the_start_is_found_later() -> None:
     away = free_ports(1)[0]
     one, other = Puppet(), Puppet(GET=b"$1\r\nx\r\n")
     async with serving(one) as port:
-        one.answers["CLUSTER"] = b"*2\r\n" + slots(port, last=10) + slots(away, first=11)
+        one.answers["CLUSTER"] = two_rows(port, away)
         async with open_lane(f"redis+cluster://127.0.0.1:{port}") as lane, serving(other) as other_port:
             with pytest.raises(StoreUnavailable):
                 await lane.execute("GET", KEY)
             assert lane.connected
-            one.answers["CLUSTER"] = b"*2\r\n" + slots(port, last=10) + slots(other_port, first=11)
+            one.answers["CLUSTER"] = two_rows(port, other_port)
+            await until_async(lambda: answered(lane, b"x"), "the other node to be found")
 
-            async def answers() -> bool:
-                try:
-                    return bool(await lane.execute("GET", KEY) == b"x")
-                except StoreUnavailable:
-                    return False
 
-            await until_async(answers, "the other node to be found")
+async def test_a_primary_that_is_lost_is_replaced_by_whom_the_map_names_then() -> None:
+    one, lost, new = Puppet(), Puppet(), Puppet(GET=b"$3\r\nnew\r\n")
+    async with serving(one) as port, serving(lost) as lost_port, serving(new) as new_port:
+        one.answers["CLUSTER"] = lost.answers["CLUSTER"] = two_rows(port, lost_port)
+        async with open_lane(f"redis+cluster://127.0.0.1:{port}"):
+            one.answers["CLUSTER"] = lost.answers["CLUSTER"] = two_rows(port, new_port)
+            lost.writers[-1].close()
+            await until(lambda: new.heard["SCRIPT"], "the new primary to be reached")
+
+
+async def test_a_node_that_is_no_primary_any_more_may_still_answer() -> None:
+    one, old, new = Puppet(), Puppet(SET=b""), Puppet(GET=b"$3\r\nnew\r\n")
+    async with serving(one) as port, serving(old) as old_port, serving(new) as new_port:
+        one.answers["CLUSTER"] = two_rows(port, old_port)
+        async with open_lane(f"redis+cluster://127.0.0.1:{port}") as lane:
+            late = lane.execute("SET", KEY, "v")
+            await until(lambda: old.heard["SET"], "the command to arrive")
+            one.answers["CLUSTER"] = two_rows(port, new_port)
+            one.answers["GET"] = b"-CLUSTERDOWN The cluster is down\r\n"
+            with pytest.raises(StoreUnavailable, match="CLUSTERDOWN"):
+                await lane.execute("GET", OTHER_KEY)
+            await until(lambda: new.heard["SCRIPT"], "the new primary to be reached")
+            await until_async(lambda: answered(lane, b"new"), "the new primary to serve")
+            old.writers[-1].write(b"+late\r\n")
+            assert await late == b"late"
 
 
 class TestAddresses:

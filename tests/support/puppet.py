@@ -12,9 +12,12 @@ class Puppet:
     def __init__(self, **answers: bytes) -> None:
         self.answers = answers
         self.heard: Counter[str] = Counter()
+        self.writers: list[asyncio.StreamWriter] = []
+        """Of all connections so far, to say something later or to cut them."""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         commands = hiredis.Reader()
+        self.writers.append(writer)
         while data := await reader.read(65536):
             commands.feed(data)
             while (command := commands.gets()) is not False:
