@@ -30,6 +30,19 @@ async def test_a_paid_request_from_both_sides(lane: Lane) -> None:
         assert (await shop.settled()).spent == CREDIT
 
 
+async def test_a_member_s_request_is_paid_by_its_parent_within_its_cap(lane: Lane) -> None:
+    async with Upstream(answers(b"paid")) as upstream, Shop(lane, upstream) as shop:
+        bob, _ = await shop.customers.create(external_id="bob", now_ms=1, parent_id=shop.customer_id)
+        await shop.customers.set_pool_cap(bob.customer_id, "credits", 2 * CREDIT)
+        for count in range(1, 3):
+            answer = await fetch(shop.port, "GET", "/fixed/a", ("X-User", "bob"))
+            assert (answer.status, answer.get("x-credits-available")) == (200, str((100 - count) * CREDIT))
+        refused = await fetch(shop.port, "GET", "/fixed/a", ("X-User", "bob"))
+        assert (refused.status, refused.get("x-sidecar-refusal")) == (402, "pool_cap_reached")
+        assert (await shop.settled()).spent == 2 * CREDIT
+        assert (await fetch(shop.port, "GET", "/fixed/a", shop.bearer)).status == 200
+
+
 async def test_a_trusted_header_pays_and_ends_here(lane: Lane) -> None:
     async with Upstream() as upstream, Shop(lane, upstream) as shop:
         for _ in range(2):
