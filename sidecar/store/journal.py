@@ -129,4 +129,8 @@ class Journal:
         return [START if mark is None else Position.parse(mark.decode()) for mark in marks]
 
     async def _all(self, commands: list[bytes]) -> list[Any]:
-        return await asyncio.gather(*map(self._lane.send, commands))
+        async def ask(command: bytes) -> Any:
+            return await self._lane.send(command)
+
+        # Not `send` itself: where one node is away it raises at once, and the others' replies would go unheard.
+        return await asyncio.gather(*map(ask, commands))
