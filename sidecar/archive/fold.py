@@ -1,5 +1,6 @@
 """What the postings of one account come to: the ledger added up, not what was noted beside it."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ _COUNTED_AS: Final = {
 """What a leg of the customer's is counted as, by the leg opposite to it, and with which sign."""
 
 
-class Sums(msgspec.Struct, kw_only=True):
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """Amounts of a block, or of an account."""
 
     granted: int = 0
@@ -71,23 +72,23 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         last = (await connection.execute(newest)).one_or_none()
         legs = (await connection.execute(_legs(theirs))).all()
         members = (await connection.execute(of_members)).all()
-    sums, blocks, strangers = Sums(), dict[int, Sums](), list[str]()
+    sums, blocks, strangers = Counter[str](), defaultdict[int, Counter[str]](Counter), list[str]()
     for account, block, opposite, amount in legs:
         counted = _COUNTED_AS.get((account, opposite))
         if counted is None:
             strangers.append(f"{account}/{opposite}: {amount}")
             continue
         name, sign = counted
-        of_block = [blocks.setdefault(block, Sums())] if block else []
-        for each in (sums, *of_block):
-            setattr(each, name, getattr(each, name) + sign * int(amount))
+        sums[name] += sign * int(amount)
+        if block:
+            blocks[block][name] += sign * int(amount)
     noted = {name: 0 if last is None else getattr(last, f"after_{name}") for name in Totals.__struct_fields__}
     return Fold(
         entries=count,
         last_seq=0 if last is None else last.seq,
         noted=Totals(**noted),
-        sums=sums,
-        blocks=blocks,
+        sums=Sums(**sums),
+        blocks={number: Sums(**amounts) for number, amounts in blocks.items()},
         members={member: int(charged) for member, charged in members},
         strangers=tuple(strangers),
     )

@@ -17,11 +17,12 @@ _HERE, _NOT_ARCHIVED, _MISSING = "in the store", "only in the store", "missing"
 _ARCHIVED = "in the archive"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it should be. Amounts are base units."""
 
-    customer_id: str
-    unit: str
+    customer_id: str = ""
+    """Empty, as `unit`, for what belongs to nobody alone."""
+    unit: str = ""
     what: str
     expected: str
     found: str
@@ -56,7 +57,7 @@ def differences(books: PayerBooks, archived: Archived, indexed: str | None) -> I
         state = (
             next((each for each in archived.state.accounts if each.unit == unit), None) if archived.state else None
         )
-        if fold is None or not fold.entries:
+        if fold is None or (account.seq and not fold.entries):
             yield found.at(unit, "account", _ARCHIVED, _NOT_ARCHIVED)
             continue
         yield from _against_ledger(found, account, fold)
@@ -72,7 +73,9 @@ class _Found:
         self._customer_id = customer_id
 
     def at(self, unit: str, what: str, expected: object, found: object) -> Difference:
-        return Difference(self._customer_id, unit, what, str(expected), str(found))
+        return Difference(
+            customer_id=self._customer_id, unit=unit, what=what, expected=str(expected), found=str(found)
+        )
 
     def unequal(self, unit: str, what: str, expected: object, found: object) -> Iterator[Difference]:
         if expected != found:

@@ -27,12 +27,12 @@ _LAST_ENTRY = "f"
 _DRAIN_S = 600.0
 
 
-class Rebuilt(msgspec.Struct, kw_only=True):
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What was made; what had been made by an attempt before is not counted."""
 
     customers: int = 0
     accounts: int = 0
-    failed: list[str] = []
+    failed: tuple[str, ...] = ()
     """What could not be made, and why."""
     archived: bool = True
     """Whether what the rebuilding itself wrote is in the archive."""
@@ -50,6 +50,8 @@ class Rebuilding:
         self._leases = leases
         self._archive = archive
         self._archiver = archiver
+        self._customers = self._accounts = 0
+        self._failed: list[str] = []
 
     async def run(self) -> Rebuilt:
         """Make everything that is not there yet.
@@ -62,18 +64,23 @@ class Rebuilding:
         if not await self._restore.begun():
             await self._refuse_what_is_there(positions)
             await self._restore.begin()
-        rebuilt = Rebuilt()
+        self._customers = self._accounts = 0
+        self._failed = []
         for partition, position in positions.items():
             await self._journal.lift(partition, position)
         for partition in range(PARTITIONS):
             position = positions.get(partition, START)
             async for some in batches(self._archive.account_states(partition=partition)):
-                await asyncio.gather(*(self._make_accounts(state, position, rebuilt) for state in some))
+                await asyncio.gather(*(self._make_accounts(state, position) for state in some))
             async for some in batches(self._archive.account_states(partition=partition)):
-                await asyncio.gather(*(self._make_customer(state, rebuilt) for state in some))
+                await asyncio.gather(*(self._make_customer(state) for state in some))
         await self._restore.end()
-        rebuilt.archived = await self._archiver.drain(_DRAIN_S)
-        return rebuilt
+        return Rebuilt(
+            customers=self._customers,
+            accounts=self._accounts,
+            failed=tuple(self._failed),
+            archived=await self._archiver.drain(_DRAIN_S),
+        )
 
     async def _refuse_beside_a_worker(self) -> None:
         if not await self._leases.take(WORKER, "rebuilding", 1_000):
@@ -99,24 +106,24 @@ class Rebuilding:
                 "journal lines that are not archived. Only an empty store is made again; nothing was changed."
             )
 
-    async def _make_accounts(self, state: CustomerState, position: Position, rebuilt: Rebuilt) -> None:
+    async def _make_accounts(self, state: CustomerState, position: Position) -> None:
         for account in state.accounts:
             fold = await self._archive.folded(state.customer_id, account.unit, _LAST_ENTRY)
             used = [key for key in state.business_keys if key.unit == account.unit]
             try:
                 made = await self._restore.account(state.customer_id, account, used, fold.members, str(position))
             except Conflict as error:
-                rebuilt.failed.append(error.detail)
+                self._failed.append(error.detail)
                 continue
-            rebuilt.accounts += made
+            self._accounts += made
 
-    async def _make_customer(self, state: CustomerState, rebuilt: Rebuilt) -> None:
+    async def _make_customer(self, state: CustomerState) -> None:
         if state.data is None:
-            rebuilt.failed.append(f"{state.customer_id}: the archive has accounts of it, but no record.")
+            self._failed.append(f"{state.customer_id}: the archive has accounts of it, but no record.")
             return
         try:
             made = await self._restore.customer(state)
         except Conflict as error:
-            rebuilt.failed.append(error.detail)
+            self._failed.append(error.detail)
             return
-        rebuilt.customers += made
+        self._customers += made

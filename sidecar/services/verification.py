@@ -5,14 +5,14 @@ the ledger up to there must add up to them. It repairs nothing; all it writes is
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
 from sidecar.archive.archive import Archive
 from sidecar.domain.errors import StoreCorrupt
-from sidecar.domain.history import CustomerState
+from sidecar.domain.history import Anomaly, BrokenLink, CustomerState
 from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.journal import Position, entry_id
 from sidecar.services.batches import batches
@@ -25,17 +25,17 @@ KEPT_MAX = 1_000
 _LOOK_S = 0.05
 
 
-class Report(msgspec.Struct, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was looked at, and what is wrong with it."""
 
     customers: int = 0
     accounts: int = 0
     holds: int = 0
     entries: int = 0
-    differences: list[Difference] = []
+    differences: tuple[Difference, ...] = ()
     """The first `KEPT_MAX` of them."""
     differences_total: int = 0
-    unchecked: list[str] = []
+    unchecked: tuple[str, ...] = ()
     """What could not be looked at, and why."""
 
     @property
@@ -43,11 +43,30 @@ class Report(msgspec.Struct, kw_only=True):
         """Everything was looked at, and all is well."""
         return not self.differences_total and not self.unchecked
 
-    def add(self, found: Iterable[Difference]) -> None:
-        for each in found:
-            self.differences_total += 1
-            if len(self.differences) < KEPT_MAX:
-                self.differences.append(each)
+
+class _Findings:
+    """A report that is being made."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.differences: list[Difference] = []
+        self.differences_total = 0
+        self.unchecked: list[str] = []
+
+    def add(self, *found: Difference) -> None:
+        self.differences_total += len(found)
+        self.differences += found[: KEPT_MAX - len(self.differences)]
+
+    def report(self) -> Report:
+        return Report(
+            customers=self.seen["customers"],
+            accounts=self.seen["accounts"],
+            holds=self.seen["holds"],
+            entries=self.seen["entries"],
+            differences=tuple(self.differences),
+            differences_total=self.differences_total,
+            unchecked=tuple(self.unchecked),
+        )
 
 
 class Verification:
@@ -58,7 +77,7 @@ class Verification:
         self._journal = journal
         self._archive = archive
         self._wait_s = wait_s
-        self._report = Report()
+        self._found = _Findings()
         self._passed: Mapping[int, Position] = {}
         self._stalled: set[int] = set()
 
@@ -67,21 +86,21 @@ class Verification:
 
         What comes or goes meanwhile does no harm, and may or may not be looked at.
         """
-        self._report, self._passed, self._stalled = Report(), {}, set()
+        self._found, self._passed, self._stalled = _Findings(), {}, set()
         await self._check_positions(None if customer_id is None else self._audit.partition(customer_id))
         await self._check_ledger(customer_id)
         if customer_id is not None:
             state = await self._state(customer_id)
             await self._check({customer_id: state}, {})
-            if state is None and not self._report.differences_total:
-                self._report.unchecked.append(f"There is no customer {customer_id}.")
-            return self._report
+            if state is None and not self._found.differences_total:
+                self._found.unchecked.append(f"There is no customer {customer_id}.")
+            return self._found.report()
         async for batch in batches(self._archive.account_states()):
             await self._check({state.customer_id: state for state in batch}, {})
         for partition in range(PARTITIONS):
             async for names in batches(self._audit.names(partition)):
                 await self._check_strangers(names)
-        return self._report
+        return self._found.report()
 
     async def _check_positions(self, partition: int | None) -> None:
         """The archive cannot be beyond the journal, unless the store has lost what it had."""
@@ -90,21 +109,21 @@ class Verification:
         for number, position in sorted(positions.items()):
             if partition in {None, number} and extents[number].last < position:
                 wanted, last = f"at {position} or beyond, as the archive", str(extents[number].last)
-                self._report.add([Difference("", "", f"journal of partition {number}", wanted, f"at {last}")])
+                what = f"journal of partition {number}"
+                self._found.add(Difference(what=what, expected=wanted, found=f"at {last}"))
 
     async def _check_ledger(self, customer_id: str | None) -> None:
         """The archive with itself: no entry was changed or lost, and none came that could not be right."""
         async for link in self._archive.verify_chain(customer_id):
             what = f"entry {link.entry_id}, number {link.seq}: {link.what}"
-            self._report.add([Difference(link.customer_id, link.unit, what, "as it was archived", link.detail)])
+            self._found.add(_difference(link, what, "as it was archived"))
         cursor: str | None = None
         while True:
             page = await self._archive.anomalies(cursor, limit=100)
             for each in page.items:
                 if customer_id in {None, each.customer_id}:
                     what = f"entry {each.entry_id}: {each.what}"
-                    found = Difference(each.customer_id, each.unit, what, "what follows from before", each.detail)
-                    self._report.add([found])
+                    self._found.add(_difference(each, what, "what follows from before"))
             if (cursor := page.next_cursor) is None:
                 return
 
@@ -130,11 +149,8 @@ class Verification:
                 found = []
                 for new in await self._read(again):
                     found, entries = await self._compared(new, state, again[books.customer_id])
-            self._report.add(found)
-            self._report.entries += entries
-            self._report.customers += 1
-            self._report.accounts += len(books.accounts)
-            self._report.holds += books.holds
+            self._found.add(*found)
+            self._found.seen.update(customers=1, accounts=len(books.accounts), holds=books.holds, entries=entries)
 
     async def _read(self, units: Mapping[str, set[str]]) -> list[PayerBooks]:
         """The books of these customers, those of which the archive has all that they tell of."""
@@ -144,13 +160,14 @@ class Verification:
         read: list[PayerBooks] = []
         for customer_id, result in zip(units, results, strict=True):
             if isinstance(result, StoreCorrupt):
-                self._report.add([Difference(customer_id, "", "torn", "as our scripts write it", result.detail)])
+                wanted, found = "as our scripts write it", result.detail
+                self._found.add(Difference(customer_id=customer_id, what="torn", expected=wanted, found=found))
             elif isinstance(result, BaseException):
                 raise result
             elif await self._archived(self._audit.partition(customer_id), result.position):
                 read.append(result)
             else:
-                self._report.unchecked.append(
+                self._found.unchecked.append(
                     f"{customer_id}: the archive did not come to {result.position} of its journal within "
                     f"{self._wait_s:g} s; only a running `sidecar control` or `sidecar run` archives."
                 )
@@ -191,12 +208,19 @@ class Verification:
             found = await self._audit.cap(books.parent_id, books.customer_id, unit) if books.parent_id else None
             if found != cap:
                 wanted, has = ("none" if each is None else str(each) for each in (cap, found))
-                yield Difference(books.customer_id, unit, "cap of its pool", wanted, has)
+                what = "cap of its pool"
+                yield Difference(customer_id=books.customer_id, unit=unit, what=what, expected=wanted, found=has)
 
     async def _state(self, customer_id: str) -> CustomerState | None:
         async for state in self._archive.account_states(customer_id=customer_id):
             return state
         return None
+
+
+def _difference(about: BrokenLink | Anomaly, what: str, expected: str) -> Difference:
+    return Difference(
+        customer_id=about.customer_id, unit=about.unit, what=what, expected=expected, found=about.detail
+    )
 
 
 def _units(state: CustomerState | None) -> set[str]:

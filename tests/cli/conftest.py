@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from sidecar.cli.main import main
 from sidecar.store.lane import Lane
 from tests.support.control import ADMIN_KEY, Control, serving
+from tests.support.town import Town, open_town
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -94,3 +95,23 @@ def make_app(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) ->
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     return app
+
+
+@pytest.fixture
+async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
+    """One customer on the store, with an archive that has everything."""
+    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+        await town.customer("alice")
+        await town.grant("alice", 1000)
+        await town.reserve("alice", "r1", 300)
+        await town.commit("r1", 120)
+        await town.reserve("alice", "r2", 50)
+        await town.archived()
+        yield town
+
+
+@pytest.fixture
+def town_settings(town: Town, store_url: str, tmp_path: Path, empty_environment: pytest.MonkeyPatch) -> None:
+    """Commands find both by themselves."""
+    empty_environment.setenv("SIDECAR_STORE_URL", store_url)
+    empty_environment.setenv("SIDECAR_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")

@@ -1,7 +1,6 @@
-"""`sidecar verify` and `sidecar rebuild`, as a person runs them."""
+"""`sidecar verify`, as a person runs it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,7 @@ from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 KEYS = Keys(TENANT, ENVIRONMENT)
 
 
-@pytest.fixture
-async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
-        await town.customer("alice")
-        await town.grant("alice", 1000)
-        await town.reserve("alice", "r1", 300)
-        await town.commit("r1", 120)
-        await town.reserve("alice", "r2", 50)
-        await town.archived()
-        yield town
-
-
-@pytest.fixture
-def settings(town: Town, store_url: str, tmp_path: Path, empty_environment: pytest.MonkeyPatch) -> None:
-    empty_environment.setenv("SIDECAR_STORE_URL", store_url)
-    empty_environment.setenv("SIDECAR_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
-
-
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("town_settings")
 class TestVerify:
     async def test_all_is_well(self, command: Command) -> None:
         ran = await command("verify")
@@ -89,32 +70,6 @@ class TestVerify:
     ) -> None:
         empty_environment.setenv("SIDECAR_ARCHIVE_URL", "sqlite:////nowhere/archive.db")
         assert (await command("verify")).code == 2
-
-
-@pytest.mark.usefixtures("settings")
-class TestRebuild:
-    async def test_a_lost_store(self, command: Command, town: Town, shared_store: StoreServer) -> None:
-        with shared_store.client() as client:
-            client.flushall()
-        ran = await command("rebuild")
-        assert (ran.code, ran.err) == (0, "")
-        made, well = ran.out.splitlines()
-        assert made.startswith("Made 1 customers and 1 accounts from sqlite:///")
-        assert well.startswith("All is well: 1 customers, 1 accounts, 0 open holds")
-        (balance,) = await town.accounts.balances(town.ids["alice"])
-        assert (balance.available, balance.spent) == (880, 120)
-
-    async def test_json(self, command: Command, shared_store: StoreServer) -> None:
-        with shared_store.client() as client:
-            client.flushall()
-        document = (await command("rebuild", "--json")).json
-        assert document["rebuilt"] == {"customers": 1, "accounts": 1, "failed": [], "archived": True}
-        assert document["verified"]["clean"]
-
-    async def test_a_store_that_is_not_empty_is_left_alone(self, command: Command) -> None:
-        ran = await command("rebuild")
-        assert (ran.code, ran.out) == (1, "")
-        assert ran.err.startswith("sidecar: The store is not empty: it has 1 customers, 1 accounts and ")
 
 
 class TestTheBundledStore:

@@ -59,7 +59,7 @@ async def test_all_is_well_in_an_empty_store(town: Town) -> None:
 
 async def test_all_is_well_after_everything(settled: Town) -> None:
     report = await verified(settled)
-    assert (report.differences, report.unchecked) == ([], [])
+    assert (report.differences, report.unchecked) == ((), ())
     assert (report.customers, report.accounts, report.holds) == (5, 4, 4)
     assert report.entries > 40
     one = await verified(settled, "dora")
@@ -92,7 +92,7 @@ async def test_what_is_not_archived_could_not_be_checked(town: Town) -> None:
 
 async def test_nobody_could_not_be_checked(town: Town) -> None:
     town.ids["nobody"] = "cus_" + "0" * 26
-    assert (await verified(town, "nobody")).unchecked == [f"There is no customer {town.ids['nobody']}."]
+    assert (await verified(town, "nobody")).unchecked == (f"There is no customer {town.ids['nobody']}.",)
 
 
 async def test_all_is_well_under_traffic(town: Town) -> None:
@@ -128,7 +128,7 @@ async def test_all_is_well_under_traffic(town: Town) -> None:
     looked_at = 0
     while at_work:
         report = await verified(town, wait_s=20.0)
-        assert (report.differences, report.unchecked) == ([], [])
+        assert (report.differences, report.unchecked) == ((), ())
         looked_at += 1
     await asyncio.gather(*work)
     assert looked_at >= 1
@@ -293,7 +293,9 @@ class TestDamageInTheStore:
             changed(client, account(settled, "dora"), 88 + 4, 5)
         (first, *_) = found = (await verified(settled)).differences
         assert {(each.customer_id, each.unit) for each in found} == {(settled.ids["dora"], UNIT)}
-        assert first == Difference(settled.ids["dora"], UNIT, "available by blocks", "495", "490")
+        assert first == Difference(
+            customer_id=settled.ids["dora"], unit=UNIT, what="available by blocks", expected="495", found="490"
+        )
         assert (await verified(settled, "alice")).clean
 
     async def test_a_member_s_share(self, settled: Town, shared_store: StoreServer) -> None:
@@ -336,7 +338,9 @@ class TestDamageOnTheWay:
             client.xdel(KEYS.of(town.ids["alice"]).journal, granted.entry)
         await town.archived()
         found = {each.what: each for each in (await verified(town)).differences}
-        assert found["journal lines"] == Difference(town.ids["alice"], UNIT, "journal lines", "2", "1")
+        assert found["journal lines"] == Difference(
+            customer_id=town.ids["alice"], unit=UNIT, what="journal lines", expected="2", found="1"
+        )
 
 
 class TestDamageInTheArchive:
