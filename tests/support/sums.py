@@ -30,18 +30,21 @@ async def assert_right(purse: Purse) -> None:
 def assert_told(lines: Sequence[Line], seq: int, totals: Totals) -> None:
     """The lines of one account, one after the other, lead to its totals; only holds are told by none of them."""
     sums: Counter[Moved] = Counter()
-    charged: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         assert line.seq == number
         assert line.after.balanced, line
         for move in line.moves:
             sums[move.what] += move.amount
         _assert_sums(sums, line.after)
-        if line.hold is not None and line.kind in {Kind.COMMIT, Kind.LATE_COMMIT}:
-            charged[line.hold.reservation_id] += 1
+        if line.hold is not None and line.kind in {Kind.COMMIT, Kind.RELEASE, Kind.HOLD_EXPIRY}:
+            ends[line.hold.reservation_id] += 1
+        if line.kind is Kind.LATE_COMMIT:
+            assert line.hold is not None
+            assert (ends[line.hold.reservation_id], line.hold.held) == (1, 0)
     assert seq == len(lines)
     _assert_sums(sums, totals)
-    assert max(charged.values(), default=1) == 1, "a reservation was charged twice"
+    assert max(ends.values(), default=1) == 1, "a reservation ended twice"
 
 
 async def assert_due_in_time(purse: Purse) -> None:
