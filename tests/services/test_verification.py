@@ -87,7 +87,7 @@ async def test_what_is_not_archived_could_not_be_checked(town: Town) -> None:
     assert not report.clean
     assert report.differences_total == 0
     (why,) = report.unchecked
-    assert why.startswith(town.ids["alice"])
+    assert why.startswith(f"Partition {town.journal.partition(town.ids['alice'])}: the archive did not come to ")
 
 
 async def test_nobody_could_not_be_checked(town: Town) -> None:
