@@ -19,7 +19,7 @@ from sidecar.domain.errors import StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
 from sidecar.services.history import History
-from sidecar.services.lease import Lease
+from sidecar.services.lease import WORKER, Lease
 from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
@@ -105,7 +105,7 @@ async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Wr
     sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
     archiver = Archiver(sidecar.journal, archive, passed=lambda *place: written.passed(*place))  # noqa: PLW0108  (made next)
     written = Written(sidecar.journal, tasks=tasks, timeout_s=settings.archive.timeout_s, nudge=archiver.nudge)
-    lease = Lease(Leases(sidecar.lane, **names), "worker")
+    lease = Lease(Leases(sidecar.lane, **names), WORKER)
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
