@@ -4,6 +4,7 @@ It is imported only where it is needed: aiohttp and SQL are half of a process's 
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ from sidecar.archive.archive import Archive
 from sidecar.config.data_folder import ensure_admin_key, find_admin_key, make_data_dir
 from sidecar.config.values import Endpoint
 from sidecar.control.app import make_app
-from sidecar.domain.errors import StartupError
+from sidecar.domain.errors import ArchiveUnavailable, StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
 from sidecar.services.history import History
@@ -30,6 +31,9 @@ from sidecar.wiring.parts import Sidecar
 log = logging.getLogger("sidecar")
 
 SWEEP_INTERVAL_S: Final = 1.0
+
+REOPEN_S: Final = 1.0
+"""Between two attempts to open an archive that is away."""
 
 ARCHIVE_S: Final = 2.0
 """How long a stop waits until the journals are archived."""
@@ -94,8 +98,22 @@ async def _open_archive(sidecar: Sidecar, stack: AsyncExitStack) -> Archive:
         environment=settings.environment,
     )
     stack.push_async_callback(archive.close)
-    await archive.open()
+    try:
+        await archive.open()
+    except ArchiveUnavailable as error:
+        # Requests do not need it: a restart while it is away must not end them.
+        log.error("%s; requests are served, what credit does is not archived until it is back", error.detail)  # noqa: TRY400  (says it all)
+        sidecar.tasks.start(_open_later(archive), "archive")
     return archive
+
+
+async def _open_later(archive: Archive) -> None:
+    while True:
+        await asyncio.sleep(REOPEN_S)
+        with contextlib.suppress(ArchiveUnavailable):
+            await archive.open()
+            log.info("the archive %s is open", archive)
+            return
 
 
 async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Written:

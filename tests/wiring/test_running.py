@@ -7,13 +7,24 @@ import pytest
 from msgspec.structs import replace
 
 from sidecar.config.problems import ConfigError
-from sidecar.config.settings import Admin, Control, Data, Proxy, RulesSection, Settings, Store, Timeouts, Upstream
+from sidecar.config.settings import (
+    Admin,
+    Archive,
+    Control,
+    Data,
+    Proxy,
+    RulesSection,
+    Settings,
+    Store,
+    Timeouts,
+    Upstream,
+)
 from sidecar.domain.errors import InvalidInput, StartupError, StoreUnavailable
 from sidecar.wiring import Role, running
 from tests.support.buyers import Control as ControlApi
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.store import StoreServer
-from tests.support.until import until
+from tests.support.until import until, until_async
 from tests.support.upstream import Exchange, Gate, answers, head
 from tests.support.upstream import Upstream as Behind
 
@@ -91,6 +102,33 @@ async def test_readiness_follows_the_store(store_server: StoreServer) -> None:
         assert readiness.json()["detail"] == detail
         store_server.start()
         await until(lambda: sidecar.not_ready() is None, "the store's return")
+
+
+async def test_an_archive_that_is_away_at_the_start_is_opened_later(tmp_path: Path, store_url: str) -> None:
+    """A request is served meanwhile, and what it was charged is archived then."""
+    folder = tmp_path / "later"
+    archive = Archive(url=f"sqlite:///{folder}/archive.db", timeout_s=0.2, wait_for_writes=False)
+    away_at_first = replace(settings("", store_url), archive=archive)
+    async with (
+        Behind(answers(b"paid")) as upstream,
+        running(replace(away_at_first, upstream=Upstream(url=upstream.url))) as sidecar,
+    ):
+        assert sidecar.proxy_port is not None
+        assert sidecar.control_port is not None
+        api = ControlApi(sidecar.control_port, KEY)
+        buyer = await api.buyer(2 * CREDIT)
+        assert (await fetch(sidecar.proxy_port, "GET", "/fixed/a", buyer.bearer)).status == 200
+        path = f"/v1/customers/{buyer.customer_id}/ledger"
+        asked = ("Authorization", f"Bearer {KEY}")
+        away = await fetch(sidecar.control_port, "GET", path, asked)
+        assert (away.status, away.json()["code"]) == (503, "archive_unavailable")
+        folder.mkdir()
+
+        async def told() -> bool:
+            return (await fetch(sidecar.control_port or 0, "GET", path, asked)).status == 200
+
+        await until_async(told, "the archive to open")
+        assert [entry["type"] for entry in await api.ledger(buyer)] == ["commit", "grant"]
 
 
 async def test_leaving_cuts_and_settles(store_url: str) -> None:
