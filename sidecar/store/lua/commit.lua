@@ -42,7 +42,8 @@ if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' an
     due = next_at <= now[1] * 1000 + math.floor(now[2] / 1000)
   end
   if block == number and block_state == 1 and back >= 0 and owed == 0 and not due and
-    kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
+    kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and
+    string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
     available = available + back
     local totals = struct.pack('>ddddddddd',
       seq + 1, granted, scheduled, available, held - held_of_it, spent + cost, expired, voided, owed)

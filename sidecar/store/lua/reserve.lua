@@ -35,12 +35,12 @@ if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] an
     local available, held = struct.unpack('>dd', account, 25)
     local owed, next_at, _, scopes = struct.unpack('>ddI4I2', account, 65)
     local deadline, at, number, left, kept, _, _, state = now + ARGV[2], 89, struct.unpack('>I4dddI2B', account, 89)
-    while left == 0 and at + 74 < #account do
+    while (left == 0 or state ~= 1) and at + 74 < #account do
       at = at + 74
       number, left, kept, _, _, state = struct.unpack('>I4dddI2B', account, at)
     end
-    if left >= amount and available >= amount and amount > 0 and owed == 0 and next_at > now and scopes == 0 and state == 1 and
-      deadline >= tonumber(customer[4] or 0) and redis.call('HSETNX', KEYS[3], ARGV[1],
+    if state == 1 and left >= amount and available >= amount and amount > 0 and owed == 0 and scopes == 0 and
+      next_at > now and deadline >= tonumber(customer[4] or 0) and redis.call('HSETNX', KEYS[3], ARGV[1],
         struct.pack('>dBdI4I2BI4d', deadline, 1, 0, 0, 1, 1, number, amount) .. ARGV[5]) == 1 then
       redis.call('SETRANGE', KEYS[5], 24, struct.pack('>dd', available - amount, held + amount) ..
         string.sub(account, 41, at + 3) .. struct.pack('>dd', left - amount, kept + amount))
