@@ -24,7 +24,11 @@ _OPTIONS: Final[dict[str, tuple[str, str, str]]] = {
         "HOST:PORT",
         "where control API, health and metrics are served (default: 127.0.0.1:8081)",
     ),
-    "--store": ("store.url", "URL", "Redis or Valkey: redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"),
+    "--store": (
+        "store.url",
+        "URL",
+        "Redis or Valkey: redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://",
+    ),
 }
 _REPEATABLE: Final = frozenset({"--upstream-header", "--rules"})
 
