@@ -124,7 +124,8 @@ class Journal(Section, frozen=True, kw_only=True):
 
 class Archive(Section, frozen=True, kw_only=True):
     url: ArchiveUrl = ""
-    """``sqlite:///path`` or ``postgresql://user:password@host/database``. Empty: SQLite in the data folder. Secret."""
+    """``sqlite:///path`` or ``postgresql://user:password@host/database``. Empty: SQLite, in the data folder.
+    Secret."""
     wait_for_writes: bool = True
     """Answer grants and other changes of credit only when they are archived too."""
     timeout_s: Seconds = 2.0

@@ -76,8 +76,7 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     dedup_key: Annotated[Text, Meta(description="Good for one grant, for ever.")] | None = None
     external_payment_id: (
-        Annotated[Text, Meta(description="The payment behind it; good for one grant, for ever.")]
-        | None
+        Annotated[Text, Meta(description="The payment behind it; good for one grant, for ever.")] | None
     ) = None
 
 

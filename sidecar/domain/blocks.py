@@ -142,6 +142,11 @@ def _check_sizes(grant: Grant) -> None:
     for field, text in texts.items():
         if len(text) > _TEXT_MAX:
             raise InvalidInput(f"{field} must have at most {_TEXT_MAX} characters; got {len(text)}.", field)
+    for name in (*grant.eligible_features, *grant.eligible_rules):
+        if name in {"", "-"} or not name.isprintable():
+            raise InvalidInput(
+                f"A block is for features and rules by their names; got {name!r}.", "eligible_features"
+            )
     for name in ("metadata", "eligible_features", "eligible_rules"):
         if len(getattr(grant, name)) > _ITEMS_MAX:
             raise InvalidInput(f"{name} must have at most {_ITEMS_MAX} entries.", name)

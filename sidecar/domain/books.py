@@ -90,7 +90,7 @@ class Books:
     def resize(
         self, reservation_id: str, amounts: Sequence[int], *, now_ms: int, ttl_ms: int | None = None
     ) -> Reserved | Refused | UnknownReservation | Resolved:
-        """Hold at least `amounts` (by part) from now on, and until `ttl_ms` from now; nothing is given back.
+        """Hold at least `amounts` (by part) from now on, and until `ttl_ms` from now at least; nothing is given back.
 
         What is missing is held as a reserve would, all or nothing; a hold that misses nothing is not refused.
         Outcomes, in this order: UnknownReservation, Resolved (ended, and not forgotten), Refused, Reserved.
@@ -108,7 +108,7 @@ class Books:
             return refused
         self._take(hold, missing, now_ms)
         if ttl_ms is not None:
-            hold.until_ms = now_ms + ttl_ms
+            hold.until_ms = max(hold.until_ms, now_ms + ttl_ms)
         return self._reserved(hold, now_ms)
 
     def commit(

@@ -128,7 +128,9 @@ class Story:
         if quote is None:
             return
         try:
-            hold = await self._holds.take(payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.feature, rule.name)
+            hold = await self._holds.take(
+                payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.feature, rule.name
+            )
         except StoreError:
             self._refuse_without_store(exchange, terms)
             return

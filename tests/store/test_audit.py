@@ -17,7 +17,6 @@ from sidecar.store.lane import Lane
 from tests.support.store import StoreServer
 from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 
-
 KEYS = Keys(TENANT, ENVIRONMENT)
 
 

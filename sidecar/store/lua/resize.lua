@@ -3,7 +3,7 @@
 -- KEYS[1..4]  as in keys.lua
 -- KEYS[5..]   string  the account of each part
 -- ARGV[1]  reservation id
--- ARGV[2]  time to live from now, ms; 0: its deadline stays
+-- ARGV[2]  least time to live from now, ms; 0: its deadline stays
 -- ARGV[3]  the member who asked, if its parent pays; else ''
 -- ARGV[4..]  for each part: <payer id> <unit>, how much shall be held
 --
@@ -41,7 +41,7 @@ for part, account in ipairs(accounts) do
   end
 end
 
-local deadline, reply = tonumber(ARGV[2]) > 0 and now + ARGV[2] or time, {'resized'}
+local deadline, reply = tonumber(ARGV[2]) > 0 and math.max(now + ARGV[2], time) or time, {'resized'}
 local count, packed = packed_slices(slices)
 redis.call('HSET', HOLDS, ARGV[1], packed_hold(deadline, OPEN, charged, steps, count, packed, text))
 reply[2] = packed
