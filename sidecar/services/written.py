@@ -7,7 +7,7 @@ marks that lie beside the journals, by one look for all who wait.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from sidecar.domain.errors import ArchiveUnavailable, StoreError
 from sidecar.domain.journal import Position
@@ -15,20 +15,33 @@ from sidecar.store.journal import START, Journal
 from sidecar.tasks import Tasks
 
 LOOK_S = 0.02
+ASSIST_S = 0.3
+"""So long a healthy worker never needs."""
 
 _Waiter = tuple[Position, "asyncio.Future[None]"]
 
 
 class Written:
-    """`nudge` is called when somebody begins to wait: the archiver of this process need not let time pass."""
+    """`nudge` is called when somebody begins to wait: the archiver of this process need not let time pass.
+
+    `assist` archives what is there, whoever is the worker, which is harmless. It is called when somebody waits for
+    `ASSIST_S`: the worker may have died a moment ago, and nobody knows it yet.
+    """
 
     def __init__(
-        self, journal: Journal, *, tasks: Tasks, timeout_s: float = 2.0, nudge: Callable[[], None] = lambda: None
+        self,
+        journal: Journal,
+        *,
+        tasks: Tasks,
+        timeout_s: float = 2.0,
+        nudge: Callable[[], None] = lambda: None,
+        assist: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._journal = journal
         self._tasks = tasks
         self._timeout_s = timeout_s
         self._nudge = nudge
+        self._assist = assist
         self._passed: dict[int, Position] = {}
         self._waiting: defaultdict[int, list[_Waiter]] = defaultdict(list)
         self._looking: asyncio.Task[None] | None = None
@@ -86,9 +99,14 @@ class Written:
             )
 
     async def _look(self) -> None:
+        now = asyncio.get_running_loop().time
+        assist_at = now() + ASSIST_S
         while self._waiting:
             partitions = list(self._waiting)
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError, ArchiveUnavailable):
+                if self._assist is not None and now() >= assist_at:
+                    assist_at = now() + ASSIST_S
+                    await self._assist()
                 marks = await self._journal.archived_all(partitions)
                 for partition, mark in zip(partitions, marks, strict=True):
                     self.passed(partition, mark)

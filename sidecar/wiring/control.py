@@ -35,6 +35,9 @@ SWEEP_INTERVAL_S: Final = 1.0
 REOPEN_S: Final = 1.0
 """Between two attempts to open an archive that is away."""
 
+ASSIST_S: Final = 1.0
+"""How long this process archives at most for who waits, when the worker does not."""
+
 ARCHIVE_S: Final = 2.0
 """How long a stop waits until the journals are archived."""
 
@@ -122,7 +125,13 @@ async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Wr
     names = {"tenant": settings.tenant, "environment": settings.environment}
     sweeper = Sweeper(sidecar.ledger, interval_s=SWEEP_INTERVAL_S)
     archiver = Archiver(sidecar.journal, archive, passed=lambda *place: written.passed(*place))  # noqa: PLW0108  (made next)
-    written = Written(sidecar.journal, tasks=tasks, timeout_s=settings.archive.timeout_s, nudge=archiver.nudge)
+    written = Written(
+        sidecar.journal,
+        tasks=tasks,
+        timeout_s=settings.archive.timeout_s,
+        nudge=archiver.nudge,
+        assist=lambda: archiver.drain(ASSIST_S),
+    )
     lease = Lease(Leases(sidecar.lane, **names), WORKER)
 
     async def work() -> None:

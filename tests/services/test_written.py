@@ -71,6 +71,18 @@ async def test_another_process_is_seen_by_its_marks(lane: Lane, journal: Journal
     await until(lambda: len(tasks) == 0, "the looking to end")
 
 
+async def test_when_the_worker_is_dead_this_process_archives(
+    journal: Journal, tasks: Tasks, shared_store: StoreServer
+) -> None:
+    with shared_store.client() as client:
+        tail = write_grants(client, PARTITION, 3)[-1]
+
+    async def assist() -> None:
+        await journal.advance(PARTITION, START, tail)
+
+    await Written(journal, tasks=tasks, timeout_s=LONG_S, assist=assist).everything_of(customer_in(PARTITION))
+
+
 async def test_it_gives_up_in_time_and_says_what_to_do(journal: Journal, tasks: Tasks) -> None:
     written = Written(journal, tasks=tasks, timeout_s=0.05)
     for _ in range(2):
