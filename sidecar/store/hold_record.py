@@ -145,6 +145,9 @@ def open_hold(stored: StoredHold, payer_id: str) -> OpenHold:
 
 def slices_of(packed: bytes) -> tuple[tuple[int, Slice], ...]:
     """Slices with their part, as the scripts answer them. Raises struct.error for what is none of ours."""
+    if len(packed) == _SLICE.size:
+        part, block, amount = _SLICE.unpack(packed)
+        return ((part, Slice(block, int(amount))),)
     return tuple((part, Slice(block, int(amount))) for part, block, amount in _SLICE.iter_unpack(packed))
 
 
