@@ -28,15 +28,25 @@ _FREE_KEYS = ("name", "match", "free", "feature", "errors")
 _MORE = ("*.yaml", "*.yml")
 
 
-class _Read(NamedTuple):
+class ReadRule(NamedTuple):
+    """A rule without mistakes, and where it was written."""
+
     rule: Rule
     cursor: Cursor
 
 
 def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
     """The rules of files, and of folders' ``*.yaml`` by name, in this order; ConfigError with all problems."""
+    rules, problems = read_rules(paths, units)
+    if problems:
+        raise ConfigError(problems)
+    return RuleSet(read.rule for read in rules)
+
+
+def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> tuple[list[ReadRule], list[Problem]]:
+    """As `load_rules`, for who wants to know more: every rule that is right by itself, and all errors, in order."""
     problems: list[Problem] = []
-    rules: list[_Read] = []
+    rules: list[ReadRule] = []
     for path in paths:
         try:
             for file in _files(path):
@@ -44,10 +54,13 @@ def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
         except ConfigError as error:
             problems += error.problems
     _check_together(rules)
-    if problems:
-        order = {file: index for index, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
-        raise ConfigError(sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column)))
-    return RuleSet(read.rule for read in rules)
+    return rules, in_order(problems)
+
+
+def in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """Problems by place, files in the order in which they first come up."""
+    order = {file: index for index, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
+    return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column))
 
 
 def rule_files(paths: Sequence[Path]) -> list[Path]:
@@ -64,7 +77,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[_Read]:
+def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[ReadRule]:
     top = Cursor(document, problems).entries(("version", "defaults", "rules"), "version and rules")
     root = Cursor(document, problems)
     if root.value is None or not isinstance(root.value, dict):
@@ -79,7 +92,7 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
         root.problem("no `rules`", "a file has a list of rules")
         return []
     read = [(_RuleReader(cursor, units).read(identity), cursor) for cursor in top["rules"].items("a list of rules")]
-    return [_Read(rule, cursor) for rule, cursor in read if rule is not None]
+    return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]
 
 
 class _RuleReader:
@@ -193,7 +206,7 @@ class _RuleReader:
             )
 
 
-def _check_together(read: Sequence[_Read]) -> None:
+def _check_together(read: Sequence[ReadRule]) -> None:
     """Names that stand twice, and rules that no request can reach."""
     for index, (rule, cursor) in enumerate(read):
         earlier = [other.rule for other in read[:index]]
