@@ -14,7 +14,9 @@ from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.metering import Measure, OnUnknown
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
-from sidecar.domain.quotes import PriceList, Quote, RequestFacts
+from sidecar.domain.price_list import PriceList
+from sidecar.domain.quotes import Quote
+from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import ApiKey, RuleSet, TrustedHeader
 
 ROOT = Path(__file__).parents[2]
