@@ -78,7 +78,7 @@ def read_price(
     """One price, a list of them by what a request or its answer says, or versions of these; None after a problem."""
     before = len(cursor.problems)
     reader = _Reader(unit, meters, path, markup, least)
-    price = reader.versions(cursor, now_s) if isinstance(cursor.value, list) else reader.price(cursor)
+    price = reader.versions(cursor, now_s) if isinstance(cursor.value, list) else reader.whole(cursor)
     return price if len(cursor.problems) == before else None
 
 
@@ -151,12 +151,21 @@ class _Reader:
                 item.problem("no `effective_at`: when does this version begin?", "only the first may be without")
             elif versions:
                 versions[-1] = _followed(versions[-1], since_s, entries["effective_at"])
-            versions.append(Version(since_s, until_s, self.price(entries["price"])))
+            versions.append(Version(since_s, until_s, self.whole(entries["price"])))
         return PriceVersions(versions, now_s)
+
+    def whole(self, cursor: Cursor) -> RequestPrice:
+        """All of a price, without a version around it."""
+        before = len(cursor.problems)
+        price = self._price(cursor)
+        if len(cursor.problems) == before and not any(leaves(price)):
+            rates = Cursor(cursor.document, cursor.problems, (*cursor.path, "rates"))
+            rates.problem("nothing has a price here: the rule would refuse every request")
+        return price
 
     # --- Lists --------------------------------------------------------------------------------------------------
 
-    def price(self, cursor: Cursor, *, of_answer: bool = False, or_deny: bool = False) -> RequestPrice:
+    def _price(self, cursor: Cursor, *, of_answer: bool = False, or_deny: bool = False) -> RequestPrice:
         """Rates, or a list of prices. `of_answer`: it is inside a list by what only the answer says."""
         if not (isinstance(cursor.value, dict) and ({"by", "rates"} & set(cursor.value))):
             return self._rates(cursor, or_deny=or_deny)
@@ -180,7 +189,7 @@ class _Reader:
     ) -> RequestPrice:
         """One mapping for each dimension, each inside the one before."""
         if not dimensions:
-            return self.price(cursor, of_answer=of_answer, or_deny=True)
+            return self._price(cursor, of_answer=of_answer, or_deny=True)
         dimension, *inner = dimensions
         prices: dict[str, RequestPrice | None] = {}
         for name, rates in cursor.mapping("values of the field with their prices").items():
@@ -190,14 +199,16 @@ class _Reader:
                 prices[name] = None
                 if isinstance(dimension, _OfAnswer):
                     rates.problem("a request that was answered cannot be denied", "its price may be `flat: 0`")
-        if prices and not any(prices.values()):
-            cursor.problem("nothing has a price here: the rule would refuse every request")
         if isinstance(dimension, Dimension):
             return PriceList(dimension, Choices.of(prices))
-        if dimension is not None and ANY not in prices:
+        if dimension is None:
+            return Price.of({})
+        if ANY not in prices:
             cursor.problem('no price for "*": an answer may say anything, or nothing', 'add a price for "*"')
+        if dimension.header is None:
+            prices = {_status(cursor, name): price for name, price in prices.items()}
         known = {name: price for name, price in prices.items() if isinstance(price, Price | AnswerPrices)}
-        return AnswerPrices(dimension.header if dimension is not None else None, Choices.of(known))
+        return AnswerPrices(dimension.header, Choices.of(known))
 
     def _dimension(self, cursor: Cursor) -> Dimension | _OfAnswer | None:
         text = cursor.text(_A_DIMENSION)
@@ -274,7 +285,7 @@ class _Reader:
         ways = [way for way in _WAYS if way in entries]
         if len(ways) != 1 and entries:
             cursor.problem(f"{' and '.join(ways) or 'no rate'} here: expected one of {', '.join(_WAYS)}")
-        free = _count(entries["free"], "how many are free") if "free" in entries else 0
+        free = _count(entries["free"]) if "free" in entries else 0
         if "rate" in entries:
             rate = self._rate(entries["rate"])
             alone = rate if isinstance(rate, Schedule) else Schedule(meters=(), tiers=(Tier(None, rate),))
@@ -294,7 +305,7 @@ class _Reader:
             flat = read_amount(entries["flat"], self._unit) if "flat" in entries else 0
             if entries and not {"rate", "flat"} & set(entries):
                 item.problem("no `rate` and no `flat`: what does this tier cost?")
-            up_to = _count(entries["up_to"], "the end of a tier") if "up_to" in entries else None
+            up_to = _count(entries["up_to"]) if "up_to" in entries else None
             if entries and (up_to is None) != (item is items[-1]):
                 item.problem(
                     "the last tier is open: what would be above it?" if up_to is not None else "no `up_to`",
@@ -318,8 +329,16 @@ def _followed(version: Version, since_s: float, cursor: Cursor) -> Version:
     return Version(version.since_s, since_s, version.price)
 
 
-def _count(cursor: Cursor, what: str) -> int:
-    return parsed(cursor, cursor.written("a whole number above 0"), parse_count, what) or 0
+def _count(cursor: Cursor) -> int:
+    return parsed(cursor, cursor.written("a whole number above 0"), parse_count, "a count") or 0
+
+
+def _status(cursor: Cursor, name: str) -> str:
+    """The name of a status, ``2xx`` or ``404``, as a pattern; `cursor` is the mapping that it is a key of."""
+    if name != ANY and not _STATUS.match(name):
+        place = Cursor(cursor.document, cursor.problems, (*cursor.path, name))
+        place.problem(f"`{name}` is not a status of an answer", f"write {_STATUSES}", at_key=True)
+    return name.replace("xx", ANY)
 
 
 def _time_s(cursor: Cursor) -> float:

@@ -30,16 +30,24 @@ class Choices(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
     """All patterns as one expression with a group for each, in the order of their things in `by_pattern`."""
     by_pattern: tuple[_T, ...]
     other: _T | None
+    lower: frozenset[str]
+    """The exact names in small letters."""
+    any_capitals: re.Pattern[str]
+    """`pattern` for values in any capitals."""
 
     @classmethod
     def of(cls, named: Mapping[str, _T]) -> "Choices[_T]":
         """`named` in the order of the file, where ``*`` in a name stands for any text."""
         patterns = [name for name in named if ANY in name and name != ANY]
+        exact = {name: thing for name, thing in named.items() if ANY not in name}
+        expression = "|".join(map(_group, patterns)) or _NO_TEXT
         return cls(
-            exact={name: thing for name, thing in named.items() if ANY not in name},
-            pattern=re.compile("|".join(map(_group, patterns)) or _NO_TEXT, re.DOTALL),
+            exact=exact,
+            pattern=re.compile(expression, re.DOTALL),
             by_pattern=tuple(named[name] for name in patterns),
             other=named.get(ANY),
+            lower=frozenset(name.lower() for name in exact),
+            any_capitals=re.compile(expression, re.DOTALL | re.IGNORECASE),
         )
 
     def find(self, value: str) -> _T | None:
@@ -47,6 +55,12 @@ class Choices(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
             return self.exact[value]
         match = self.pattern.fullmatch(value)
         return self.other if match is None or match.lastindex is None else self.by_pattern[match.lastindex - 1]
+
+    def misses_by_capitals(self, value: str) -> bool:
+        """Whether `value`, which is no exact name, would be found elsewhere in other capitals."""
+        if value.lower() in self.lower:
+            return True
+        return self.pattern.fullmatch(value) is None and self.any_capitals.fullmatch(value) is not None
 
     def __iter__(self) -> Iterator[_T]:
         yield from self.exact.values()
@@ -94,6 +108,16 @@ class PriceList(msgspec.Struct, frozen=True):
 
     by: Dimension
     choices: "Choices[Price | AnswerPrices | PriceList | None]"
+
+    def find(self, value: str) -> "Price | AnswerPrices | PriceList | None":
+        """The price of a value; None for one that is denied, or that has no price.
+
+        One that is a name here but for its capitals is denied: to an upstream that ignores them it is that name.
+        """
+        choices = self.choices
+        if value in choices.exact:
+            return choices.exact[value]
+        return None if choices.misses_by_capitals(value) else choices.find(value)
 
 
 class Version(msgspec.Struct, frozen=True):

@@ -151,7 +151,7 @@ class Quoter:
             value = price.by.read(request, facts)
             if isinstance(value, Doubt):
                 return Unquoted(RefusalCode.UNREADABLE_REQUEST, value.detail)
-            found = price.choices.other if value is None else price.choices.find(value)
+            found = price.choices.other if value is None else price.find(value)
             if found is None:
                 return _unpriced(price.by.name, value)
             price = found

@@ -64,7 +64,7 @@ def quoted(price: AnyPrice | None, path: bytes = b"/", query: bytes = b"", **fie
     while isinstance(found, PriceList):
         value = found.by.read(None, facts)
         assert isinstance(value, str)
-        found = found.choices.find(value)
+        found = found.find(value)
     assert isinstance(found, Price | None)
     return found
 
@@ -97,7 +97,7 @@ def test_prices_by_what_is_not_in_the_body(by: str, facts: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        "{by: [header.a, query.b], rates: {x: {y: {flat: 3}}, z: deny}}",
+        "{by: [header.a, query.b], rates: {x: {y: {flat: 3}}, z: {y: deny}}}",
         "{by: header.a, rates: {x: {by: query.b, rates: {y: {flat: 3}}}, z: deny}}",
     ],
 )
@@ -112,7 +112,7 @@ def test_prices_by_two_things(text: str) -> None:
 
 def test_prices_by_the_answer() -> None:
     text = """{by: [header.a, response.header.X-Cache, response.status],
-        rates: {x: {HIT: {"304": {flat: 0}, "*": {flat: 1}}, "*": {"*": {flat: 2}}}}}"""
+        rates: {x: {HIT: {3xx: {flat: 0}, "*": {flat: 1}}, "*": {"*": {flat: 2}}}}}"""
     prices = read_price(at(text), CREDITS, COST)
     assert isinstance(prices, PriceList)
     of_answer = prices.choices.find("x")

@@ -29,6 +29,24 @@ def test_exact_wins_over_patterns_and_the_first_pattern_wins(model: str, price: 
     assert MODELS.find(model) is price
 
 
+@pytest.mark.parametrize(
+    ("value", "price"),
+    [
+        ("gpt-4", LARGE),
+        ("GPT-4", None),
+        ("Llama-3", OTHER),
+        ("llama-3", None),
+        ("gpt-mini", MINI),
+        ("gpt-MINI", None),
+        ("other", MINI),
+        ("OTHER", MINI),
+    ],
+)
+def test_other_capitals_do_not_lead_to_another_price(value: str, price: Price | None) -> None:
+    prices = PriceList(of_body("model"), Choices.of({"gpt-mini": MINI, "gpt-*": LARGE, "Llama-3": OTHER, "*": MINI}))
+    assert prices.find(value) is price
+
+
 def test_an_exact_denial_wins_over_a_pattern() -> None:
     assert Choices.of({"gpt-*": MINI, "gpt-9": None}).find("gpt-9") is None
 
