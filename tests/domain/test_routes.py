@@ -14,7 +14,7 @@ NO_FIELDS: dict[bytes, bytes] = {}
 
 def the_candidates(*patterns: str, host: str = "") -> list[Candidate]:
     return [
-        Candidate(order, Match(path=PathPattern.parse(text), host=host), simple)
+        Candidate(order, Match(path=PathPattern.parse(text), host=host), simple=False)
         for order, text in enumerate(patterns)
     ]
 
