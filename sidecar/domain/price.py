@@ -158,6 +158,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return lines + markup_lines(lines, self.markup)
 
+    lines_up_to = lines
+    """What `charge_up_to` adds up."""
+
 
 def markup_lines(lines: list[Line], markup: Fraction) -> list[Line]:
     """The line that adds `markup` to `lines`; none without one."""

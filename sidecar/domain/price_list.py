@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
-from sidecar.domain.price import Price, Usage
+from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import Dimension
 
 _T = TypeVar("_T")
@@ -101,6 +101,10 @@ class AnswerPrices(msgspec.Struct, frozen=True):
     def charge_up_to(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         """The most that any usage up to `usage` is charged, whatever the answer says."""
         return max(price.charge_up_to(usage, most) for price in self.choices)
+
+    def lines_up_to(self, usage: Usage) -> list[Line]:
+        """What the dearest price adds up."""
+        return max(self.choices, key=lambda price: price.charge_up_to(usage)).lines_up_to(usage)
 
 
 class PriceList(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ A bound is inclusive. With volume tiers more may cost less: `SchedulePrice.charg
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Self
 
@@ -70,17 +70,20 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     def due_up_to(self, usage: Usage) -> Number:
         """The most that any usage up to `usage` costs."""
-        billed = self._billed(self._read(usage))
-        if not self.volume:
-            return sum(part.amount for part in self._slices(billed))
-        # Within a tier more costs more, so that the dearest is where a tier ends, or where the usage does.
-        return max((part.amount for part in self._entered(billed)), default=0)
+        return sum(part.amount for part in self._dearest(self._billed(self._read(usage))))
 
     def lines(self, usage: Usage) -> list[Line]:
         """What `due` adds up."""
-        meter, read = self.meters[0], self._read(usage)
+        return self._lines(self._read(usage), self._slices)
+
+    def lines_up_to(self, usage: Usage) -> list[Line]:
+        """What `due_up_to` adds up."""
+        return self._lines(self._read(usage), self._dearest)
+
+    def _lines(self, read: Number, slices: Callable[[Number], Iterable[Slice]]) -> list[Line]:
+        meter = self.meters[0]
         lines = [Line(meter, min(read, self.free), Fraction(0), Fraction(0), "free")] if self.free else []
-        for part in self._slices(self._billed(read)):
+        for part in slices(self._billed(read)):
             rate, flat, note = Fraction(part.tier.rate), Fraction(part.tier.flat), part.bounds
             if self.package:
                 note = f"started packages of {self.package}"
@@ -115,6 +118,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         if self.volume:
             return entered[-1:]
         return [Slice(part.count - part.above, part.above, part.tier) for part in entered]
+
+    def _dearest(self, billed: Number) -> Iterable[Slice]:
+        """The slices of what costs most, up to what is billed."""
+        if not self.volume:
+            return self._slices(billed)
+        # Within a tier more costs more, so that the dearest is where a tier ends, or where the usage does.
+        return sorted(self._entered(billed), key=lambda part: part.amount)[-1:]
 
     def _entered(self, billed: Number) -> list[Slice]:
         """The tiers that `billed` reaches into, each with all that lies in and below it."""
@@ -158,8 +168,14 @@ class SchedulePrice(Price, frozen=True, kw_only=True):
 
     def lines(self, usage: Usage) -> list[Line]:
         """As of a plain price; the last one is what `least` adds."""
+        return self._lines(usage, [line for schedule in self.schedules for line in schedule.lines(usage)])
+
+    def lines_up_to(self, usage: Usage) -> list[Line]:
+        return self._lines(usage, [line for schedule in self.schedules for line in schedule.lines_up_to(usage)])
+
+    def _lines(self, usage: Usage, of_schedules: list[Line]) -> list[Line]:
         plain = Price.of(self.rates, self.flat).lines(usage) if self.rates or self.flat else []
-        lines = plain + [line for schedule in self.schedules for line in schedule.lines(usage)]
+        lines = plain + of_schedules
         lines += markup_lines(lines, self.markup)
         missing = self.least - sum((line.amount for line in lines), Fraction(0))
         return [*lines, Line(MIN_CHARGE, 1, missing, missing, "added up to it")] if missing > 0 else lines

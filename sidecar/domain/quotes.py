@@ -29,7 +29,7 @@ from sidecar.domain.metering import (
 )
 from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
 from sidecar.domain.outcomes import RefusalCode
-from sidecar.domain.price import Price
+from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import Doubt
 from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, body_fields
 from sidecar.domain.request_facts import RequestFacts
@@ -65,6 +65,10 @@ class Quote(Bill, frozen=True):
         if self.by_answer is not None:
             bill = Bill(self.tariff, self.by_answer.of_answer(status, fields), self.hold)
         return open_meter(bill, status, fields, hides=self.plain_answer)
+
+    def hold_lines(self, estimate: Usage) -> list[Line]:
+        """What a hold for `estimate` adds up, line by line: the dearest of all that it could cost."""
+        return (self.by_answer or self.price).lines_up_to(estimate)
 
     def without_answer(self, end: End) -> Charge:
         """The charge for a forwarded request that ended before any head of an answer came."""

@@ -74,6 +74,7 @@ def test_the_answer_chooses(status: int, fields: dict[bytes, bytes], price: Pric
 def test_what_the_answer_may_choose_is_held_at_its_dearest() -> None:
     assert BY_STATUS.charge_up_to({}) == 3
     assert BY_STATUS.charge_up_to({}, 2) == 2
+    assert BY_STATUS.lines_up_to({}) == OTHER.lines({})
     assert BY_STATUS.fallback is MINI
     assert AnswerPrices(None, Choices.of({"*": CACHED})).fallback is LARGE
     assert [BY_STATUS.name, CACHED.name] == ["the answer's status", "the answer's header x-cache"]

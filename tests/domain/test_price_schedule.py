@@ -93,6 +93,13 @@ def test_a_hold_covers_the_bound_where_a_volume_price_falls() -> None:
     assert price.charge_up_to({}) == 0
 
 
+def test_a_hold_shows_what_it_is_for() -> None:
+    price = only(tiers(*TIERS, volume=True))
+    (line,) = price.lines_up_to({"u": 10_001})
+    assert (line.read, line.amount, line.note) == (10_000, 100_000, "up to 10000")
+    assert price.lines_up_to({}) == []
+
+
 def test_a_price_that_falls_says_so() -> None:
     (note, _) = only(tiers(*TIERS, volume=True)).notes
     assert note == "u: more than 10000 cost less than 10000, since all are at the rate of the last tier"
@@ -179,6 +186,7 @@ def test_no_usage_costs_more_than_was_held_for_as_much(
     price = only(schedule, least=least)
     held = price.charge_up_to({"u": read + more}, most)
     assert 0 <= price.charge({"u": read}, most) <= held <= most
+    assert held == min(-(-sum(line.amount for line in price.lines_up_to({"u": read + more})) // 1), most)
     if not schedule.volume:
         assert price.charge({"u": read + more}, most) == held
 

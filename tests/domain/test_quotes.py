@@ -203,7 +203,7 @@ def test_the_answer_may_choose_among_prices(status: int, fields: dict[bytes, byt
         b"x-cache", Choices.of({"HIT": Price.of({}, 1), "BAD": Price.of({}, 9), "*": Price.of({}, 5)})
     )
     quote = quoted(Quoter(meters=Meters(), price=price, hold={}, charge_on=frozenset({200, 404})), None)
-    assert quote.hold == 9
+    assert quote.hold == sum(line.amount for line in quote.hold_lines({})) == 9
     charge = quote.meter(status, fields).finish(End.COMPLETE, 0, 0, 0)
     assert (None if charge.release else charge.amount) == amount
 
