@@ -106,11 +106,16 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
     if not isinstance(quoter.hold, int):
         estimate = quoter.estimate(facts)
         # Meters that nothing is estimated for would only say that they cost nothing.
-        lines = [line for line in quote.price.lines(estimate) if line.read]
+        lines = [line for line in quote.hold_lines(estimate) if line.read]
         terms = {meter: term.text for meter, term in quoter.hold.items()}
         priced["hold"]["lines"] = [_line(line, unit) | {"term": terms.get(line.meter, "")} for line in lines]
     if tariff.max_charge < MAX_AMOUNT:
         priced["max_charge"] = render(tariff.max_charge, unit)
+    notes = list(quote.price.notes)
+    if quote.by_answer is not None:
+        notes.append(f'the price depends on {quote.by_answer.name}: the hold is for the dearest, the cost for "*"')
+    if notes:
+        priced["notes"] = notes
     if quote.body is not None:
         priced["asks"] = "the stream is asked to report its usage, and the client does not see that"
     return priced
@@ -123,6 +128,7 @@ def _line(line: Line, unit: Unit) -> dict[str, str]:
         "count": number_text(line.read),
         "rate": rate_text(line.rate, unit),
         "amount": amount,
+        "note": line.note,
     }
 
 
@@ -147,7 +153,7 @@ def _lines(explanation: Mapping[str, Any], *, verbose: bool) -> list[str]:
         lines.append(f"most   {explanation['max_charge']} {explanation['unit']}")
     if "asks" in explanation:
         lines.append(f"note   {explanation['asks']}")
-    return lines
+    return lines + [f"note   {note}" for note in explanation.get("notes", ())]
 
 
 def _earlier(earlier: Sequence[Mapping[str, str]], *, verbose: bool) -> list[str]:
@@ -161,11 +167,12 @@ def _earlier(earlier: Sequence[Mapping[str, str]], *, verbose: bool) -> list[str
 def _table(lines: list[dict[str, str]]) -> list[str]:
     if not lines:
         return []
-    cells = [(line["meter"], line["count"], line["rate"], line["amount"], line.get("term", "")) for line in lines]
-    meters, counts, rates, amounts, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    said = [", ".join(filter(None, (line["note"], line.get("term", "")))) for line in lines]
+    cells = [(line["meter"], line["count"], line["rate"], line["amount"]) for line in lines]
+    meters, counts, rates, amounts = (max(map(len, column)) for column in zip(*cells, strict=True))
     return [
-        f"       {meter:<{meters}}  {count:>{counts}} × {rate:<{rates}} = {amount:<{amounts}}  {term}".rstrip()
-        for meter, count, rate, amount, term in cells
+        f"       {meter:<{meters}}  {count:>{counts}} × {rate:<{rates}} = {amount:<{amounts}}  {why}".rstrip()
+        for (meter, count, rate, amount), why in zip(cells, said, strict=True)
     ]
 
 

@@ -51,6 +51,62 @@ def test_explain_shows_rule_hold_and_cost(capsys: pytest.CaptureFixture[str]) ->
     assert lines[9].startswith("note   the stream is asked to report its usage")
 
 
+PRICES = """\
+version: 1
+rules:
+  - name: scan
+    match: {path: "/scan/{size}"}
+    usage: {pages: {header: x-pages}, seconds: {header: x-seconds}}
+    markup: 50%
+    min_charge: 0.5
+    max_charge: 100
+    hold: {pages: 5, seconds: 100}
+    price:
+      by: path.size
+      rates:
+        big:
+          pages: {free: 2, graduated: [{up_to: 10, rate: 0.01}, {rate: 0.005, flat: 0.02}]}
+          seconds: {volume: [{up_to: 60, rate: 0.1}, {rate: 0.01}]}
+        small: {by: response.status, rates: {2xx: {flat: 2}, "*": {pages: 0.1 per started 100}}}
+"""
+
+
+def test_explain_shows_what_a_price_is_made_of(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(PRICES)
+    assert shown(capsys, "--rules", str(file), "/scan/big", "--usage", "pages=15,seconds=1").splitlines()[2:] == [
+        "hold   9.045 credits",
+        "       pages     2 × 0     = 0      free, 5",
+        "       pages     3 × 0.01  = 0.03   up to 10, 5",
+        "       seconds  60 × 0.1   = 6      up to 60, 100",
+        "       markup    1 × 3.015 = 3.015  50%",
+        "cost   0.5 credits",
+        "       pages        2 × 0      = 0       free",
+        "       pages       10 × 0.01   = 0.1     up to 10",
+        "       pages        3 × 0.005  = 0.015   above 10",
+        "       pages        1 × 0.02   = 0.02    flat, above 10",
+        "       seconds      1 × 0.1    = 0.1     up to 60",
+        "       markup       1 × 0.1175 = 0.1175  50%",
+        "       min_charge   1 × 0.1475 = 0.1475  added up to it",
+        "most   100 credits",
+        "note   seconds: more than 60 cost less than 60, since all are at the rate of the last tier",
+    ]
+
+
+def test_explain_says_what_the_answer_decides(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(PRICES)
+    lines = shown(capsys, "--rules", str(file), "/scan/small", "--usage", "pages=401").splitlines()[2:]
+    assert lines[0] == "hold   3 credits"
+    assert lines[3:] == [
+        "cost   0.75 credits",
+        "       pages   5 × 0.1  = 0.5   started packages of 100",
+        "       markup  1 × 0.25 = 0.25  50%",
+        "most   100 credits",
+        'note   the price depends on the answer\'s status: the hold is for the dearest, the cost for "*"',
+    ]
+
+
 def test_explain_says_why_earlier_rules_do_not_match(capsys: pytest.CaptureFixture[str]) -> None:
     body = '{"model": "text-embedding-3-small"}'
     code, explanation = explained(capsys, "--rules", OPENAI, "POST", "/v1/embeddings?x=1", "-d", body)
