@@ -8,7 +8,7 @@ the dear value where we take the cheap one. Each dimension is made when rules lo
 import operator
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -22,6 +22,7 @@ from sidecar.domain.request_facts import RequestFacts
 _SEPARATORS = re.compile(rb"[&;]")
 
 
+@final
 class Doubt(msgspec.Struct, frozen=True):
     """There is a value, but which? `detail` is a sentence for the caller."""
 

@@ -7,7 +7,7 @@ denies.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, final
 
 import msgspec
 
@@ -56,12 +56,6 @@ class Choices(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
         match = self.pattern.fullmatch(value)
         return self.other if match is None or match.lastindex is None else self.by_pattern[match.lastindex - 1]
 
-    def misses_by_capitals(self, value: str) -> bool:
-        """Whether `value`, which is no exact name, would be found elsewhere in other capitals."""
-        if value.lower() in self.lower:
-            return True
-        return self.pattern.fullmatch(value) is None and self.any_capitals.fullmatch(value) is not None
-
     def __iter__(self) -> Iterator[_T]:
         yield from self.exact.values()
         yield from self.by_pattern
@@ -73,6 +67,7 @@ def _group(name: str) -> str:
     return f"({'.*'.join(map(re.escape, name.split(ANY)))})"
 
 
+@final
 class AnswerPrices(msgspec.Struct, frozen=True):
     """Prices by the answer's status (`header` None) or one of its headers (lower case); there is always a ``*``."""
 
@@ -107,6 +102,7 @@ class AnswerPrices(msgspec.Struct, frozen=True):
         return max(self.choices, key=lambda price: price.charge_up_to(usage)).lines_up_to(usage)
 
 
+@final
 class PriceList(msgspec.Struct, frozen=True):
     """Prices by one dimension of the request."""
 
@@ -121,7 +117,12 @@ class PriceList(msgspec.Struct, frozen=True):
         choices = self.choices
         if value in choices.exact:
             return choices.exact[value]
-        return None if choices.misses_by_capitals(value) else choices.find(value)
+        if value.lower() in choices.lower:
+            return None
+        match = choices.pattern.fullmatch(value)
+        if match is not None and match.lastindex is not None:
+            return choices.by_pattern[match.lastindex - 1]
+        return None if choices.any_capitals.fullmatch(value) is not None else choices.other
 
 
 class Version(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ its fields, the function that estimates its usage, the tariff.
 
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
@@ -39,6 +39,7 @@ _STREAM_OPTIONS = "stream_options"
 _streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
 
 
+@final
 class Unquoted(msgspec.Struct, frozen=True):
     """The request may not pass: `UNPRICED` or `UNREADABLE_REQUEST`. `detail` is a sentence for the caller."""
 
@@ -90,6 +91,10 @@ class Quoter:
         hold_when_unreadable: bool = False,
     ) -> None:
         self.price = price
+        # Told apart once, and by `type` for each request: `isinstance` of a record that it is not takes 0.2 µs.
+        self._price = price if isinstance(price, Price) else None
+        self._list = None if isinstance(price, PriceVersions) else price
+        self._current = price.current if isinstance(price, PriceVersions) else lambda: None
         self.hold = hold
         self.hold_when_unreadable = hold_when_unreadable
         self.tariff = Tariff(meters, MAX_AMOUNT if max_charge is None else max_charge, on_unknown, charge_on)
@@ -111,12 +116,17 @@ class Quoter:
         request = self._request(facts)
         if request is None:
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
-        price, by_answer = self.price, None
-        if not isinstance(price, Price):
+        price, by_answer = self._price, None
+        if price is None:
             found = self._price_of(request, facts)
-            if isinstance(found, Unquoted):
+            if type(found) is Price:
+                price = found
+            elif type(found) is Unquoted:
                 return found
-            price, by_answer = (found, None) if isinstance(found, Price) else (found.fallback, found)
+            elif type(found) is AnswerPrices:
+                price, by_answer = found.fallback, found
+            else:
+                price = found
         tariff, hold = self.tariff, self._fixed_hold
         if hold is None:
             estimate = self._estimate(request, facts.body_bytes)
@@ -145,15 +155,12 @@ class Quoter:
 
     def _price_of(self, request: Any, facts: RequestFacts) -> Price | AnswerPrices | Unquoted:
         """The price that the request has now, one dimension after the other."""
-        price = self.price
-        if isinstance(price, PriceVersions):
-            current = price.current()
-            if current is None:
-                return Unquoted(RefusalCode.UNPRICED, "There is no price in force at this time.")
-            price = current
-        while isinstance(price, PriceList):
+        price = self._list if self._list is not None else self._current()
+        if price is None:
+            return Unquoted(RefusalCode.UNPRICED, "There is no price in force at this time.")
+        while type(price) is PriceList:
             value = price.by.read(request, facts)
-            if isinstance(value, Doubt):
+            if type(value) is Doubt:
                 return Unquoted(RefusalCode.UNREADABLE_REQUEST, value.detail)
             found = price.choices.other if value is None else price.find(value)
             if found is None:
