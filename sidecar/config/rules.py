@@ -61,9 +61,10 @@ def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> tuple[list[R
     return rules, in_order(problems)
 
 
-def in_order(problems: Sequence[Problem]) -> list[Problem]:
-    """Problems by place, files in the order in which they first come up."""
-    order = {file: index for index, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
+def in_order(problems: Sequence[Problem], files: Sequence[str] = ()) -> list[Problem]:
+    """Problems by place: those in `files` first, then files in the order in which they come up."""
+    names = dict.fromkeys([*files, *(problem.file for problem in problems)])
+    order = {file: index for index, file in enumerate(names)}
     return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column))
 
 
