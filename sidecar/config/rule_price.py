@@ -16,7 +16,7 @@ from sidecar.domain import price_dimensions
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.match import PathPattern
-from sidecar.domain.metering import Meters
+from sidecar.domain.metering import SUCCESS, Meters
 from sidecar.domain.price import (
     FLAT,
     Package,
@@ -71,13 +71,14 @@ def read_price(
     meters: Meters,
     *,
     path: PathPattern | None = None,
+    charge_on: frozenset[int] = SUCCESS,
     markup: Fraction = Fraction(0),
     least: int = 0,
     now_s: Callable[[], float] = time.time,
 ) -> AnyPrice | None:
     """One price, a list of them by what a request or its answer says, or versions of these; None after a problem."""
     before = len(cursor.problems)
-    reader = _Reader(unit, meters, path, markup, least)
+    reader = _Reader(unit, meters, path, charge_on, markup, least)
     price = reader.versions(cursor, now_s) if isinstance(cursor.value, list) else reader.whole(cursor)
     return price if len(cursor.problems) == before else None
 
@@ -98,13 +99,19 @@ def read_statuses(cursor: Cursor) -> frozenset[int]:
     statuses: set[int] = set()
     for item in cursor.one_or_items(_STATUSES):
         text = item.written(_STATUSES)
-        match = _STATUS.match(text) if text is not None else None
-        if match is not None:
-            first = int(match[1]) * 100
-            statuses |= set(range(first, first + 100)) if match[2] == "xx" else {first + int(match[2])}
-        elif text is not None:
-            item.problem(f"`{text}` is not a status of an answer", f"write {_STATUSES}")
+        if text is not None:
+            statuses |= _statuses(item, text)
     return frozenset(statuses)
+
+
+def _statuses(cursor: Cursor, text: str, *, at_key: bool = False) -> set[int]:
+    """The statuses that ``2xx`` or ``404`` stands for; none after a problem."""
+    match = _STATUS.match(text)
+    if match is None:
+        cursor.problem(f"`{text}` is not a status of an answer", f"write {_STATUSES}", at_key=at_key)
+        return set()
+    first = int(match[1]) * 100
+    return set(range(first, first + 100)) if match[2] == "xx" else {first + int(match[2])}
 
 
 def rated_meters(price: AnyPrice) -> list[str]:
@@ -126,9 +133,18 @@ def parsed(cursor: Cursor, text: str | None, parse: Callable[[str], _T], what: s
 class _Reader:
     """Reads the price of one rule. After a problem it answers with anything: the caller throws that away."""
 
-    def __init__(self, unit: Unit, meters: Meters, path: PathPattern | None, markup: Fraction, least: int) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        meters: Meters,
+        path: PathPattern | None,
+        charge_on: frozenset[int],
+        markup: Fraction,
+        least: int,
+    ) -> None:
         self._unit = unit
         self._meters = meters
+        self._charge_on = charge_on
         self._path = path
         self._markup = markup
         self._least = least
@@ -206,9 +222,16 @@ class _Reader:
         if ANY not in prices:
             cursor.problem('no price for "*": an answer may say anything, or nothing', 'add a price for "*"')
         if dimension.header is None:
-            prices = {_status(cursor, name): price for name, price in prices.items()}
+            for name in prices.keys() - {ANY}:
+                self._check_status(Cursor(cursor.document, cursor.problems, (*cursor.path, name)), name)
+            prices = {name.replace("xx", ANY): price for name, price in prices.items()}
         known = {name: price for name, price in prices.items() if isinstance(price, Price | AnswerPrices)}
         return AnswerPrices(dimension.header, Choices.of(known))
+
+    def _check_status(self, cursor: Cursor, name: str) -> None:
+        statuses = _statuses(cursor, name, at_key=True)
+        if statuses and not statuses & self._charge_on:
+            cursor.problem(f"no effect: answers with `{name}` are not charged", "add it to `charge_on`", at_key=True)
 
     def _dimension(self, cursor: Cursor) -> Dimension | _OfAnswer | None:
         text = cursor.text(_A_DIMENSION)
@@ -333,18 +356,11 @@ def _count(cursor: Cursor) -> int:
     return parsed(cursor, cursor.written("a whole number above 0"), parse_count, "a count") or 0
 
 
-def _status(cursor: Cursor, name: str) -> str:
-    """The name of a status, ``2xx`` or ``404``, as a pattern; `cursor` is the mapping that it is a key of."""
-    if name != ANY and not _STATUS.match(name):
-        place = Cursor(cursor.document, cursor.problems, (*cursor.path, name))
-        place.problem(f"`{name}` is not a status of an answer", f"write {_STATUSES}", at_key=True)
-    return name.replace("xx", ANY)
-
-
 def _time_s(cursor: Cursor) -> float:
     """Seconds since 1970; a day is its first instant in UTC. No number after a problem."""
     text = cursor.text("a time such as 2027-01-01 or 2027-01-01T12:00:00Z")
-    return parsed(cursor, text, _seconds, "a time") or math.nan
+    at_s = parsed(cursor, text, _seconds, "a time")
+    return math.nan if at_s is None else at_s
 
 
 def _seconds(text: str) -> float:

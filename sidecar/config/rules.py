@@ -182,7 +182,9 @@ class _RuleReader:
         if "price" not in entries or len(cursor.problems) > before:
             # Without meters that are right, every rate would be reported as a rate for nothing.
             return None
-        price = read_price(entries["price"], unit, meters, path=path, markup=markup, least=min_charge or 0)
+        price = read_price(
+            entries["price"], unit, meters, path=path, charge_on=charge_on, markup=markup, least=min_charge or 0
+        )
         if price is None:
             return None
         hold = read_hold(entries.get("hold"), cursor, unit, meters, price)

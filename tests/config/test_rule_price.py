@@ -112,8 +112,8 @@ def test_prices_by_two_things(text: str) -> None:
 
 def test_prices_by_the_answer() -> None:
     text = """{by: [header.a, response.header.X-Cache, response.status],
-        rates: {x: {HIT: {3xx: {flat: 0}, "*": {flat: 1}}, "*": {"*": {flat: 2}}}}}"""
-    prices = read_price(at(text), CREDITS, COST)
+        rates: {x: {HIT: {"304": {flat: 0}, "*": {flat: 1}}, "*": {"*": {flat: 2}}}}}"""
+    prices = read_price(at(text), CREDITS, COST, charge_on=frozenset({200, 304}))
     assert isinstance(prices, PriceList)
     of_answer = prices.choices.find("x")
     assert isinstance(of_answer, AnswerPrices)
@@ -160,7 +160,7 @@ def test_a_markup_is_on_all_of_a_price_but_not_on_the_least() -> None:
 
 
 VERSIONS = """
-- {until: 2026-07-01, price: {flat: 1}}
+- {effective_at: 1970-01-01, until: 2026-07-01, price: {flat: 1}}
 - {effective_at: 2026-07-01, price: {by: header.a, rates: {x: {flat: 2}}}}
 - {effective_at: "2027-01-01T00:00:00+01:00", until: 2028-01-01, price: {flat: 3}}
 """
@@ -169,7 +169,7 @@ VERSIONS = """
 @pytest.mark.parametrize(
     ("now", "flat"),
     [
-        (datetime(2020, 1, 1, tzinfo=UTC), 1),
+        (datetime(1970, 1, 1, tzinfo=UTC), 1),
         (datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC), 1),
         (datetime(2026, 7, 1, tzinfo=UTC), 2),
         (datetime(2026, 12, 31, 22, 59, 59, tzinfo=UTC), 2),
