@@ -38,6 +38,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/fields.py": "A protocol: types only.",
     "sidecar/domain/history.py": "Records without behaviour.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
+    "sidecar/domain/request_facts.py": "A record without behaviour.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",

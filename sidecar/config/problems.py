@@ -6,10 +6,13 @@ A `Problem` is made where something is found wrong; it reads no file. It renders
         3 |     match: {path: /v1/chat, metod: POST}
           |                             ^
           = did you mean `method`?
+
+A warning says so after its place, and stops nothing by itself.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
@@ -17,6 +20,13 @@ import msgspec
 from sidecar.domain.errors import SidecarError
 
 _TOO_LONG = 160
+
+
+class Severity(StrEnum):
+    """An error makes a configuration unusable; a warning is something that is probably not meant."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +43,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     hint: str = ""
     source: str = ""
+    severity: Severity = Severity.ERROR
 
     def render(self) -> str:
-        """``file:line:column: message``, then the source line with a caret and the hint, if there are any."""
+        """``file:line:column: message`` (``warning: `` before it), then the source line with a caret and the hint, if there are any."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        lines = [f"{place}: {self.message}"]
+        warning = "warning: " if self.severity is Severity.WARNING else ""
+        lines = [f"{place}: {warning}{self.message}"]
         gutter = " " * (4 + len(str(self.line)))
         if self.source and len(self.source) <= _TOO_LONG:
             # The caret's line repeats tabs, so that it stands below its character whatever a tab is wide.

@@ -6,37 +6,51 @@ matches all that they match, meters without a source, costs without a bound.
 
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
-from sidecar.config.rule_cost import rated_meters, read_amount, read_hold, read_price, read_usage
+from sidecar.config.rule_cost import read_hold, read_usage
 from sidecar.config.rule_match import read_identity, read_match
+from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.source import Document, read
-from sidecar.domain.amounts import CREDITS, Unit
-from sidecar.domain.metering import Meters, OnUnknown
-from sidecar.domain.quotes import PriceList, Quoter
+from sidecar.domain.amounts import CREDITS, Unit, render
+from sidecar.domain.match import PathPattern
+from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
+from sidecar.domain.price_list import needs_body
+from sidecar.domain.quotes import Quoter
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
 
 VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
-_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "hold", "max_charge",
-         "on_unreadable", "on_unknown")  # fmt: skip
+_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
+         "min_charge", "max_charge", "charge_on", "on_unreadable", "on_unknown")  # fmt: skip
 _FREE_KEYS = ("name", "match", "free", "feature", "errors")
 _MORE = ("*.yaml", "*.yml")
 
 
-class _Read(NamedTuple):
+class ReadRule(NamedTuple):
+    """A rule without mistakes, and where it was written."""
+
     rule: Rule
     cursor: Cursor
 
 
 def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
     """The rules of files, and of folders' ``*.yaml`` by name, in this order; ConfigError with all problems."""
+    rules, problems = read_rules(paths, units)
+    if problems:
+        raise ConfigError(problems)
+    return RuleSet(read.rule for read in rules)
+
+
+def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> tuple[list[ReadRule], list[Problem]]:
+    """As `load_rules`, for who wants to know more: every rule that is right by itself, and all errors, in order."""
     problems: list[Problem] = []
-    rules: list[_Read] = []
+    rules: list[ReadRule] = []
     for path in paths:
         try:
             for file in _files(path):
@@ -44,10 +58,14 @@ def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
         except ConfigError as error:
             problems += error.problems
     _check_together(rules)
-    if problems:
-        order = {file: index for index, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
-        raise ConfigError(sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column)))
-    return RuleSet(read.rule for read in rules)
+    return rules, in_order(problems)
+
+
+def in_order(problems: Sequence[Problem], files: Sequence[str] = ()) -> list[Problem]:
+    """Problems by place: those in `files` first, then files in the order in which they come up."""
+    names = dict.fromkeys([*files, *(problem.file for problem in problems)])
+    order = {file: index for index, file in enumerate(names)}
+    return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.column))
 
 
 def rule_files(paths: Sequence[Path]) -> list[Path]:
@@ -64,7 +82,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[_Read]:
+def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[ReadRule]:
     top = Cursor(document, problems).entries(("version", "defaults", "rules"), "version and rules")
     root = Cursor(document, problems)
     if root.value is None or not isinstance(root.value, dict):
@@ -73,20 +91,25 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
         root.problem("no `version`", f"add `version: {VERSION}`")
     elif top["version"].value != VERSION:
         top["version"].problem(f"this is version {VERSION} of the language", f"write `version: {VERSION}`")
-    defaults = top["defaults"].entries(("identity",), "identity") if "defaults" in top else {}
+    defaults = top["defaults"].entries(("identity", "markup"), "identity, markup") if "defaults" in top else {}
     identity = read_identity(defaults["identity"]) if "identity" in defaults else DEFAULT_IDENTITY
+    markup = read_markup(defaults["markup"]) if "markup" in defaults else Fraction(0)
     if "rules" not in top:
         root.problem("no `rules`", "a file has a list of rules")
         return []
-    read = [(_RuleReader(cursor, units).read(identity), cursor) for cursor in top["rules"].items("a list of rules")]
-    return [_Read(rule, cursor) for rule, cursor in read if rule is not None]
+    read = [
+        (_RuleReader(cursor, units, markup).read(identity), cursor)
+        for cursor in top["rules"].items("a list of rules")
+    ]
+    return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]
 
 
 class _RuleReader:
     """Reads one rule."""
 
-    def __init__(self, cursor: Cursor, units: Mapping[str, Unit]) -> None:
+    def __init__(self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction) -> None:
         self._cursor = cursor
+        self._markup = markup
         self._units = units
         self._entries = cursor.entries(_KEYS, "a rule")
 
@@ -103,7 +126,7 @@ class _RuleReader:
         identity = read_identity(entries["identity"]) if "identity" in entries else identity
         free = "free" in entries and self._free(entries["free"])
         unit = self._unit()
-        quoter = FREE if free else self._quoter(unit)
+        quoter = FREE if free else self._quoter(unit, match.path if match is not None else None)
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
         return Rule(
@@ -145,10 +168,13 @@ class _RuleReader:
             place.problem(f"unknown unit `{name}`", suggestion(name, self._units, listing="known units"))
         return self._units.get(name or "", CREDITS)
 
-    def _quoter(self, unit: Unit) -> Quoter | None:
+    def _quoter(self, unit: Unit, path: PathPattern | None) -> Quoter | None:
         cursor, entries, before = self._cursor, self._entries, len(self._cursor.problems)
         meters = read_usage(entries["usage"]) if "usage" in entries else Meters()
+        min_charge = read_amount(entries["min_charge"], unit) if "min_charge" in entries else None
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
+        markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
+        charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
         on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
         on_unreadable = self._choice("on_unreadable", ("refuse", "hold"), "a way out", "refuse")
         if "price" not in entries:
@@ -156,7 +182,9 @@ class _RuleReader:
         if "price" not in entries or len(cursor.problems) > before:
             # Without meters that are right, every rate would be reported as a rate for nothing.
             return None
-        price = read_price(entries["price"], unit, meters)
+        price = read_price(
+            entries["price"], unit, meters, path=path, charge_on=charge_on, markup=markup, least=min_charge or 0
+        )
         if price is None:
             return None
         hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
@@ -166,17 +194,23 @@ class _RuleReader:
             hold=hold,
             max_charge=max_charge,
             on_unknown=on_unknown,
+            charge_on=charge_on,
             hold_when_unreadable=on_unreadable == "hold",
         )
         if len(cursor.problems) == before:
-            self._check(quoter)
+            self._check(quoter, min_charge or 0, unit)
         return quoter
 
-    def _check(self, quoter: Quoter) -> None:
+    def _check(self, quoter: Quoter, least: int, unit: Unit) -> None:
         """What is right by itself and wrong together."""
         entries = self._entries
         if "usage" in entries and not rated_meters(quoter.price):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
+        for key, bound in (("max_charge", quoter.tariff.max_charge), ("hold", quoter.hold)):
+            if isinstance(bound, int) and key in entries and bound < least:
+                entries[key].problem(
+                    f"less than `min_charge`, which is {render(least, unit)}", "raise it, or lower that"
+                )
         if quoter.cost_headers and "max_charge" not in entries:
             entries["usage"].problem(
                 "no `max_charge` beside a cost from a header: a mistake of the upstream could cost any amount",
@@ -185,7 +219,7 @@ class _RuleReader:
             )
         if "on_unreadable" in entries and not quoter.reads_body:
             entries["on_unreadable"].problem("no effect: the rule reads no field of the request", at_key=True)
-        if quoter.hold_when_unreadable and isinstance(quoter.price, PriceList) and quoter.price.other is None:
+        if quoter.hold_when_unreadable and needs_body(quoter.price):
             entries["on_unreadable"].problem(
                 "a request whose fields cannot be read has no price here",
                 'add a rate for "*", or refuse',
@@ -193,7 +227,7 @@ class _RuleReader:
             )
 
 
-def _check_together(read: Sequence[_Read]) -> None:
+def _check_together(read: Sequence[ReadRule]) -> None:
     """Names that stand twice, and rules that no request can reach."""
     for index, (rule, cursor) in enumerate(read):
         earlier = [other.rule for other in read[:index]]

@@ -15,7 +15,8 @@ from sidecar.domain.fields import Fields
 from sidecar.domain.paths import normalise, readings
 
 _PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
-_TAIL = "**"
+_PORT = re.compile(r":[0-9]*\Z")
+TAIL = "**"
 
 
 class PathPattern(msgspec.Struct, frozen=True):
@@ -25,6 +26,11 @@ class PathPattern(msgspec.Struct, frozen=True):
     segments: tuple[str, ...]
     literal: bytes | None
     expression: re.Pattern[bytes]
+
+    @property
+    def cased(self) -> bool:
+        """Whether its literal text has a capital letter."""
+        return any(literal != literal.lower() for segment in self.segments for literal in literals_of(segment))
 
     @classmethod
     def parse(cls, text: str) -> "PathPattern":
@@ -36,13 +42,13 @@ class PathPattern(msgspec.Struct, frozen=True):
         *parents, last = segments = text[1:].split("/")
         if text != "/" and "" in segments:
             raise InvalidInput("a path with `//` in it never reaches a rule")
-        if _TAIL in "/".join(parents) or (_TAIL in last and last != _TAIL):
+        if TAIL in "/".join(parents) or (TAIL in last and last != TAIL):
             raise InvalidInput("`**` may only be the whole last segment")
         seen: list[str] = []
         expression = "".join(_segment(segment, seen) for segment in segments)
         if len(seen) != len(set(seen)):
             raise InvalidInput("each `{name}` may stand only once in a path")
-        fixed = not seen and last != _TAIL
+        fixed = not seen and last != TAIL
         return cls(
             text, tuple(segments), text.encode() if fixed else None, re.compile(expression.encode() + rb"/?\Z")
         )
@@ -55,9 +61,9 @@ class PathPattern(msgspec.Struct, frozen=True):
         """Whether every path that `other` matches is matched by this one."""
         mine, theirs = self.segments, other.segments
         for index, segment in enumerate(mine):
-            if segment == _TAIL:
+            if segment == TAIL:
                 return True
-            if index >= len(theirs) or theirs[index] == _TAIL or not _segment_covers(segment, theirs[index]):
+            if index >= len(theirs) or theirs[index] == TAIL or not _segment_covers(segment, theirs[index]):
                 # `/a/**` also matches `/a`: an exact `/a` before it covers only a part of it.
                 return False
         return len(mine) == len(theirs)
@@ -108,7 +114,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 def host_matches(pattern: str, host: bytes) -> bool:
     """Whether a Host field (any case, with or without port) is `pattern` or below its ``*.``."""
-    name = re.sub(r":\d*\Z", "", host.decode("latin-1")).rstrip(".").lower()
+    name = _PORT.sub("", host.decode("latin-1")).rstrip(".").lower()
     return name.endswith(pattern[1:]) and len(name) >= len(pattern) if pattern[0] == "*" else name == pattern
 
 
@@ -118,13 +124,18 @@ def _host_covers(mine: str, theirs: str) -> bool:
     return bool(theirs) and mine[0] == "*" and theirs.lstrip("*").endswith(mine[1:]) and theirs != mine[2:]
 
 
+def literals_of(segment: str) -> list[str]:
+    """A segment's text before and after its ``{name}``, or all of it."""
+    return _PARAMETER.split(segment)[::2]
+
+
 def _segment(segment: str, seen: list[str]) -> str:
     """The expression of one segment with its leading slash; notes its parameter in `seen`."""
-    if segment == _TAIL:
+    if segment == TAIL:
         return r"(?:/.*)?"
     if segment in {".", ".."}:
         raise InvalidInput("a path with `.` or `..` segments never reaches a rule")
-    literals = _PARAMETER.split(segment)[::2]
+    literals = literals_of(segment)
     if len(literals) > 2:
         raise InvalidInput("only one `{name}` can stand in a segment")
     for literal in literals:
@@ -138,10 +149,10 @@ def _segment(segment: str, seen: list[str]) -> str:
 
 
 def _segment_covers(mine: str, theirs: str) -> bool:
-    before, *after = _PARAMETER.split(mine)[::2]
+    before, *after = literals_of(mine)
     if not after:
         return mine == theirs
-    their_before, *their_after = _PARAMETER.split(theirs)[::2]
+    their_before, *their_after = literals_of(theirs)
     if their_after:
         return their_before.startswith(before) and their_after[0].endswith(after[0])
     return len(theirs) > len(before + after[0]) and theirs.startswith(before) and theirs.endswith(after[0])

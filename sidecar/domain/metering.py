@@ -3,7 +3,7 @@
 Pure: the proxy shows the pieces of the body as they pass. Outcomes, in the order in which they are decided:
 
 =======================================================  ==================================================
-the status is not 2xx                                    release
+the status is not one of ``charge_on``                   release
 the upstream failed before the body had told its usage   release
 usage read (of a stream: its last word)                  charge what it costs, capped by ``max_charge``
 the answer reported an error                             release
@@ -84,12 +84,16 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True):
         return (*body, *(meter for meter, _ in self.headers), *(meter for meter, _ in self.measures))
 
 
+SUCCESS = frozenset(range(200, 300))
+
+
 class Tariff(msgspec.Struct, frozen=True):
-    """What a rule says about charging, whatever the price."""
+    """What a rule says about charging, whatever the price; answers with another status than `charge_on` are free."""
 
     meters: Meters
     max_charge: int = MAX_AMOUNT
     on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD
+    charge_on: frozenset[int] = SUCCESS
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -135,14 +139,14 @@ class Meter(Protocol):
         """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
 
 
-class _NoSuccess(UnreadBody):
-    """An answer that is no success costs nothing."""
+class _Uncharged(UnreadBody):
+    """An answer whose status is not charged costs nothing."""
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
         return RELEASED
 
 
-_NO_SUCCESS = _NoSuccess(readable=False)
+_UNCHARGED = _Uncharged(readable=False)
 
 
 class _JsonMeter(JsonBody):
@@ -197,8 +201,8 @@ class _BodyMeter:
 
 def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter:
     """The meter for an answer with this head (lower-case names). `hides`: take out what only we asked for."""
-    if not 200 <= status < 300:
-        return _NO_SUCCESS
+    if status not in bill.tariff.charge_on:
+        return _UNCHARGED
     meters = bill.tariff.meters
     reader, coding = meters.reader, fields.get(b"content-encoding", b"")
     events = reader is not None and fields.get(b"content-type", b"").lower().find(b"text/event-stream") >= 0

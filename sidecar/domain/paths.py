@@ -6,7 +6,7 @@ It does not route. The one idea: a rule is chosen by what the upstream will see,
     /v1/%63hat         -> /v1/chat          unreserved characters are decoded (RFC 3986 §6.2.2.2)
     /v1/a%2fb          -> /v1/a%2Fb         the other escapes stay, in capitals
     /v1/caf\xc3\xa9    -> /v1/caf%C3%A9     bytes that may not stand in a path are escaped
-    /a//b  /a/./b  /a/..;x/b  /a/%2e%2e/b  /a/..%2Fb  /a\b  /a%00b  /a%zz  /a b  a     -> None
+    /a//b  /a/./b  /a/..;x/b  /a/;x/b  /a/%2e%2e/b  /a/..%2Fb  /a\b  /a%00b  /a%zz  /a b  a     -> None
 """
 
 import re
@@ -19,7 +19,8 @@ _AMBIGUOUS = re.compile(
     rb"[\x00-\x20\x7f\\?#]"  # Controls, space, backslash; a query or fragment is not part of a path.
     rb"|%(?:[01][0-9A-F]|7F|5C)"  # The same, escaped; an escaped space is a space in a name.
     rb"|(?:/|%2F)(?:/|%2F)"  # Empty segments: some servers merge them.
-    rb"|(?:/|%2F)\.\.?(?:;[^/]*)?(?:/|%2F|\Z)"  # Dot segments, also with a parameter as Java servers strip it.
+    rb"|(?:/|%2F)\.{0,2}(?:;|%3B)"  # Segments that are empty, or dots, once a server has stripped ``;parameters``.
+    rb"|(?:/|%2F)\.\.?(?:/|%2F|\Z)"  # Dot segments.
 )
 _PARAMETERS = re.compile(rb";[^/]*")
 

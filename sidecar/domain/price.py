@@ -29,17 +29,56 @@ DECIMALS_MAX = 9
 """Decimal places that a reading may have; more of them are not a measure but noise."""
 
 _NUMBER = re.compile(rf"([0-9]{{1,16}})(?:\.([0-9]{{1,{DECIMALS_MAX}}}))?\Z", re.ASCII)
-_RATE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,18}))?(?:\s+per\s+([1-9][0-9]{0,11})([kM]?))?\Z", re.ASCII)
+_DECIMAL = r"([0-9]{1,15})(?:\.([0-9]{1,18}))?"
+_COUNT = r"([1-9][0-9]{0,11})([kM]?)"
+_RATE = re.compile(rf"{_DECIMAL}(?:\s+per\s+(started\s+)?{_COUNT})?\Z", re.ASCII)
+_WHOLE = re.compile(rf"{_COUNT}\Z", re.ASCII)
+_MARKUP = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,9}))?\s?%\Z", re.ASCII)
 _MULTIPLES = {"": 1, "k": 1000, "M": 1_000_000}
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A rate for each started package: `amount` base units for each `size` of the meter that is begun."""
+
+    amount: Fraction
+    size: int
 
 
 def parse_rate(text: str, unit: Unit) -> Fraction:
     """``0.15 per 1M``, ``0.002 per 1000`` or ``3`` (per one) as base units of `unit` for one of the meter."""
+    rate = parse_rate_or_package(text, unit)
+    if isinstance(rate, Package):
+        raise InvalidInput("packages cannot stand here; a rate is a decimal number, as in 0.002 or 0.15 per 1M")
+    return rate
+
+
+def parse_rate_or_package(text: str, unit: Unit) -> Fraction | Package:
+    """As `parse_rate`; ``0.10 per started 1000`` is a package."""
     match = _RATE.match(text.strip())
     if match is None:
-        raise InvalidInput("a rate is a decimal number, alone or `per` a number: 0.002, 2 per 1000, 0.15 per 1M")
-    whole, fraction, per, multiple = match[1], match[2] or "", match[3] or "1", match[4] or ""
-    return Fraction(int(whole + fraction) * 10**unit.scale, 10 ** len(fraction) * int(per) * _MULTIPLES[multiple])
+        raise InvalidInput(
+            "a rate is a decimal number, alone or `per` a number: 0.002, 2 per 1000, 0.15 per 1M, 1 per started 1000"
+        )
+    whole, fraction, started, per, multiple = match[1], match[2] or "", match[3], match[4] or "1", match[5] or ""
+    amount = Fraction(int(whole + fraction) * 10**unit.scale, 10 ** len(fraction))
+    size = int(per) * _MULTIPLES[multiple]
+    return Package(amount, size) if started else amount / size
+
+
+def parse_count(text: str) -> int:
+    """A whole number above 0 of a meter: ``100``, ``10k``, ``1M``."""
+    match = _WHOLE.match(text.strip())
+    if match is None:
+        raise InvalidInput("a whole number above 0, such as 100, 10k or 1M")
+    return int(match[1]) * _MULTIPLES[match[2]]
+
+
+def parse_markup(text: str) -> Fraction:
+    """``20%`` as what is added to one: 1/5."""
+    match = _MARKUP.match(text.strip())
+    if match is None:
+        raise InvalidInput("a markup is a percentage from 0%, such as 20% or 12.5%")
+    return Fraction(int(match[1] + (match[2] or "")), 10 ** (2 + len(match[2] or "")))
 
 
 def parse_flat(text: str, unit: Unit) -> int:
@@ -48,31 +87,57 @@ def parse_flat(text: str, unit: Unit) -> int:
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of a price or of a charge explained: `amount` is exact, in base units, not rounded."""
+    """One line of a price or of a charge explained: `amount` is exact, in base units, not rounded.
+
+    `amount` is `read` times `rate`, always; `note` says what else one has to know to see why.
+    """
 
     meter: str
     read: Number
     rate: Fraction
     amount: Fraction
+    note: str = ""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """A flat part and one rate for each meter, in base units of one unit; make it with `Price.of`."""
+    """A flat part and one rate for each meter, in base units of one unit; make it with `Price.of`.
+
+    `markup` is what is added to one of what they come to. The integers that a charge is worked out from have it in.
+    """
 
     rates: Mapping[str, Fraction]
     flat: int
+    markup: Fraction
+    flat_numerator: int
     numerators: tuple[tuple[str, int], ...]
     denominator: int
 
     @classmethod
-    def of(cls, rates: Mapping[str, Fraction], flat: int = 0) -> "Price":
-        denominator = math.lcm(*(rate.denominator for rate in rates.values()))
-        numerators = tuple((meter, int(rate * denominator)) for meter, rate in rates.items())
-        return cls(rates=dict(rates), flat=flat, numerators=numerators, denominator=denominator)
+    def of(cls, rates: Mapping[str, Fraction], flat: int = 0, markup: Fraction = Fraction(0)) -> "Price":
+        factor = 1 + markup
+        denominator = math.lcm((flat * factor).denominator, *((rate * factor).denominator for rate in rates.values()))
+        return cls(
+            rates=dict(rates),
+            flat=flat,
+            markup=markup,
+            flat_numerator=int(flat * factor * denominator),
+            numerators=tuple((meter, int(rate * factor * denominator)) for meter, rate in rates.items()),
+            denominator=denominator,
+        )
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """The meters with a rate."""
+        return tuple(self.rates)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may surprise a reader of the price, in sentences."""
+        return ()
 
     def charge(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         """The amount for `usage`: flat part and all products added exactly, rounded up once, `most` at most."""
-        total: Number = self.flat * self.denominator
+        total: Number = self.flat_numerator
         for meter, numerator in self.numerators:
             read = usage.get(meter)
             if read:
@@ -82,12 +147,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
             return most
         return amount
 
+    charge_up_to = charge
+    """The most that any usage up to `usage` is charged: with one rate for each meter, what `usage` itself is."""
+
     def lines(self, usage: Usage) -> list[Line]:
-        """What `charge` adds up, line by line, before it rounds: flat part first, then each meter with a rate."""
-        flat = [Line(FLAT, 1, Fraction(self.flat), Fraction(self.flat))] if self.flat or not self.rates else []
-        return flat + [
+        """What `charge` adds up, line by line, before it rounds: flat part, each meter with a rate, the markup."""
+        flat = [Line(FLAT, 1, Fraction(self.flat), Fraction(self.flat))] if self.flat or not self.meters else []
+        lines = flat + [
             Line(meter, usage.get(meter, 0), rate, rate * usage.get(meter, 0)) for meter, rate in self.rates.items()
         ]
+        return lines + markup_lines(lines, self.markup)
+
+    lines_up_to = lines
+    """What `charge_up_to` adds up."""
+
+
+def markup_lines(lines: list[Line], markup: Fraction) -> list[Line]:
+    """The line that adds `markup` to `lines`; none without one."""
+    added = sum((line.amount for line in lines), Fraction(0)) * markup
+    return [Line("markup", 1, added, added, f"{exact_text(markup * 100)}%")] if markup else []
 
 
 def usage_text(usage: Usage) -> str:

@@ -1,12 +1,14 @@
 """Rules: what a request matches, who pays for it, and what it costs.
 
 Rules come checked from `config.rules`. The order of the files is the only order: the first rule that matches decides.
-A dictionary by method and path answers for paths without parameters, with the same result as the walk through all
-rules, since it is filled by that walk.
+A dictionary by method and path answers for paths without parameters, a tree (see `routes`) for the others, both with
+the same result as a walk through all rules.
 """
 
 import ipaddress
+import operator
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
@@ -15,7 +17,9 @@ from sidecar.domain.match import Match
 from sidecar.domain.metering import Meters
 from sidecar.domain.paths import readings
 from sidecar.domain.price import Price
-from sidecar.domain.quotes import Quote, Quoter, RequestFacts, Unquoted
+from sidecar.domain.quotes import Quote, Quoter, Unquoted
+from sidecar.domain.request_facts import RequestFacts
+from sidecar.domain.routes import Candidate, Routes, first_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -70,46 +74,69 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.quoter.quote(facts)
 
 
-_Candidates = Rule | tuple[Rule, ...]
-
-
 class RuleSet:
     """All rules, in order."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
-        self._exact: dict[tuple[bytes, bytes], _Candidates] = {}
+        all_of_them = [Candidate(order, rule.match, rule.match.simple) for order, rule in enumerate(self.rules)]
+        self._other_methods = _Method([each for each in all_of_them if not each.match.methods])
+        self._methods = {
+            method: _Method([each for each in all_of_them if not each.match.methods or method in each.match.methods])
+            for method in {method for rule in self.rules for method in rule.match.methods}
+        }
+        self._exact: dict[tuple[bytes, bytes], Rule | tuple[Candidate, ...]] = {}
         literals = {rule.match.path.literal for rule in self.rules if rule.match.path.literal is not None}
         for path in (variant for literal in literals for variant in (literal, literal.rstrip(b"/") + b"/")):
-            on_path = [rule for rule in self.rules if rule.match.path.matches(path)]
-            for method in {method for rule in on_path for method in rule.match.methods}:
-                candidates = tuple(rule for rule in on_path if not rule.match.methods or method in rule.match.methods)
-                self._exact[method, path] = candidates[0] if candidates[0].match.simple else candidates
+            for method, routes in self._methods.items():
+                row = routes.row(path)
+                if row:
+                    self._exact[method, path] = self.rules[row[0].order] if row[0].simple else row
 
     def match(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:
         """The first rule that matches a normalised `path`; `fields` has lower-case names. None: no rule does.
 
-        A path that servers read in different ways (see `paths.readings`) has a rule only if all its readings have the
-        same one.
+        A path that servers read in different ways (see `paths.readings`), or that has another rule for those that
+        ignore case, has none.
         """
-        found = self._exact.get((method, path))
-        if found.__class__ is Rule:
-            return found
-        if b"%" not in path and b";" not in path:
-            return self._first(method, path, host, fields)
-        first, *others = (self._first(method, reading, host, fields) for reading in readings(path))
-        return first if all(other is first for other in others) else None
+        exact = self._exact.get((method, path))
+        if isinstance(exact, Rule):
+            return exact
+        if exact is not None:
+            found = first_of((exact,), host, fields)
+        else:
+            found = self._methods.get(method, self._other_methods).match(path, host, fields)
+        return self.rules[found.order] if found is not None else None
 
-    def _first(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:
-        candidates = self._exact.get((method, path), self.rules)
-        if isinstance(candidates, Rule):
-            return candidates
-        for rule in candidates:
-            match = rule.match
-            if (
-                (not match.methods or method in match.methods)
-                and match.path.matches(path)
-                and match.holds_beyond_path(host, fields)
-            ):
-                return rule
-        return None
+
+class _Method:
+    """The rules of one method: by paths as they are written, and as servers see them that ignore case."""
+
+    def __init__(self, candidates: list[Candidate]) -> None:
+        self._routes = self._folded = Routes(candidates)
+        if self._routes.cased:
+            self._folded = Routes(candidates, folded=True)
+
+    def row(self, path: bytes) -> tuple[Candidate, ...]:
+        """All rules for a path with one reading, in order; none where a server that ignores case sees others."""
+        row, folded = (
+            sorted(chain(*rows), key=_order)
+            for rows in (self._routes.candidates(path), self._folded.candidates(path.lower()))
+        )
+        return tuple(row) if list(map(_order, row)) == list(map(_order, folded)) else ()
+
+    def match(self, path: bytes, host: bytes, fields: Fields) -> Candidate | None:
+        if b"%" in path or b";" in path:
+            first, *others = (self._match(reading, host, fields) for reading in readings(path))
+            return first if all(other is first for other in others) else None
+        return self._match(path, host, fields)
+
+    def _match(self, path: bytes, host: bytes, fields: Fields) -> Candidate | None:
+        found = self._routes.first(path, host, fields)
+        lower = path.lower()
+        if found is None or (lower == path and self._folded is self._routes):
+            return found
+        return found if self._folded.first(lower, host, fields) is found else None
+
+
+_order = operator.attrgetter("order")

@@ -15,7 +15,8 @@ from sidecar.domain.metering import RELEASED, Charge
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
-from sidecar.domain.quotes import Quote, RequestFacts, Unquoted
+from sidecar.domain.quotes import Quote, Unquoted
+from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule, RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.config.problems import ConfigError, Problem, suggestion
+from sidecar.config.problems import ConfigError, Problem, Severity, suggestion
 
 
 def test_a_problem_shows_its_line_and_a_hint() -> None:
@@ -56,3 +56,8 @@ def test_suggestions(word: str, hint: str) -> None:
 
 def test_nothing_known_suggests_nothing() -> None:
     assert suggestion("x", []) == ""
+
+
+def test_a_warning_says_that_it_is_one() -> None:
+    warning = Problem(file="a", line=1, column=2, message="m", severity=Severity.WARNING)
+    assert warning.render() == "a:1:2: warning: m"

@@ -2,6 +2,7 @@ import copy
 import ipaddress
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.metering import Measure, OnUnknown
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
-from sidecar.domain.quotes import PriceList, Quote, RequestFacts
+from sidecar.domain.price_list import PriceList, leaves
+from sidecar.domain.quotes import Quote
+from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import ApiKey, RuleSet, TrustedHeader
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +57,10 @@ def test_a_good_file_says_what_it_means() -> None:
     assert (chat.match.host, chat.match.headers) == ("*.example.com", ((b"x-tier", b"gold"),))
     assert (chat.reads_body, chat.quoter.tariff.max_charge) == (True, 5_000_000)
     assert (chat.quoter.hold_when_unreadable, chat.quoter.tariff.on_unknown) == (True, OnUnknown.CHARGE_OBSERVED)
-    assert chat.where == f"{GOOD}:7"
+    assert chat.where == f"{GOOD}:8"
+    assert chat.quoter.tariff.charge_on == {*range(200, 300), 404}
+    assert {price.markup for price in leaves(chat.quoter.price)} == {0}
+    assert {price.markup for price in leaves(render.quoter.price)} == {Fraction(1, 5)}
     assert (render.unit, render.reads_body, render.quoter.hold) == ("seconds", False, 2_500)
     assert render.cost_headers == {b"x-gpu-ms"}
     assert dict(render.quoter.tariff.meters.measures) == {

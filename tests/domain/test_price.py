@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.price import (
+    Package,
     Price,
     exact_text,
     number_text,
+    parse_count,
     parse_flat,
+    parse_markup,
     parse_number,
     parse_rate,
+    parse_rate_or_package,
     rate_text,
     usage_text,
 )
@@ -44,6 +48,55 @@ def test_rates_of_credits(text: str, rate: Fraction) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"0\.15 per 1M"):
         parse_rate(text, CREDITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("0.10 per started 1000", Package(Fraction(100_000), 1000)),
+        ("1 per started 1M", Package(Fraction(1_000_000), 1_000_000)),
+        ("0.0000001 per started 2k", Package(Fraction(1, 10), 2000)),
+        ("0.10 per 1000", Fraction(100)),
+    ],
+)
+def test_packages(text: str, rate: Fraction | Package) -> None:
+    assert parse_rate_or_package(text, CREDITS) == rate
+
+
+@pytest.mark.parametrize("text", ["1 per started", "1 started per 10", "1 per started 0", "per started 10"])
+def test_what_is_no_package_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="1 per started 1000"):
+        parse_rate_or_package(text, CREDITS)
+
+
+def test_a_package_is_no_rate_for_one() -> None:
+    with pytest.raises(InvalidInput, match="packages cannot stand here"):
+        parse_rate("1 per started 10", CREDITS)
+
+
+@pytest.mark.parametrize(("text", "count"), [("1", 1), ("100", 100), ("10k", 10_000), ("2M", 2_000_000)])
+def test_counts(text: str, count: int) -> None:
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e3", "10K", ""])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="10k"):
+        parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "markup"),
+    [("20%", Fraction(1, 5)), ("0%", Fraction(0)), ("12.5 %", Fraction(1, 8)), ("300%", Fraction(3))],
+)
+def test_markups(text: str, markup: Fraction) -> None:
+    assert parse_markup(text) == markup
+
+
+@pytest.mark.parametrize("text", ["20", "-20%", "0.2", "%", "1e1%"])
+def test_what_is_no_markup_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="20%"):
+        parse_markup(text)
 
 
 def price(**rates: str) -> Price:
@@ -88,12 +141,13 @@ _READ = st.one_of(st.integers(0, 10**9), st.integers(0, 10**12).map(lambda n: Fr
     st.dictionaries(st.sampled_from("abcd"), _RATES),
     st.integers(0, 10**9),
     st.dictionaries(st.sampled_from("abcde"), _READ),
+    st.fractions(min_value=0, max_value=3, max_denominator=10**6),
 )
 def test_a_charge_is_the_exact_sum_rounded_up_once(
-    rates: dict[str, Fraction], flat: int, usage: dict[str, int | Fraction]
+    rates: dict[str, Fraction], flat: int, usage: dict[str, int | Fraction], markup: Fraction
 ) -> None:
-    of = Price.of(rates, flat)
-    exact = flat + sum(rate * usage.get(meter, 0) for meter, rate in rates.items())
+    of = Price.of(rates, flat, markup)
+    exact = (flat + sum(rate * usage.get(meter, 0) for meter, rate in rates.items())) * (1 + markup)
     charge = of.charge(usage)
     assert 0 <= charge <= MAX_AMOUNT
     assert charge == min(-(-exact // 1), MAX_AMOUNT)

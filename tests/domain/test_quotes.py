@@ -11,9 +11,14 @@ from sidecar.domain.metering import End, Meters, OnUnknown, Source
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Price, parse_rate
-from sidecar.domain.quotes import PriceList, Quote, Quoter, RequestFacts, Unquoted
+from sidecar.domain.price_dimensions import of_body, of_header
+from sidecar.domain.price_list import AnswerPrices, AnyPrice, Choices, PriceList, PriceVersions, RequestPrice, Version
+from sidecar.domain.price_schedule import Schedule, Tier, price_of
+from sidecar.domain.quotes import Quote, Quoter, Unquoted
+from sidecar.domain.request_facts import RequestFacts
 
 NO_FIELDS: dict[bytes, bytes] = {}
+EU: dict[bytes, bytes] = {b"x-region": b"eu"}
 
 
 def rate(text: str) -> Price:
@@ -21,7 +26,13 @@ def rate(text: str) -> Price:
 
 
 MINI, LARGE, OTHER = rate("0.000001"), rate("0.000002"), rate("0.000003")
-MODELS = PriceList.of("model", {"mini": MINI, "gpt-*": LARGE, "gpt-x*": OTHER, "no-*": None, "*": None})
+
+
+def by(name: str, prices: dict[str, RequestPrice | None]) -> PriceList:
+    return PriceList(of_body(name), Choices.of(prices))
+
+
+MODELS = by("model", {"mini": MINI, "gpt-*": LARGE, "gpt-x*": OTHER, "no-*": None, "*": None})
 HOLD = {
     "input_tokens": Term.parse("request.body_bytes / 3"),
     "output_tokens": Term.parse("request.max_tokens or 1024"),
@@ -29,7 +40,7 @@ HOLD = {
 CHAT = Meters(reader=READERS["openai.chat"])
 
 
-def chat(price: Price | PriceList = MODELS, **kwargs: Any) -> Quoter:
+def chat(price: AnyPrice = MODELS, **kwargs: Any) -> Quoter:
     return Quoter(**{"meters": CHAT, "price": price, "hold": HOLD} | kwargs)
 
 
@@ -48,24 +59,6 @@ def refused(quoter: Quoter, body: bytes | dict[str, Any] | None) -> tuple[Refusa
     quote = quoter.quote(facts(body))
     assert isinstance(quote, Unquoted)
     return quote.code, quote.detail
-
-
-@pytest.mark.parametrize(
-    ("model", "price"),
-    [("mini", MINI), ("gpt-4", LARGE), ("gpt-x", LARGE), ("gpt-", LARGE), ("MINI", None), ("no-1", None), ("", None)],
-)
-def test_exact_wins_over_patterns_and_the_first_pattern_wins(model: str, price: Price | None) -> None:
-    assert MODELS.find(model) is price
-
-
-def test_an_exact_denial_wins_over_a_pattern() -> None:
-    assert PriceList.of("model", {"gpt-*": MINI, "gpt-9": None}).find("gpt-9") is None
-
-
-def test_a_pattern_is_not_an_expression() -> None:
-    prices = PriceList.of("model", {"a.b*": MINI})
-    assert prices.find("a.b\nc") is MINI
-    assert prices.find("axb") is None
 
 
 @pytest.mark.parametrize(
@@ -101,7 +94,7 @@ def test_a_body_that_cannot_be_read_is_refused(body: bytes | None) -> None:
 
 @pytest.mark.parametrize("body", [None, b"{", b"[]"])
 def test_or_gets_the_default_hold_when_the_rule_says_so(body: bytes | None) -> None:
-    quote = quoted(chat(PriceList.of("model", {"*": MINI}), hold_when_unreadable=True), body)
+    quote = quoted(chat(by("model", {"*": MINI}), hold_when_unreadable=True), body)
     assert (quote.hold, quote.body, quote.plain_answer) == (10 + 1024, None, False)
 
 
@@ -112,10 +105,10 @@ def test_a_model_without_a_price_is_refused_by_name() -> None:
     assert len(detail) < 200
 
 
-@pytest.mark.parametrize("body", [{}, {"model": None}, {"model": 5}, {"model": ["mini"]}])
+@pytest.mark.parametrize("body", [{}, {"model": None}, {"model": 5.5}, {"model": ["mini"]}])
 def test_a_request_without_the_field_that_prices_it_is_refused(body: dict[str, Any]) -> None:
     assert refused(chat(), body)[0] is RefusalCode.UNREADABLE_REQUEST
-    assert quoted(chat(PriceList.of("model", {"*": OTHER})), body).price is OTHER
+    assert quoted(chat(by("model", {"*": OTHER})), body).price is OTHER
 
 
 @pytest.mark.parametrize(
@@ -134,9 +127,7 @@ def test_a_field_that_stands_there_twice_has_no_value(body: bytes) -> None:
 
 
 def test_fields_inside_objects() -> None:
-    quoter = chat(
-        PriceList.of("options.tier", {"gold": MINI}), hold={"input_tokens": Term.parse("request.a.b.c or 7")}
-    )
+    quoter = chat(by("options.tier", {"gold": MINI}), hold={"input_tokens": Term.parse("request.a.b.c or 7")})
     assert quoted(quoter, {"options": {"tier": "gold"}, "a": {"b": {"c": 3}}}).hold == 3
     odd: dict[str, Any]
     for odd in ({"a": {"b": 5}}, {"a": 5}, {"a": []}, {"a": {}}):
@@ -166,6 +157,62 @@ def test_a_stream_is_asked_for_its_usage(options: Any) -> None:
 def test_other_requests_stay_as_they_are(more: dict[str, Any]) -> None:
     quote = quoted(chat(), {"model": "mini", **more})
     assert (quote.body, quote.plain_answer, quote.readable_codings) == (None, False, True)
+
+
+def test_a_price_by_two_things_asks_one_after_the_other() -> None:
+    regions = PriceList(of_header("X-Region"), Choices.of({"eu": LARGE}))
+    quoter = chat(by("model", {"mini": regions, "*": MINI}))
+    body = json.dumps({"model": "mini"}).encode()
+    quotes = [quoter.quote(RequestFacts(fields, b"/", b"", body, 30)) for fields in (EU, NO_FIELDS)]
+    assert isinstance(quotes[0], Quote)
+    assert quotes[0].price is LARGE
+    assert quotes[1] == Unquoted(
+        RefusalCode.UNREADABLE_REQUEST, "The request needs `header X-Region`: its price depends on it."
+    )
+    assert refused(chat(regions), None)[0] is RefusalCode.UNREADABLE_REQUEST
+
+
+def test_a_price_by_a_header_needs_no_body() -> None:
+    quoter = Quoter(
+        meters=Meters(), price=PriceList(of_header("X-Region"), Choices.of({"eu": Price.of({}, 7)})), hold={}
+    )
+    assert not quoter.reads_body
+    quote = quoter.quote(RequestFacts(EU, b"/", b"", None, 0))
+    assert isinstance(quote, Quote)
+    assert quote.hold == 7
+
+
+def test_the_price_in_force_when_it_is_quoted_settles_it() -> None:
+    now_s = [5.0]
+    price = PriceVersions([Version(0, 10, Price.of({}, 1)), Version(10, 20, Price.of({}, 2))], lambda: now_s[0])
+    quoter = Quoter(meters=Meters(), price=price, hold={})
+    quote = quoted(quoter, None)
+    now_s[0] = 10
+    assert quote.meter(200, NO_FIELDS).finish(End.COMPLETE, 0, 0, 0).amount == 1
+    assert quoted(quoter, None).meter(200, NO_FIELDS).finish(End.COMPLETE, 0, 0, 0).amount == 2
+    now_s[0] = 20
+    assert refused(quoter, None) == (RefusalCode.UNPRICED, "There is no price in force at this time.")
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "amount"),
+    [(200, {b"x-cache": b"HIT"}, 1), (200, {}, 5), (404, {}, 5), (500, {}, None), (304, {b"x-cache": b"HIT"}, None)],
+)
+def test_the_answer_may_choose_among_prices(status: int, fields: dict[bytes, bytes], amount: int | None) -> None:
+    price = AnswerPrices(
+        b"x-cache", Choices.of({"HIT": Price.of({}, 1), "BAD": Price.of({}, 9), "*": Price.of({}, 5)})
+    )
+    quote = quoted(Quoter(meters=Meters(), price=price, hold={}, charge_on=frozenset({200, 404})), None)
+    assert quote.hold == sum(line.amount for line in quote.hold_lines({})) == 9
+    charge = quote.meter(status, fields).finish(End.COMPLETE, 0, 0, 0)
+    assert (None if charge.release else charge.amount) == amount
+
+
+def test_a_hold_covers_volume_tiers_that_fall() -> None:
+    falling = Schedule(meters=("output_tokens",), tiers=(Tier(10, 100), Tier(None, 1)), volume=True)
+    quoter = chat(price_of({}, schedules=[falling]), hold={"output_tokens": Term.parse("request.max_tokens or 7")})
+    assert quoted(quoter, {"max_tokens": 50}).hold == 1000
+    assert quoted(quoter, {"max_tokens": 5000}).hold == 5000
 
 
 def test_a_rule_that_reads_nothing_needs_no_body() -> None:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.metering import Meters
 from sidecar.domain.price import Price
-from sidecar.domain.quotes import Quote, Quoter, RequestFacts
+from sidecar.domain.quotes import Quote, Quoter
+from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule, RuleSet
 
 NO_FIELDS: dict[bytes, bytes] = {}
@@ -72,7 +73,18 @@ def test_a_path_that_servers_read_differently_needs_one_rule_for_all_readings(pa
     assert found(RuleSet(rules), b"GET", path) == expected
 
 
-_PATTERNS = st.sampled_from(["/", "/a", "/a/b", "/a/{x}", "/{x}/b", "/a/**", "/**", "/{x}"])
+def test_a_path_in_capitals_needs_the_same_rule_on_servers_that_ignore_case() -> None:
+    rules = RuleSet([a_rule("/paid"), a_rule("/ids/{id}", b"GET"), a_rule("/Docs/**"), a_rule("/**")])
+    assert found(rules, b"GET", b"/paid") == 0
+    assert found(rules, b"GET", b"/Paid") is None
+    assert found(rules, b"GET", b"/ids/AbC") == 1
+    assert found(rules, b"PUT", b"/ids/AbC") == 3
+    assert found(rules, b"GET", b"/Docs/x") == 2
+    assert found(rules, b"GET", b"/docs/x") is None
+    assert found(rules, b"GET", b"/Else") == 3
+
+
+_PATTERNS = st.sampled_from(["/", "/A", "/a", "/a/b", "/a/{x}", "/{x}/b", "/a/**", "/**", "/{x}"])
 _METHODS = st.sampled_from([(), (b"GET",), (b"POST",), (b"GET", b"POST")])
 _HOSTS = st.sampled_from(["", "x.com", "*.com"])
 _HEADERS = st.sampled_from([(), ((b"h", b"1"),)])
@@ -81,11 +93,11 @@ _HEADERS = st.sampled_from([(), ((b"h", b"1"),)])
 @given(
     st.lists(st.tuples(_PATTERNS, _METHODS, _HOSTS, _HEADERS), max_size=6),
     st.sampled_from([b"GET", b"POST", b"PUT"]),
-    st.sampled_from([b"/", b"/a", b"/a/", b"/a/b", b"/a/b/", b"/c/b", b"/a/b/c", b"/c"]),
+    st.sampled_from([b"/", b"/A", b"/A/b", b"/a/B", b"/a", b"/a/", b"/a/b", b"/a/b/", b"/c/b", b"/a/b/c", b"/c"]),
     st.sampled_from([b"", b"x.com", b"y.com"]),
     st.sampled_from([b"1", b"2"]),
 )
-def test_the_dictionary_answers_as_the_walk_does(
+def test_dictionary_and_tree_answer_as_the_walk_does(
     specs: list[tuple[str, tuple[bytes, ...], str, tuple[tuple[bytes, bytes], ...]]],
     method: bytes,
     path: bytes,
@@ -94,8 +106,12 @@ def test_the_dictionary_answers_as_the_walk_does(
 ) -> None:
     rules = [a_rule(path, *methods, host=host, headers=headers) for path, methods, host, headers in specs]
     fields = {b"h": header}
-    walked = next((rule for rule in rules if rule.match.why_not(method, path, host, fields) is None), None)
-    assert RuleSet(rules).match(method, path, host, fields) is walked
+    small = [a_rule(path.lower(), *methods, host=host, headers=headers) for path, methods, host, headers in specs]
+    walked, folded = (
+        next((i for i, rule in enumerate(each) if rule.match.why_not(method, seen, host, fields) is None), None)
+        for each, seen in ((rules, path), (small, path.lower()))
+    )
+    assert found(RuleSet(rules), method, path, host, fields) == (walked if walked == folded else None)
 
 
 def test_a_free_rule_holds_and_charges_nothing() -> None:

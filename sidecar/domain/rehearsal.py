@@ -1,0 +1,83 @@
+"""What the proxy would do with one request and its answer, without a server, a store or a customer.
+
+It decides nothing: it asks the rules as the proxy does, in the same order, and keeps what each of them said. Who pays
+and whether the balance is enough is not looked at.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.domain.metering import Charge, End
+from sidecar.domain.paths import normalise
+from sidecar.domain.quotes import Quote, Unquoted
+from sidecar.domain.request_facts import RequestFacts
+from sidecar.domain.rules import Rule, RuleSet
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """`target` is path and query; `fields` have lower-case names, ``host`` among them."""
+
+    method: bytes
+    target: bytes
+    fields: Mapping[bytes, bytes] = {}
+    body: bytes = b""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the upstream answers; `fields` have lower-case names."""
+
+    status: int = 200
+    fields: Mapping[bytes, bytes] = {}
+    body: bytes = b""
+    end: End = End.COMPLETE
+    duration_ms: int = 0
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """A rule that was asked before the one that matched, and the first condition that the request failed."""
+
+    rule: Rule
+    why: str
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """`why` says why there is no `rule`; `quote` is None then, and for a free rule; `facts`: what it saw."""
+
+    rule: Rule | None
+    why: str = ""
+    facts: RequestFacts | None = None
+    quote: Quote | Unquoted | None = None
+    tried: tuple[Tried, ...] = ()
+
+
+def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
+    """The rule for `request`, and what it would quote."""
+    raw, _, query = request.target.partition(b"?")
+    path = normalise(raw)
+    if path is None:
+        return Rehearsal(rule=None, why="the path is ambiguous or malformed")
+    host = request.fields.get(b"host", b"")
+    rule = rules.match(request.method, path, host, request.fields)
+    before = rules.rules[: rules.rules.index(rule) if rule is not None else None]
+    tried = tuple(Tried(other, _why_not(other, request, path, host)) for other in before)
+    if rule is None:
+        return Rehearsal(rule=None, why="no rule matches", tried=tried)
+    facts = RequestFacts(request.fields, path, query, request.body, len(request.body))
+    return Rehearsal(rule=rule, facts=facts, quote=None if rule.free else rule.quote(facts), tried=tried)
+
+
+def charge(quote: Quote, request: Request, answer: Answer) -> Charge:
+    """What the request is charged in the end."""
+    meter = quote.meter(answer.status, answer.fields)
+    meter.feed(answer.body)
+    meter.flush()
+    return meter.finish(answer.end, len(request.body), len(answer.body), answer.duration_ms)
+
+
+def _why_not(rule: Rule, request: Request, path: bytes, host: bytes) -> str:
+    """A rule whose pattern matches and that still was not taken is one of several that servers could mean."""
+    return (
+        rule.match.why_not(request.method, path, host, request.fields)
+        or "servers may read the path in two ways, which have different rules"
+    )

@@ -1,0 +1,112 @@
+import pytest
+
+from sidecar.domain.price import Price
+from sidecar.domain.price_dimensions import of_body, of_header
+from sidecar.domain.price_list import (
+    AnswerPrices,
+    AnyPrice,
+    Choices,
+    PriceList,
+    PriceVersions,
+    Version,
+    body_fields,
+    leaves,
+    needs_body,
+)
+
+MINI, LARGE, OTHER = Price.of({}, 1), Price.of({}, 2), Price.of({}, 3)
+MODELS = Choices.of({"mini": MINI, "gpt-*": LARGE, "gpt-x*": OTHER, "no-*": None, "*": None})
+CACHED = AnswerPrices(b"x-cache", Choices.of({"HIT": MINI, "*": LARGE}))
+BY_STATUS = AnswerPrices(None, Choices.of({"2*": CACHED, "404": OTHER, "*": MINI}))
+FOREVER = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [("mini", MINI), ("gpt-4", LARGE), ("gpt-x", LARGE), ("gpt-", LARGE), ("MINI", None), ("no-1", None), ("", None)],
+)
+def test_exact_wins_over_patterns_and_the_first_pattern_wins(model: str, price: Price | None) -> None:
+    assert MODELS.find(model) is price
+
+
+@pytest.mark.parametrize(
+    ("value", "price"),
+    [
+        ("gpt-4", LARGE),
+        ("GPT-4", None),
+        ("Llama-3", OTHER),
+        ("llama-3", None),
+        ("gpt-mini", MINI),
+        ("gpt-MINI", None),
+        ("other", MINI),
+        ("OTHER", MINI),
+    ],
+)
+def test_other_capitals_do_not_lead_to_another_price(value: str, price: Price | None) -> None:
+    prices = PriceList(of_body("model"), Choices.of({"gpt-mini": MINI, "gpt-*": LARGE, "Llama-3": OTHER, "*": MINI}))
+    assert prices.find(value) is price
+
+
+def test_an_exact_denial_wins_over_a_pattern() -> None:
+    assert Choices.of({"gpt-*": MINI, "gpt-9": None}).find("gpt-9") is None
+
+
+def test_a_pattern_is_not_an_expression() -> None:
+    prices = Choices.of({"a.b*": MINI})
+    assert prices.find("a.b\nc") is MINI
+    assert prices.find("axb") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "price"),
+    [
+        (200, {b"x-cache": b" HIT "}, MINI),
+        (201, {b"x-cache": b"MISS"}, LARGE),
+        (200, {}, LARGE),
+        (404, {b"x-cache": b"HIT"}, OTHER),
+        (304, {}, MINI),
+    ],
+)
+def test_the_answer_chooses(status: int, fields: dict[bytes, bytes], price: Price) -> None:
+    assert BY_STATUS.of_answer(status, fields) is price
+
+
+def test_what_the_answer_may_choose_is_held_at_its_dearest() -> None:
+    assert BY_STATUS.charge_up_to({}) == 3
+    assert BY_STATUS.charge_up_to({}, 2) == 2
+    assert BY_STATUS.lines_up_to({}) == OTHER.lines({})
+    assert BY_STATUS.fallback is MINI
+    assert AnswerPrices(None, Choices.of({"*": CACHED})).fallback is LARGE
+    assert [BY_STATUS.name, CACHED.name] == ["the answer's status", "the answer's header x-cache"]
+
+
+@pytest.mark.parametrize(("now_s", "price"), [(9, None), (10, MINI), (19.9, MINI), (20, LARGE), (30, None)])
+def test_a_version_is_in_force_from_its_beginning_until_before_its_end(now_s: float, price: Price | None) -> None:
+    assert PriceVersions([Version(10, 20, MINI), Version(20, 30, LARGE)], lambda: now_s).current() is price
+
+
+def by(
+    name: str, *prices: PriceList | Price | AnswerPrices | None, other: PriceList | Price | None = None
+) -> PriceList:
+    dimension = of_header(name[7:]) if name.startswith("header.") else of_body(name)
+    return PriceList(dimension, Choices.of({**{str(index): price for index, price in enumerate(prices)}, "*": other}))
+
+
+@pytest.mark.parametrize(
+    ("price", "found", "fields", "needs"),
+    [
+        (MINI, [MINI], set(), False),
+        (None, [], set(), True),
+        (CACHED, [MINI, LARGE], set(), False),
+        (by("model", MINI, None), [MINI], {"model"}, True),
+        (by("model", MINI, other=LARGE), [MINI, LARGE], {"model"}, False),
+        (by("header.a", MINI, None), [MINI], set(), False),
+        (by("header.a", by("model", CACHED)), [MINI, LARGE], {"model"}, True),
+        (by("model", by("size", MINI), other=by("size", other=LARGE)), [MINI, LARGE], {"model", "size"}, False),
+        (PriceVersions([Version(0, FOREVER, by("model", MINI))], lambda: 0), [MINI], {"model"}, True),
+    ],
+)
+def test_what_a_price_is_made_of(price: AnyPrice | None, found: list[Price], fields: set[str], needs: bool) -> None:
+    assert list(leaves(price)) == found
+    assert body_fields(price) == fields
+    assert needs_body(price) is needs
