@@ -46,7 +46,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = Severity.ERROR
 
     def render(self) -> str:
-        """``file:line:column: message`` (``warning: `` before it), then the source line with a caret and the hint, if there are any."""
+        """``file:line:column: message`` (``warning: `` before it); then line, caret and hint, if there are any."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         warning = "warning: " if self.severity is Severity.WARNING else ""
         lines = [f"{place}: {warning}{self.message}"]
