@@ -92,7 +92,7 @@ async def test_a_killed_server_is_started_again(data_dir: Path) -> None:
         await written_and_synced(url)
         os.kill(server_pid(data_dir), signal.SIGKILL)
         await until(lambda: lane.reconnects_total == 1, "the connection to come back")
-        assert store.restarts_total == 1
+        await until(lambda: store.restarts_total == 1, "the restart to be counted")
         assert (await (await open_purse(lane)).balance()).available == 1000
     await store.stop()
 

@@ -126,10 +126,12 @@ class Cluster:
         """Inside, `slot` is on its way from `source` to `target`; afterwards it belongs to `target`."""
         target.run("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
         source.run("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
-        yield
-        for node in (target, source, *self.nodes):
-            if self.is_primary(node):
-                node.run("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
+        try:
+            yield
+        finally:
+            for node in (target, source, *self.nodes):
+                if self.is_primary(node):
+                    node.run("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
 
     @staticmethod
     def move_keys(slot: int, source: ClusterNode, target: ClusterNode) -> int:
