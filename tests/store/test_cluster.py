@@ -131,12 +131,13 @@ class TestFailover:
                 cluster.replica_of(old).run("CLUSTER", "FAILOVER")
                 await until(lambda: not cluster.is_primary(old), "the primaries to change")
                 await effects.more()
+            cluster.until_whole()
+            await until_async(lambda: served(lane), "every partition to be served again")
             found = await effects.found()
         # Refused is what came while nobody served the slot.
         assert not effects.unknown
         assert not effects.refused & found.keys()
         assert found == dict.fromkeys(effects.done, 1)
-        cluster.until_whole()
 
 
 async def served(lane: Lane) -> bool:
