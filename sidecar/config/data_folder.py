@@ -35,6 +35,11 @@ def make_data_dir(settings: Settings) -> Path:
     return folder
 
 
+def archive_url(settings: Settings) -> str:
+    """Where the archive is: as set, else SQLite in the data folder, which is made if it does not exist."""
+    return settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}"
+
+
 def find_admin_key(settings: Settings) -> str | None:
     """The first admin key: from the settings, else from the data folder, else None. StartupError: unreadable."""
     if settings.admin.key:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from sidecar.archive.archive import Archive
-from sidecar.config.data_folder import make_data_dir
+from sidecar.config.data_folder import archive_url, make_data_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.errors import StoreUnavailable
 from sidecar.services.archiver import Archiver
@@ -49,7 +49,7 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
     """
     names = {"tenant": settings.tenant, "environment": settings.environment}
     async with AsyncExitStack() as stack:
-        archive = Archive(settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}", **names)
+        archive = Archive(archive_url(settings), **names)
         stack.push_async_callback(archive.close)
         await archive.open()
         lane, store, alone = await _store(settings, stack)

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from sidecar.archive.archive import Archive
-from sidecar.config.data_folder import ensure_admin_key, find_admin_key, make_data_dir
+from sidecar.config.data_folder import archive_url, ensure_admin_key, find_admin_key
 from sidecar.config.values import Endpoint
 from sidecar.control.app import make_app
 from sidecar.domain.errors import ArchiveUnavailable, StartupError
@@ -95,11 +95,7 @@ async def _listen(sidecar: Sidecar, app: web.Application, stack: AsyncExitStack)
 
 async def _open_archive(sidecar: Sidecar, stack: AsyncExitStack) -> Archive:
     settings = sidecar.settings
-    archive = Archive(
-        settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}",
-        tenant=settings.tenant,
-        environment=settings.environment,
-    )
+    archive = Archive(archive_url(settings), tenant=settings.tenant, environment=settings.environment)
     stack.push_async_callback(archive.close)
     try:
         await archive.open()
