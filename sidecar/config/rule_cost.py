@@ -16,7 +16,7 @@ from sidecar.domain.meters.pointers import Pointer, parse_pointer, pointer_reade
 from sidecar.domain.price import FLAT
 from sidecar.domain.price_list import AnyPrice
 
-_METER = re.compile(r"[a-z][a-z0-9_]{0,63}\Z", re.ASCII)
+METER = re.compile(r"[a-z][a-z0-9_]{0,63}\Z", re.ASCII)
 _NEEDED_HEADERS = frozenset(
     (
         b"connection",
@@ -47,7 +47,7 @@ def read_usage(cursor: Cursor) -> Meters:
         return Meters(reader=READERS[name]) if name is not None else Meters()
     sources = _Sources()
     for meter, source in cursor.mapping("a reader's name, or meters with their sources").items():
-        if not _METER.match(meter) or meter == FLAT:
+        if not METER.match(meter) or meter == FLAT:
             source.problem(f"`{meter}` cannot be a meter's name", "lower case, digits and _; not `flat`", at_key=True)
         _read_source(meter, source, sources)
     reader = pointer_reader(sources.json, sources.sse) if sources.json or sources.sse else None

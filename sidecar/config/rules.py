@@ -25,10 +25,11 @@ from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, R
 
 VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
-_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
+ON_UNREADABLE = ("refuse", "hold")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+RULE_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
          "min_charge", "max_charge", "charge_on", "on_unreadable", "on_unknown")  # fmt: skip
-_FREE_KEYS = ("name", "match", "free", "feature", "errors")
+FREE_KEYS = ("name", "match", "free", "feature", "errors")
 _MORE = ("*.yaml", "*.yml")
 
 
@@ -111,7 +112,7 @@ class _RuleReader:
         self._cursor = cursor
         self._markup = markup
         self._units = units
-        self._entries = cursor.entries(_KEYS, "a rule")
+        self._entries = cursor.entries(RULE_KEYS, "a rule")
 
     def read(self, identity: tuple[IdentitySource, ...]) -> Rule | None:
         """The rule, or None when there is any problem in it."""
@@ -143,7 +144,7 @@ class _RuleReader:
 
     def _name(self, key: str, wanted: str) -> str:
         text = self._entries[key].text(wanted) if key in self._entries else None
-        if text is not None and not _NAME.match(text):
+        if text is not None and not NAME.match(text):
             self._entries[key].problem(f"`{text}` cannot be {wanted}", "1 to 64 letters, digits, `.`, `_` and `-`")
         return text or ""
 
@@ -155,7 +156,7 @@ class _RuleReader:
             cursor.problem("`free: false` has no effect", "leave it out")
             return False
         for key, entry in self._entries.items():
-            if key not in _FREE_KEYS:
+            if key not in FREE_KEYS:
                 entry.problem(
                     f"`{key}` has no effect in a free rule", "leave it out, or leave `free` out", at_key=True
                 )
@@ -176,7 +177,7 @@ class _RuleReader:
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
         on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
-        on_unreadable = self._choice("on_unreadable", ("refuse", "hold"), "a way out", "refuse")
+        on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
         if "price" not in entries:
             cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
         if "price" not in entries or len(cursor.problems) > before:
