@@ -1,12 +1,25 @@
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sidecar.config.problems import ConfigError
-from sidecar.config.rule_tests import Suite, failures, read_suite
+from sidecar.config.rule_tests import (
+    CASE_KEYS,
+    EXPECT_KEYS,
+    REQUEST_KEYS,
+    RESPONSE_KEYS,
+    Suite,
+    failures,
+    read_suite,
+)
 from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.metering import End
 
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "rules.md").read_text()
+EXAMPLES = re.findall(r"^```yaml\n(version: 1\nrules: .*\ncases:\n(?:(?!^```).*\n)*)^```", PAGE, re.MULTILINE)
 UNITS = {"credits": CREDITS, "seconds": Unit(name="seconds", scale=3)}
 RULES = """\
 version: 1
@@ -177,3 +190,20 @@ def test_mistakes_in_the_rules_are_those_of_the_rules(tmp_path: Path) -> None:
     case = "  - {name: a, request: {path: /a}, expect: {rule: a}}"
     with pytest.raises(ConfigError, match="no such file"):
         suite(tmp_path, case, "version: 1\nrules: [rules.yaml, none.yaml]\n")
+
+
+def test_the_example_of_the_reference_comes_true(tmp_path: Path) -> None:
+    (text,) = EXAMPLES
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "rules" / "openai.yaml", tmp_path)
+    file = tmp_path / "tests" / "cases.yaml"
+    file.write_text(text)
+    found = failures(read_suite(file, UNITS), UNITS)
+    assert [problem.render() for case in found for problem in case] == []
+    assert len(found) == 3
+
+
+def test_the_reference_names_every_key_of_a_case() -> None:
+    _, _, section = PAGE.partition("### test")
+    keys = {*CASE_KEYS, *REQUEST_KEYS, *RESPONSE_KEYS, *EXPECT_KEYS}
+    assert [key for key in sorted(keys) if f"`{key}`" not in section and f"{key}:" not in section] == []

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
 GOOD = sorted([*(ROOT / "rules").glob("*.yaml"), *CASES.glob("*.good.yaml"), ROOT / "benchmarks" / "rules.yaml"])
 PAGE = (ROOT / "docs" / "rules.md").read_text()
-EXAMPLES = re.findall(r"^```yaml\n(version: 1\n(?:defaults|rules):.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^```yaml\n((?:(?!^cases:|^```).*\n)*)^```", PAGE, re.MULTILINE)
 VALIDATOR = Draft202012Validator(schema())
 
 ONLY_CHECKED = {
