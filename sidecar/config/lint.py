@@ -13,7 +13,7 @@ from sidecar.config.problems import Problem, Severity
 from sidecar.config.rule_price import rated_meters
 from sidecar.config.rules import ReadRule
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
-from sidecar.domain.match import TAIL, Match, literals_of
+from sidecar.domain.match import TAIL, Match, PathPattern, literals_of
 
 READER_PATHS: Mapping[str, tuple[str, ...]] = {
     "openai.chat": ("/chat/completions",),
@@ -32,20 +32,40 @@ _SUMS = {"total_tokens": ("prompt_tokens", "input_tokens", "completion_tokens", 
 def lint(rules: Sequence[ReadRule], units: Mapping[str, Unit]) -> list[Problem]:
     """All warnings, each place once, since rules may share a part by an alias."""
     found: dict[tuple[str, int, int, str], Problem] = {}
-    for rule, cursor in rules:
-        if rule.free:
-            continue
+    for index, (rule, cursor) in enumerate(rules):
         problems: list[Problem] = []
-        entries = Cursor(cursor.document, problems, cursor.path).mapping("a rule")
-        unit = units[rule.unit]
-        lint_price(entries, rule.quoter.tariff.meters, unit)
-        _lint_hold(ReadRule(rule, cursor), entries, unit)
-        _lint_reader(rule.match, entries)
-        _lint_classes(entries)
+        read = ReadRule(rule, Cursor(cursor.document, problems, cursor.path))
+        _lint_capitals(read, rules[:index])
+        if not rule.free:
+            _lint_paid(read, units[rule.unit])
         for problem in problems:
             warning = msgspec.structs.replace(problem, severity=Severity.WARNING)
             found.setdefault((warning.file, warning.line, warning.column, warning.message), warning)
     return list(found.values())
+
+
+def _lint_paid(read: ReadRule, unit: Unit) -> None:
+    rule, cursor = read
+    entries = cursor.mapping("a rule")
+    lint_price(entries, rule.quoter.tariff.meters, unit)
+    _lint_hold(read, entries, unit)
+    _lint_reader(rule.match, entries)
+    _lint_classes(entries)
+
+
+def _lint_capitals(read: ReadRule, earlier: Sequence[ReadRule]) -> None:
+    """A path in capitals behind one in others: a server that ignores case could mean both, so it has no rule."""
+    match, cursor = read.rule.match, read.cursor
+    for rule, _ in earlier:
+        if (match.path.cased or rule.match.path.cased) and _folded(rule.match).covers(_folded(match)):
+            path = cursor.mapping("a rule")["match"].mapping("conditions")["path"]
+            path.problem(f"no request gets this rule: `{rule.name}` before it has the path in other capitals",
+                         "some servers ignore case, so such a request is refused")  # fmt: skip
+            return
+
+
+def _folded(match: Match) -> Match:
+    return msgspec.structs.replace(match, path=PathPattern.parse(match.path.text.lower()))
 
 
 def _lint_hold(read: ReadRule, entries: Mapping[str, Cursor], unit: Unit) -> None:

@@ -29,8 +29,8 @@ class PathPattern(msgspec.Struct, frozen=True):
 
     @property
     def cased(self) -> bool:
-        """Whether its literal text has a capital letter."""
-        return any(literal != literal.lower() for segment in self.segments for literal in literals_of(segment))
+        """Whether it has a capital letter; names of parameters have none."""
+        return self.text != self.text.lower()
 
     @classmethod
     def parse(cls, text: str) -> "PathPattern":
