@@ -17,9 +17,13 @@ def add(subparsers: Subparsers) -> None:
     for command in (rules_check, rules_explain, rules_test):
         command.add(commands)
     text = "print a JSON Schema of rule files, for editors"
-    about = text + ": sidecar rules schema > rules.schema.json, and as the first line of a rule file "
-    about += "`# yaml-language-server: $schema=rules.schema.json`."
-    commands.add_parser("schema", help=text, description=about).set_defaults(run=_schema)
+    commands.add_parser("schema", help=text, description=_SCHEMA).set_defaults(run=_schema)
+
+
+_SCHEMA = """\
+Print a JSON Schema of rule files. Write it to rules.schema.json, and as the first line of a rule file
+`# yaml-language-server: $schema=rules.schema.json`: editors then complete keys and mark mistakes.
+"""
 
 
 def _schema(_: argparse.Namespace) -> int:
