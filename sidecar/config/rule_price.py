@@ -50,7 +50,6 @@ BY = re.compile(
     r"|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)",
     re.ASCII,
 )
-_PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 STATUS = re.compile(r"([2-5])(xx|[0-9]{2})\Z", re.ASCII)
 _STATUSES = "2xx, 3xx, 4xx, 5xx or a status such as 404"
 _A_DIMENSION = "request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
@@ -253,7 +252,7 @@ class _Reader:
         return _OfAnswer(None if kind == "status" else name.lower().encode())
 
     def _path_parameter(self, cursor: Cursor, name: str) -> Dimension | None:
-        known = _PARAMETER.findall(self._path.text) if self._path is not None else [name]
+        known = self._path.parameters if self._path is not None else [name]
         if name not in known:
             cursor.problem(f"the rule's path has no `{{{name}}}`", suggestion(name, known, listing="it has"))
             return None

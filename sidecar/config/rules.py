@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
-from sidecar.config.rule_cost import read_hold, read_usage
+from sidecar.config.rule_cost import read_hold
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.match import PathPattern
@@ -171,7 +172,7 @@ class _RuleReader:
 
     def _quoter(self, unit: Unit, path: PathPattern | None) -> Quoter | None:
         cursor, entries, before = self._cursor, self._entries, len(self._cursor.problems)
-        meters = read_usage(entries["usage"]) if "usage" in entries else Meters()
+        meters = read_usage(entries["usage"], path) if "usage" in entries else Meters()
         min_charge = read_amount(entries["min_charge"], unit) if "min_charge" in entries else None
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
@@ -207,6 +208,9 @@ class _RuleReader:
         entries = self._entries
         if "usage" in entries and not rated_meters(quoter.price):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
+        elif "usage" in entries:
+            tariff = quoter.tariff
+            check_usage(entries["usage"], entries["price"], tariff.meters, quoter.price, tariff.charge_on)
         for key, bound in (("max_charge", quoter.tariff.max_charge), ("hold", quoter.hold)):
             if isinstance(bound, int) and key in entries and bound < least:
                 entries[key].problem(
@@ -220,7 +224,8 @@ class _RuleReader:
             )
         if "on_unreadable" in entries and not quoter.reads_body:
             entries["on_unreadable"].problem("no effect: the rule reads no field of the request", at_key=True)
-        if quoter.hold_when_unreadable and needs_body(quoter.price):
+        told_by_body = any(told.body_field for _, told in quoter.tariff.meters.requests)
+        if quoter.hold_when_unreadable and (told_by_body or needs_body(quoter.price)):
             entries["on_unreadable"].problem(
                 "a request whose fields cannot be read has no price here",
                 'add a rate for "*", or refuse',

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config import rule_cost, rule_match, rule_price, rules
+from sidecar.config import rule_match, rule_price, rule_usage, rules
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
 from sidecar.domain.meters.named import READERS
+from sidecar.domain.meters.pointers import Mode
 from sidecar.domain.price import FLAT
 from sidecar.domain.price_list import ANY
 
@@ -58,11 +59,14 @@ def _definitions() -> Schema:
         "rates": _rates(),
         "schedule": _schedule(),
         "tiers": _items(_tier()),
-        "hold": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_cost.METER))]},
+        "hold": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_usage.METER))]},
         "amount": _number_or_text(_DECIMAL),
         "rate": _number_or_text(price.RATE.pattern),
         "count": {"anyOf": [{"type": "integer", "minimum": 1}, _pattern(price.WHOLE)]},
         "markup": _pattern(price.MARKUP),
+        "statuses": _one_or_items(
+            {"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, _pattern(rule_price.STATUS)]}
+        ),
         "header": _pattern(rule_match.TOKEN),
         "pointer": {"type": "string", "pattern": "^/"},
     }
@@ -84,8 +88,7 @@ def _rule() -> Schema:
         "hold": _ref("hold"),
         "min_charge": _ref("amount"),
         "max_charge": _ref("amount"),
-        "charge_on": _one_or_items({"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599},
-                                              _pattern(rule_price.STATUS)]}),
+        "charge_on": _ref("statuses"),
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
     }  # fmt: skip
@@ -123,15 +126,29 @@ def _identity() -> Schema:
 
 
 def _usage() -> Schema:
-    source = _closed(
-        header=_ref("header"),
-        json=_ref("pointer"),
-        sse=_closed("pointer", pointer=_ref("pointer")),
-        bytes={"enum": ["request", "response"]},
-        duration={"const": "ms"},
-    )
-    meters = _mapping({**source, "minProperties": 1, "maxProperties": 2}, names=_pattern(rule_cost.METER))
-    return {"anyOf": [{"enum": list(READERS)}, meters]}
+    place = {"pointer": _ref("pointer"), "mode": {"enum": [str(mode) for mode in Mode]}}
+    field, parameter = _pattern(rule_usage.FIELD), _pattern(rule_usage.PARAMETER)
+    source = {
+        **_closed(
+            header=_ref("header"),
+            json=_ref("pointer"),
+            sse=_closed("pointer", **place, event=_pattern(rule_usage.EVENT)),
+            ndjson=_closed("pointer", **place),
+            bytes={"enum": ["request", "response"]},
+            duration={"const": "ms"},
+            status=_ref("statuses"),
+            request=field,
+            characters=field,
+            query=parameter,
+            path=_pattern(rule_usage.FIELD),
+            default=_number_or_text(_DECIMAL),
+        ),
+        "minProperties": 1,
+        "maxProperties": len(rule_usage.BODIES),
+    }
+    reader = {"enum": list(READERS)}
+    meters = _mapping(source, names=_pattern(rule_usage.METER))
+    return {"anyOf": [reader, {**meters, "properties": {rule_usage.READER: {"anyOf": [reader, source]}}}]}
 
 
 # --- Prices -------------------------------------------------------------------------------------------------------
@@ -163,7 +180,7 @@ def _list() -> Schema:
 
 
 def _rates() -> Schema:
-    names = {"anyOf": [{"const": FLAT}, _pattern(rule_cost.METER)]}
+    names = {"anyOf": [{"const": FLAT}, _pattern(rule_usage.METER)]}
     each = {"if": {"type": "object"}, "then": _ref("schedule"), "else": _ref("rate")}
     return {**_mapping(each, names=names), "properties": {FLAT: _ref("amount")}, "not": {"required": [ANY]}}
 

@@ -28,6 +28,11 @@ class PathPattern(msgspec.Struct, frozen=True):
     expression: re.Pattern[bytes]
 
     @property
+    def parameters(self) -> list[str]:
+        """The names of its ``{…}``, in order."""
+        return _PARAMETER.findall(self.text)
+
+    @property
     def cased(self) -> bool:
         """Whether it has a capital letter; names of parameters have none."""
         return self.text != self.text.lower()

@@ -6,7 +6,6 @@ ways is no usage (see `price_dimensions`): the request is refused, as is one tha
 
 import operator
 from collections.abc import Callable
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -43,7 +42,7 @@ def of_body(name: str, counts: Counts = Counts.VALUE, default: Number | None = N
     """A dotted field of a JSON body; `default` is what a request says that does not have it, None refuses it."""
     value_in = operator.attrgetter(field(name))
     repeated_in = finder_of_repeats(name.split("."))
-    reading_of, wanted = (_number, "a number from 0") if counts is Counts.VALUE else (_characters, "text")
+    reading_of, wanted = (number, "a number from 0") if counts is Counts.VALUE else (_characters, "text")
     absent, wrong = _absent(name, default), Doubt(f"`{name}` must be {wanted}: what the request costs depends on it.")
     repeated = Doubt(f"The request has `{name}` more than once; send it once.")
 
@@ -78,10 +77,6 @@ def of_dimension(dimension: Dimension, default: Number | None = None) -> Request
 
 def _absent(name: str, default: Number | None) -> Number | Doubt:
     return Doubt(f"The request needs `{name}`: what it costs depends on it.") if default is None else default
-
-
-def _number(value: Any) -> Number | None:
-    return number(Decimal(repr(value))) if type(value) is float else number(value)
 
 
 def _characters(value: Any) -> int | None:

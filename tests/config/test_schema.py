@@ -27,6 +27,7 @@ ONLY_CHECKED = {
     *("all_denied", "bad_host", "deny_all_inside", "header_without_max_charge", "hold_expression", "hold_incomplete"),
     *("hold_without_rate", "min_charge", "name_twice", "no_hold", "price_by_answer", "price_by_request_in_answer"),
     *("price_versions_apart", "rate_for_nothing", "unknown_unit", "unreachable", "usage_without_effect"),
+    "usage_and_price",
     *("without_effect",),
 }
 """Mistakes that lie in two places at once, or in an expression: `rules check` sees them, a schema does not."""

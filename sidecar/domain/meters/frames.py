@@ -59,8 +59,8 @@ class FrameBuffer:
 
 def headers_of(message: bytes) -> Mapping[bytes, bytes]:
     """The headers of a whole message whose values are text; those behind a malformed one are left out."""
-    at, end = _PRELUDE.size, _PRELUDE.size + _PRELUDE.unpack_from(message)[1]
     headers: dict[bytes, bytes] = {}
+    at, end = _PRELUDE.size, _headers_end(message)
     while at < end:
         start = at + 1 + message[at]
         if start >= end:
@@ -84,4 +84,12 @@ def headers_of(message: bytes) -> Mapping[bytes, bytes]:
 
 def payload_of(message: bytes) -> bytes:
     """The payload of a whole message."""
-    return message[_PRELUDE.size + _PRELUDE.unpack_from(message)[1] : -_CHECKSUM.size]
+    return message[_headers_end(message) : -_CHECKSUM.size]
+
+
+def _headers_end(message: bytes) -> int:
+    """Where the payload starts; what is no message at all has neither headers nor payload."""
+    if len(message) < _LEAST:
+        return len(message)
+    headers: int = _PRELUDE.unpack_from(message)[1]
+    return min(_PRELUDE.size + headers, len(message) - _CHECKSUM.size)

@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 
 CONVERSE_JSON = b"""{"metrics": {"latencyMs": 1275},
   "output": {"message": {"content": [{"text": "\\"usage\\""}], "role": "assistant"}}, "stopReason": "end_turn",
@@ -69,24 +70,20 @@ def converse_stream() -> list[bytes]:
     ]
 
 
-def invoke_stream() -> list[bytes]:
-    metrics = {
-        "inputTokenCount": 12,
-        "outputTokenCount": 503,
-        "invocationLatency": 1275,
-        "firstByteLatency": 400,
-        "cacheReadInputTokenCount": 1800,
-        "cacheWriteInputTokenCount": 248,
-    }
-    chunks = [
+METRICS = {
+    "inputTokenCount": 12,
+    "outputTokenCount": 503,
+    "cacheReadInputTokenCount": 1800,
+    "cacheWriteInputTokenCount": 248,
+}
+
+
+def invoke_stream(metrics: Mapping[str, object] = METRICS) -> list[bytes]:
+    chunks: list[dict[str, object]] = [
         {"type": "message_start", "message": {"usage": {"input_tokens": 12, "output_tokens": 1}}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
         {"type": "message_delta", "usage": {"output_tokens": 503}},
-        {"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics},
+        {"type": "message_stop", "amazon-bedrock-invocationMetrics": {**metrics, "invocationLatency": 1275}},
     ]
-    return [
-        event(
-            b"chunk", json.dumps({"bytes": base64.b64encode(json.dumps(chunk).encode()).decode(), "p": "ab"}).encode()
-        )
-        for chunk in chunks
-    ]
+    payloads = [{"bytes": base64.b64encode(json.dumps(chunk).encode()).decode(), "p": "ab"} for chunk in chunks]
+    return [event(b"chunk", json.dumps(payload).encode()) for payload in payloads]

@@ -66,3 +66,9 @@ def test_headers_behind_a_malformed_one_are_left_out(malformed: bytes) -> None:
     message = frame(b"x", more=text_header(b"a", b"1") + malformed)
     assert headers_of(message) == {b"a": b"1"}
     assert payload_of(message) == b"x"
+
+
+@given(st.binary(max_size=40))
+def test_what_is_no_message_says_nothing_wrong(data: bytes) -> None:
+    assert all(name in data and value in data for name, value in headers_of(data).items())
+    assert payload_of(data) in data
