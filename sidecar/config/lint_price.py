@@ -118,7 +118,9 @@ def _lint_leaf(price: Cursor, meters: Meters, unit: Unit) -> list[_Rate]:
         if not rate.amount and not nothing and rate.meter not in (FLAT, *falls_back, *apart):
             rate.cursor.problem(f"`{rate.meter}` costs nothing", "leave the line out if that is meant")
         around = by_meter.get(falls_back.get(rate.meter, ""))
-        if around is not None and _read_from_a_cache(rate.meter) and rate.amount > around.amount:
+        # Both may come from a cache: sound costs more there than text.
+        fresh = around is not None and not _read_from_a_cache(around.meter)
+        if around is not None and fresh and _read_from_a_cache(rate.meter) and rate.amount > around.amount:
             rate.cursor.problem(
                 f"`{rate.meter}` costs more than `{around.meter}`", "what comes from a cache is cheaper elsewhere"
             )
