@@ -15,7 +15,7 @@ from sidecar.telemetry import Metrics
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RULES = sorted([*(ROOT / "rules").rglob("*.yaml"), ROOT / "benchmarks" / "rules.yaml"])
+RULES = sorted([*(ROOT / "rules").glob("*.yaml"), ROOT / "benchmarks" / "rules.yaml"])
 
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?(?:.*&& )?(?:\.venv/bin/)?sidecar (?P<arguments>.+)$")

@@ -1,7 +1,11 @@
 """`sidecar rules`: what can be done with rule files without a server. All of it reads them as `sidecar run` does."""
 
-from sidecar.cli import rules_check, rules_explain
+import argparse
+
+from sidecar.cli import rules_check, rules_explain, rules_test
 from sidecar.cli.client import Subparsers
+from sidecar.cli.screen import show_json
+from sidecar.config.schema import schema
 
 
 def add(subparsers: Subparsers) -> None:
@@ -10,5 +14,18 @@ def add(subparsers: Subparsers) -> None:
     commands = subparsers.add_parser("rules", help=text, description=text + ".").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
-    for command in (rules_check, rules_explain):
+    for command in (rules_check, rules_explain, rules_test):
         command.add(commands)
+    text = "print a JSON Schema of rule files, for editors"
+    commands.add_parser("schema", help=text, description=_SCHEMA).set_defaults(run=_schema)
+
+
+_SCHEMA = """\
+Print a JSON Schema of rule files. Write it to rules.schema.json, and as the first line of a rule file
+`# yaml-language-server: $schema=rules.schema.json`: editors then complete keys and mark mistakes.
+"""
+
+
+def _schema(_: argparse.Namespace) -> int:
+    show_json(schema())
+    return 0

@@ -12,7 +12,7 @@ import msgspec
 from sidecar.cli import options
 from sidecar.cli.client import Subparsers
 from sidecar.cli.rules_read import rule_paths, units_of
-from sidecar.cli.screen import show_json
+from sidecar.cli.screen import plural, show_json
 from sidecar.config.lint import lint
 from sidecar.config.problems import ConfigError, Problem, Severity
 from sidecar.config.rules import in_order, read_rules, rule_files
@@ -74,12 +74,12 @@ def _as_text(checked: Checked) -> None:
     for problem in checked.problems:
         print(problem.render())
     for file, rules in checked.rules.items():
-        print(f"{file}: {_plural(rules, 'rule')}, {_summary(checked, file)}")
+        print(f"{file}: {plural(rules, 'rule')}, {_summary(checked, file)}")
 
 
 def _summary(checked: Checked, file: str) -> str:
     counted = [(checked.count(severity, file), str(severity)) for severity in Severity]
-    return ", ".join(_plural(count, word) for count, word in counted if count) or "no problem"
+    return ", ".join(plural(count, word) for count, word in counted if count) or "no problem"
 
 
 def _as_json(checked: Checked) -> None:
@@ -116,10 +116,6 @@ def _escaped(text: str, more: str = "") -> str:
     for character in f"%\r\n{more}":
         text = text.replace(character, f"%{ord(character):02X}")
     return text
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'s'[: count != 1]}"
 
 
 _FORMATS: dict[str, Callable[[Checked], None]] = {"text": _as_text, "json": _as_json, "github": _as_annotations}

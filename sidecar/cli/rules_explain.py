@@ -12,7 +12,7 @@ from sidecar.cli import options
 from sidecar.cli.client import Subparsers
 from sidecar.cli.rules_har import Entry, read_har, split_url
 from sidecar.cli.rules_read import configured, units_of
-from sidecar.cli.screen import printable, show_json, show_table
+from sidecar.cli.screen import plural, printable, show_json, show_table
 from sidecar.config.problems import suggestion
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
@@ -204,7 +204,7 @@ def _explain_all(
         titles = ("request", "rule", "hold", "cost", "unit", "usage")
         show_table(titles, [_row(explanation) for explanation in explanations], numbers=("hold", "cost"))
         total = ", ".join(f"{amount} {name}" for name, amount in costs.items()) or "nothing"
-        print(f"\n{len(explanations)} requests cost {total}; {refused} refused")
+        print(f"\n{plural(len(explanations), 'request')} for {total}; {refused} refused")
     return 1 if refused else 0
 
 

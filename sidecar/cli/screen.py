@@ -18,6 +18,11 @@ def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers:
         print("  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns).rstrip())
 
 
+def plural(count: int, word: str) -> str:
+    """``1 rule``, ``2 rules``."""
+    return f"{count} {word}{'s'[: count != 1]}"
+
+
 def printable(text: str) -> str:
     """Text that moves no cursor: names and ids are other people's."""
     return "".join(each if each.isprintable() else "�" for each in text)

@@ -11,15 +11,24 @@ from sidecar.config.cursor import Cursor
 from sidecar.config.lint_price import lint_price, prices_in
 from sidecar.config.problems import Problem, Severity
 from sidecar.config.rule_price import rated_meters
+from sidecar.config.rule_usage import BODIES
 from sidecar.config.rules import ReadRule
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
-from sidecar.domain.match import TAIL, Match, literals_of
+from sidecar.domain.match import TAIL, Match, PathPattern, literals_of
 
 READER_PATHS: Mapping[str, tuple[str, ...]] = {
     "openai.chat": ("/chat/completions",),
     "openai.responses": ("/responses",),
     "openai.embeddings": ("/embeddings",),
+    "openai.completions": ("/completions",),
+    "openai.images": ("/images/generations", "/images/edits"),
+    "openai.audio": ("/audio/transcriptions", "/audio/translations", "/audio/speech"),
     "anthropic.messages": ("/messages",),
+    "google.gemini": (":generateContent", ":streamGenerateContent"),
+    "mistral.chat": ("/chat/completions", "/fim/completions", "/agents/completions"),
+    "cohere.chat": ("/chat",),
+    "bedrock": ("/converse", "/converse-stream", "/invoke", "/invoke-with-response-stream"),
+    "ollama": ("/api/chat", "/api/generate", "/api/embed"),
 }
 """How the paths end of which a reader knows the answers; what follows a ``:`` is the end of a segment."""
 
@@ -32,20 +41,40 @@ _SUMS = {"total_tokens": ("prompt_tokens", "input_tokens", "completion_tokens", 
 def lint(rules: Sequence[ReadRule], units: Mapping[str, Unit]) -> list[Problem]:
     """All warnings, each place once, since rules may share a part by an alias."""
     found: dict[tuple[str, int, int, str], Problem] = {}
-    for rule, cursor in rules:
-        if rule.free:
-            continue
+    for index, (rule, cursor) in enumerate(rules):
         problems: list[Problem] = []
-        entries = Cursor(cursor.document, problems, cursor.path).mapping("a rule")
-        unit = units[rule.unit]
-        lint_price(entries, rule.quoter.tariff.meters, unit)
-        _lint_hold(ReadRule(rule, cursor), entries, unit)
-        _lint_reader(rule.match, entries)
-        _lint_classes(entries)
+        read = ReadRule(rule, Cursor(cursor.document, problems, cursor.path))
+        _lint_capitals(read, rules[:index])
+        if not rule.free:
+            _lint_paid(read, units[rule.unit])
         for problem in problems:
             warning = msgspec.structs.replace(problem, severity=Severity.WARNING)
             found.setdefault((warning.file, warning.line, warning.column, warning.message), warning)
     return list(found.values())
+
+
+def _lint_paid(read: ReadRule, unit: Unit) -> None:
+    rule, cursor = read
+    entries = cursor.mapping("a rule")
+    lint_price(entries, rule.quoter.tariff.meters, unit)
+    _lint_hold(read, entries, unit)
+    _lint_reader(rule.match, entries)
+    _lint_classes(entries)
+
+
+def _lint_capitals(read: ReadRule, earlier: Sequence[ReadRule]) -> None:
+    """A path in capitals behind one in others: a server that ignores case could mean both, so it has no rule."""
+    match, cursor = read.rule.match, read.cursor
+    for rule, _ in earlier:
+        if (match.path.cased or rule.match.path.cased) and _folded(rule.match).covers(_folded(match)):
+            path = cursor.mapping("a rule")["match"].mapping("conditions")["path"]
+            path.problem(f"no request gets this rule: `{rule.name}` before it has the path in other capitals",
+                         "some servers ignore case, so such a request is refused")  # fmt: skip
+            return
+
+
+def _folded(match: Match) -> Match:
+    return msgspec.structs.replace(match, path=PathPattern.parse(match.path.text.lower()))
 
 
 def _lint_hold(read: ReadRule, entries: Mapping[str, Cursor], unit: Unit) -> None:
@@ -62,11 +91,12 @@ def _lint_hold(read: ReadRule, entries: Mapping[str, Cursor], unit: Unit) -> Non
         return
     reader = quoter.tariff.meters.reader
     falls_back = reader.falls_back if reader is not None else {}
+    told = {meter for meter, _ in quoter.tariff.meters.requests}
     for meter in rated_meters(quoter.price):
         around = meter
         while around not in quoter.hold and around in falls_back:
             around = falls_back[around]
-        if around not in quoter.hold:
+        if around not in quoter.hold and meter not in told:
             place = entries.get("hold", entries["price"])
             place.problem(f"nothing is held for `{meter}`, which has a rate", f"hold: {{{meter}: 1000}}", at_key=True)
 
@@ -108,7 +138,7 @@ def _lint_classes(entries: Mapping[str, Cursor]) -> None:
         rated |= set(price.value)
     if usage is None or not isinstance(usage.value, dict):
         return
-    for kind in ("json", "sse"):
+    for kind in BODIES:
         pointers = dict(_pointers(usage, kind))
         places = usage.mapping("meters with their sources")
         for index, (meter, pointer) in enumerate(pointers.items()):
@@ -125,8 +155,9 @@ def _lint_classes(entries: Mapping[str, Cursor]) -> None:
 
 def _pointers(usage: Cursor, kind: str) -> Iterable[tuple[str, str]]:
     for meter, source in usage.value.items():
-        given = source.get(kind)
-        if given is not None:
+        given = source.get(kind) if isinstance(source, dict) else None
+        # Places in other types of events are other places.
+        if given is not None and not (isinstance(given, dict) and "event" in given):
             yield meter, given["pointer"] if isinstance(given, dict) else given
 
 

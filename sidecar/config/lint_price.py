@@ -108,16 +108,19 @@ def _lint_leaf(price: Cursor, meters: Meters, unit: Unit) -> list[_Rate]:
     """The amounts of one price, after a look at each."""
     rates = list(_rates(price, unit))
     falls_back = meters.reader.falls_back if meters.reader is not None else {}
+    apart = meters.reader.apart if meters.reader is not None else ()
     nothing = not any(rate.amount for rate in rates)
     by_meter = {rate.meter: rate for rate in rates}
     for rate in rates:
         each = rate.amount / 10**unit.scale
         if "token" in rate.meter and each > 1:
             rate.cursor.problem(f"more than 1 {unit.name} for each of `{rate.meter}`", "is `per 1M` missing?")
-        if not rate.amount and not nothing and rate.meter != FLAT and rate.meter not in falls_back:
+        if not rate.amount and not nothing and rate.meter not in (FLAT, *falls_back, *apart):
             rate.cursor.problem(f"`{rate.meter}` costs nothing", "leave the line out if that is meant")
         around = by_meter.get(falls_back.get(rate.meter, ""))
-        if around is not None and _read_from_a_cache(rate.meter) and rate.amount > around.amount:
+        # Both may come from a cache: sound costs more there than text.
+        fresh = around is not None and not _read_from_a_cache(around.meter)
+        if around is not None and fresh and _read_from_a_cache(rate.meter) and rate.amount > around.amount:
             rate.cursor.problem(
                 f"`{rate.meter}` costs more than `{around.meter}`", "what comes from a cache is cheaper elsewhere"
             )

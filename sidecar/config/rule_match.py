@@ -8,8 +8,8 @@ from sidecar.domain.errors import InvalidInput
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.rules import ApiKey, IdentitySource, Network, TrustedHeader
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
-_METHOD = re.compile(r"[A-Z][A-Z-]*\Z", re.ASCII)
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
+METHOD = re.compile(r"[A-Z][A-Z-]*\Z", re.ASCII)
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z", re.ASCII)
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
 
@@ -34,7 +34,7 @@ def read_match(cursor: Cursor) -> Match | None:
 def header_name(cursor: Cursor) -> bytes | None:
     """A header's name in lower case."""
     text = cursor.text("the name of a header")
-    if text is None or _TOKEN.match(text):
+    if text is None or TOKEN.match(text):
         return text.lower().encode() if text is not None else None
     cursor.problem(f"`{text}` is not the name of a header")
     return None
@@ -51,8 +51,8 @@ _A_METHOD = "a method, or a list of them"
 
 def _method(cursor: Cursor) -> bytes:
     text = cursor.text(_A_METHOD)
-    if text is not None and not _METHOD.match(text):
-        hint = f"methods are case-sensitive: write {text.upper()}" if _METHOD.match(text.upper()) else ""
+    if text is not None and not METHOD.match(text):
+        hint = f"methods are case-sensitive: write {text.upper()}" if METHOD.match(text.upper()) else ""
         cursor.problem(f"`{text}` is not a method", hint or "leave `method` out to match any method")
     return (text or "").encode()
 
@@ -78,7 +78,7 @@ def _host(cursor: Cursor) -> str:
 def _headers(cursor: Cursor) -> tuple[tuple[bytes, bytes], ...]:
     pairs = []
     for name, value in cursor.mapping("header names with the value each must have").items():
-        if not _TOKEN.match(name):
+        if not TOKEN.match(name):
             value.problem(f"`{name}` is not the name of a header", at_key=True)
         text = value.written("the value that the header must have")
         if text is not None and not _VALUE.match(text):
@@ -115,7 +115,7 @@ def _api_key(cursor: Cursor) -> ApiKey | None:
         return None
     name = header_name(entries["header"])
     scheme = entries["scheme"].text("the word before the key, such as Bearer") if "scheme" in entries else ""
-    if scheme and not _TOKEN.match(scheme):
+    if scheme and not TOKEN.match(scheme):
         entries["scheme"].problem(f"`{scheme}` is not an authentication scheme")
     return ApiKey(name, (scheme or "").encode()) if name is not None else None
 

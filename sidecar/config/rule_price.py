@@ -44,19 +44,18 @@ from sidecar.domain.price_schedule import Schedule, Tier, price_of
 _T = TypeVar("_T")
 
 DENY = "deny"
-_BY = re.compile(
+BY = re.compile(
     r"request\.(?P<body>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)|header\.(?P<header>[A-Za-z0-9_-]+)"
     r"|query\.(?P<query>[A-Za-z0-9._~\[\]-]+)|path\.(?P<path>[a-z][a-z0-9_]*)"
     r"|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)",
     re.ASCII,
 )
-_PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
-_STATUS = re.compile(r"([2-5])(xx|[0-9]{2})\Z", re.ASCII)
+STATUS = re.compile(r"([2-5])(xx|[0-9]{2})\Z", re.ASCII)
 _STATUSES = "2xx, 3xx, 4xx, 5xx or a status such as 404"
 _A_DIMENSION = "request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
 _A_RATE = "a rate such as 0.15 per 1M"
 _A_SCHEDULE = "rate, graduated or volume, and free"
-_WAYS = ("rate", "graduated", "volume")
+WAYS = ("rate", "graduated", "volume")
 
 
 class _OfAnswer(msgspec.Struct, frozen=True):
@@ -106,7 +105,7 @@ def read_statuses(cursor: Cursor) -> frozenset[int]:
 
 def _statuses(cursor: Cursor, text: str, *, at_key: bool = False) -> set[int]:
     """The statuses that ``2xx`` or ``404`` stands for; none after a problem."""
-    match = _STATUS.match(text)
+    match = STATUS.match(text)
     if match is None:
         cursor.problem(f"`{text}` is not a status of an answer", f"write {_STATUSES}", at_key=at_key)
         return set()
@@ -235,7 +234,7 @@ class _Reader:
 
     def _dimension(self, cursor: Cursor) -> Dimension | _OfAnswer | None:
         text = cursor.text(_A_DIMENSION)
-        match = _BY.fullmatch(text) if text is not None else None
+        match = BY.fullmatch(text) if text is not None else None
         if text is not None and match is None:
             cursor.problem(f"a price cannot go by `{text}`", f"write {_A_DIMENSION}")
         if match is None:
@@ -253,7 +252,7 @@ class _Reader:
         return _OfAnswer(None if kind == "status" else name.lower().encode())
 
     def _path_parameter(self, cursor: Cursor, name: str) -> Dimension | None:
-        known = _PARAMETER.findall(self._path.text) if self._path is not None else [name]
+        known = self._path.parameters if self._path is not None else [name]
         if name not in known:
             cursor.problem(f"the rule's path has no `{{{name}}}`", suggestion(name, known, listing="it has"))
             return None
@@ -304,10 +303,10 @@ class _Reader:
         return rate or Fraction(0)
 
     def _schedule(self, cursor: Cursor) -> Schedule:
-        entries = cursor.entries((*_WAYS, "free"), _A_SCHEDULE)
-        ways = [way for way in _WAYS if way in entries]
+        entries = cursor.entries((*WAYS, "free"), _A_SCHEDULE)
+        ways = [way for way in WAYS if way in entries]
         if len(ways) != 1 and entries:
-            cursor.problem(f"{' and '.join(ways) or 'no rate'} here: expected one of {', '.join(_WAYS)}")
+            cursor.problem(f"{' and '.join(ways) or 'no rate'} here: expected one of {', '.join(WAYS)}")
         free = _count(entries["free"]) if "free" in entries else 0
         if "rate" in entries:
             rate = self._rate(entries["rate"])

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
-from sidecar.config.rule_cost import read_hold, read_usage
+from sidecar.config.rule_cost import read_hold
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.match import PathPattern
@@ -25,10 +26,11 @@ from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, R
 
 VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
-_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
+ON_UNREADABLE = ("refuse", "hold")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+RULE_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
          "min_charge", "max_charge", "charge_on", "on_unreadable", "on_unknown")  # fmt: skip
-_FREE_KEYS = ("name", "match", "free", "feature", "errors")
+FREE_KEYS = ("name", "match", "free", "feature", "errors")
 _MORE = ("*.yaml", "*.yml")
 
 
@@ -111,7 +113,7 @@ class _RuleReader:
         self._cursor = cursor
         self._markup = markup
         self._units = units
-        self._entries = cursor.entries(_KEYS, "a rule")
+        self._entries = cursor.entries(RULE_KEYS, "a rule")
 
     def read(self, identity: tuple[IdentitySource, ...]) -> Rule | None:
         """The rule, or None when there is any problem in it."""
@@ -143,7 +145,7 @@ class _RuleReader:
 
     def _name(self, key: str, wanted: str) -> str:
         text = self._entries[key].text(wanted) if key in self._entries else None
-        if text is not None and not _NAME.match(text):
+        if text is not None and not NAME.match(text):
             self._entries[key].problem(f"`{text}` cannot be {wanted}", "1 to 64 letters, digits, `.`, `_` and `-`")
         return text or ""
 
@@ -155,7 +157,7 @@ class _RuleReader:
             cursor.problem("`free: false` has no effect", "leave it out")
             return False
         for key, entry in self._entries.items():
-            if key not in _FREE_KEYS:
+            if key not in FREE_KEYS:
                 entry.problem(
                     f"`{key}` has no effect in a free rule", "leave it out, or leave `free` out", at_key=True
                 )
@@ -170,13 +172,13 @@ class _RuleReader:
 
     def _quoter(self, unit: Unit, path: PathPattern | None) -> Quoter | None:
         cursor, entries, before = self._cursor, self._entries, len(self._cursor.problems)
-        meters = read_usage(entries["usage"]) if "usage" in entries else Meters()
+        meters = read_usage(entries["usage"], path) if "usage" in entries else Meters()
         min_charge = read_amount(entries["min_charge"], unit) if "min_charge" in entries else None
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
         on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
-        on_unreadable = self._choice("on_unreadable", ("refuse", "hold"), "a way out", "refuse")
+        on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
         if "price" not in entries:
             cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
         if "price" not in entries or len(cursor.problems) > before:
@@ -206,6 +208,9 @@ class _RuleReader:
         entries = self._entries
         if "usage" in entries and not rated_meters(quoter.price):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
+        elif "usage" in entries:
+            tariff = quoter.tariff
+            check_usage(entries["usage"], entries["price"], tariff.meters, quoter.price, tariff.charge_on)
         for key, bound in (("max_charge", quoter.tariff.max_charge), ("hold", quoter.hold)):
             if isinstance(bound, int) and key in entries and bound < least:
                 entries[key].problem(
@@ -219,7 +224,8 @@ class _RuleReader:
             )
         if "on_unreadable" in entries and not quoter.reads_body:
             entries["on_unreadable"].problem("no effect: the rule reads no field of the request", at_key=True)
-        if quoter.hold_when_unreadable and needs_body(quoter.price):
+        told_by_body = any(told.body_field for _, told in quoter.tariff.meters.requests)
+        if quoter.hold_when_unreadable and (told_by_body or needs_body(quoter.price)):
             entries["on_unreadable"].problem(
                 "a request whose fields cannot be read has no price here",
                 'add a rate for "*", or refuse',

@@ -28,9 +28,14 @@ class PathPattern(msgspec.Struct, frozen=True):
     expression: re.Pattern[bytes]
 
     @property
+    def parameters(self) -> list[str]:
+        """The names of its ``{…}``, in order."""
+        return _PARAMETER.findall(self.text)
+
+    @property
     def cased(self) -> bool:
-        """Whether its literal text has a capital letter."""
-        return any(literal != literal.lower() for segment in self.segments for literal in literals_of(segment))
+        """Whether it has a capital letter; names of parameters have none."""
+        return self.text != self.text.lower()
 
     @classmethod
     def parse(cls, text: str) -> "PathPattern":

@@ -20,11 +20,12 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
-from sidecar.domain.meters.body import Body, CodedBody, EventsBody, JsonBody, UnreadBody
-from sidecar.domain.meters.codings import CodingError, inflater
+from sidecar.domain.meters.body import EVENTS, Body, CodedBody, EventsBody, Framing, JsonBody, UnreadBody, framing_of
+from sidecar.domain.meters.codings import CodingError, decoder_of
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
 from sidecar.domain.price import Price, parse_number, usage_text
+from sidecar.domain.request_meters import RequestMeter
 
 
 class End(StrEnum):
@@ -71,17 +72,24 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 class Meters(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a rule reads: the body by a `reader`, response `headers` and own measures, each to its meter."""
+    """All that a rule reads: the body by a `reader`, response `headers`, own measures, each to its meter.
+
+    A meter of `statuses` reads 1 when the answer's status is one of its own, else 0. `requests` are known before
+    anything is forwarded.
+    """
 
     reader: Reader | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     measures: tuple[tuple[str, Measure], ...] = ()
+    statuses: tuple[tuple[str, frozenset[int]], ...] = ()
+    requests: tuple[tuple[str, RequestMeter], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All meters, in the order in which they are shown."""
         body = self.reader.meters if self.reader is not None else ()
-        return (*body, *(meter for meter, _ in self.headers), *(meter for meter, _ in self.measures))
+        others = (*self.headers, *self.measures, *self.statuses, *self.requests)
+        return (*body, *(meter for meter, _ in others))
 
 
 SUCCESS = frozenset(range(200, 300))
@@ -97,14 +105,20 @@ class Tariff(msgspec.Struct, frozen=True):
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """What one forwarded request will be charged by, in base units: fixed when its hold is taken."""
+    """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
+
+    `given` is the usage that the request itself tells; it is added to all that is read of the answer.
+    """
 
     tariff: Tariff
     price: Price
     hold: int
+    given: Reading = {}
 
     def known(self, usage: Reading) -> Charge:
         """The charge for usage that was read."""
+        if self.given:
+            usage = usage | self.given
         return Charge(self.cost(usage), usage_text(usage), Source.REPORTED, False)
 
     def cost(self, usage: Reading) -> int:
@@ -113,6 +127,7 @@ class Bill(msgspec.Struct, frozen=True):
 
     def unknown(self, observed: Reading) -> Charge:
         """The charge for a request that was forwarded and whose usage is not, or not all, known."""
+        observed = observed | self.given
         text = usage_text(observed)
         match self.tariff.on_unknown:
             case OnUnknown.CHARGE_HOLD:
@@ -171,19 +186,20 @@ class _JsonMeter(JsonBody):
 class _BodyMeter:
     """Any answer: what its body says, what its head said, what the proxy has measured."""
 
-    __slots__ = ("_bill", "_body", "_headers", "feed", "flush")
+    __slots__ = ("_bill", "_body", "_head", "feed", "flush")
 
-    def __init__(self, bill: Bill, body: Body, headers: Reading) -> None:
+    def __init__(self, bill: Bill, body: Body, head: Reading) -> None:
+        """`head` is what the answer's head has said."""
         self._bill = bill
         self._body = body
-        self._headers = headers
+        self._head = head
         self.feed = body.feed
         self.flush = body.flush
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
         bill, meters = self._bill, self._bill.tariff.meters
         usage, known = self._body.result(whole=end is End.COMPLETE)
-        usage = usage | self._headers
+        usage = usage | self._head
         for meter, measure in meters.measures:
             match measure:
                 case Measure.REQUEST_BYTES:
@@ -194,7 +210,7 @@ class _BodyMeter:
                     usage[meter] = duration_ms
         if end is End.UPSTREAM_FAILED and (meters.reader is None or not known):
             return RELEASED
-        if known and len(self._headers) == len(meters.headers):
+        if known and all(meter in usage for meter, _ in meters.headers):
             return bill.known(usage)
         return RELEASED if self._body.failed else bill.unknown(usage)
 
@@ -205,25 +221,31 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
         return _UNCHARGED
     meters = bill.tariff.meters
     reader, coding = meters.reader, fields.get(b"content-encoding", b"")
-    events = reader is not None and fields.get(b"content-type", b"").lower().find(b"text/event-stream") >= 0
-    if reader is not None and not (events or coding or meters.headers or meters.measures):
+    framing = framing_of(fields.get(b"content-type", b"")) if reader is not None else None
+    if reader is not None and not (
+        framing or coding or meters.headers or meters.measures or meters.statuses or reader.read_head
+    ):
         return _JsonMeter(bill, reader)
-    readings = {}
+    head = reader.read_head(fields) if reader is not None and reader.read_head is not None else None
+    body = _body(reader if head is None else None, coding, framing, hides=hides)
+    readings: Reading = head or {}
     for meter, name in meters.headers:
         reading = parse_number(fields.get(name, b"").decode("latin-1").strip())
         if reading is not None:
             readings[meter] = reading
-    return _BodyMeter(bill, _body(reader, coding, events=events, hides=hides), readings)
+    for meter, statuses in meters.statuses:
+        readings[meter] = int(status in statuses)
+    return _BodyMeter(bill, body, readings)
 
 
-def _body(reader: Reader | None, coding: bytes, *, events: bool, hides: bool) -> Body:
+def _body(reader: Reader | None, coding: bytes, framing: Framing | None, *, hides: bool) -> Body:
     if reader is None:
         return UnreadBody(readable=True)
     try:
-        decoder = inflater(coding)
+        decoder = decoder_of(coding)
     except CodingError:
         return UnreadBody(readable=False)
-    if events and hides and decoder is None:
+    if framing is EVENTS and hides and decoder is None:
         return HidingBody()
-    body = EventsBody(reader) if events else JsonBody(reader.read_json)
+    body = JsonBody(reader.read_json) if framing is None else EventsBody(reader, framing)
     return body if decoder is None else CodedBody(body, decoder)

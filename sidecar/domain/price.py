@@ -31,9 +31,9 @@ DECIMALS_MAX = 9
 _NUMBER = re.compile(rf"([0-9]{{1,16}})(?:\.([0-9]{{1,{DECIMALS_MAX}}}))?\Z", re.ASCII)
 _DECIMAL = r"([0-9]{1,15})(?:\.([0-9]{1,18}))?"
 _COUNT = r"([1-9][0-9]{0,11})([kM]?)"
-_RATE = re.compile(rf"{_DECIMAL}(?:\s+per\s+(started\s+)?{_COUNT})?\Z", re.ASCII)
-_WHOLE = re.compile(rf"{_COUNT}\Z", re.ASCII)
-_MARKUP = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,9}))?\s?%\Z", re.ASCII)
+RATE = re.compile(rf"{_DECIMAL}(?:\s+per\s+(started\s+)?{_COUNT})?\Z", re.ASCII)
+WHOLE = re.compile(rf"{_COUNT}\Z", re.ASCII)
+MARKUP = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,9}))?\s?%\Z", re.ASCII)
 _MULTIPLES = {"": 1, "k": 1000, "M": 1_000_000}
 
 
@@ -54,7 +54,7 @@ def parse_rate(text: str, unit: Unit) -> Fraction:
 
 def parse_rate_or_package(text: str, unit: Unit) -> Fraction | Package:
     """As `parse_rate`; ``0.10 per started 1000`` is a package."""
-    match = _RATE.match(text.strip())
+    match = RATE.match(text.strip())
     if match is None:
         raise InvalidInput(
             "a rate is a decimal number, alone or `per` a number: 0.002, 2 per 1000, 0.15 per 1M, 1 per started 1000"
@@ -67,7 +67,7 @@ def parse_rate_or_package(text: str, unit: Unit) -> Fraction | Package:
 
 def parse_count(text: str) -> int:
     """A whole number above 0 of a meter: ``100``, ``10k``, ``1M``."""
-    match = _WHOLE.match(text.strip())
+    match = WHOLE.match(text.strip())
     if match is None:
         raise InvalidInput("a whole number above 0, such as 100, 10k or 1M")
     return int(match[1]) * _MULTIPLES[match[2]]
@@ -75,7 +75,7 @@ def parse_count(text: str) -> int:
 
 def parse_markup(text: str) -> Fraction:
     """``20%`` as what is added to one: 1/5."""
-    match = _MARKUP.match(text.strip())
+    match = MARKUP.match(text.strip())
     if match is None:
         raise InvalidInput("a markup is a percentage from 0%, such as 20% or 12.5%")
     return Fraction(int(match[1] + (match[2] or "")), 10 ** (2 + len(match[2] or "")))

@@ -28,6 +28,7 @@ from sidecar.domain.metering import (
     open_meter,
 )
 from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
+from sidecar.domain.meters.reader import Reading
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import Doubt
@@ -36,6 +37,7 @@ from sidecar.domain.request_facts import RequestFacts
 
 _STREAM = "stream"
 _STREAM_OPTIONS = "stream_options"
+_NOTHING: Reading = {}
 _streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
 
 
@@ -64,7 +66,7 @@ class Quote(Bill, frozen=True):
         """The meter for the answer that has this head; `fields` has lower-case names."""
         bill: Bill = self
         if self.by_answer is not None:
-            bill = Bill(self.tariff, self.by_answer.of_answer(status, fields), self.hold)
+            bill = Bill(self.tariff, self.by_answer.of_answer(status, fields), self.hold, self.given)
         return open_meter(bill, status, fields, hides=self.plain_answer)
 
     def hold_lines(self, estimate: Usage) -> list[Line]:
@@ -105,7 +107,9 @@ class Quoter:
         self._sized = any(term.sized for term in terms.values())
         self._asks = meters.reader is not None and meters.reader.asks
         self._readable_codings = meters.reader is not None
+        self._given = meters.requests
         fields = set(body_fields(price)) | ({_STREAM, _STREAM_OPTIONS} if self._asks else set())
+        fields |= {told.body_field for _, told in meters.requests if told.body_field}
         counts = {name for term in terms.values() for name in term.fields}
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
@@ -127,22 +131,37 @@ class Quoter:
                 price, by_answer = found.fallback, found
             else:
                 price = found
+        given = self._read_given(request, facts) if self._given else _NOTHING
+        if type(given) is Doubt:
+            return Unquoted(RefusalCode.UNREADABLE_REQUEST, given.detail)
         tariff, hold = self.tariff, self._fixed_hold
         if hold is None:
             estimate = self._estimate(request, facts.body_bytes)
-            hold = (by_answer or price).charge_up_to(estimate, tariff.max_charge)
+            hold = (by_answer or price).charge_up_to(estimate | given if given else estimate, tariff.max_charge)
         if self._asks:
             stream, options = _streaming(request)
             if stream is True and not asks_for_usage(options):
                 assert facts.body is not None
                 body = ask_for_usage(facts.body)
-                return Quote(tariff, price, hold, body, body is not None, True, by_answer)
-        return Quote(tariff, price, hold, None, False, self._readable_codings, by_answer)
+                return Quote(tariff, price, hold, given, body, body is not None, True, by_answer)
+        return Quote(tariff, price, hold, given, None, False, self._readable_codings, by_answer)
 
-    def estimate(self, facts: RequestFacts) -> dict[str, int]:
-        """What each hold term comes to; empty for a fixed hold."""
+    def estimate(self, facts: RequestFacts) -> Usage:
+        """What each hold term comes to, and what the request itself tells; the former is empty for a fixed hold."""
         request = self._request(facts)
-        return self._estimate(self._fields.nothing if request is None else request, facts.body_bytes)
+        estimate = self._estimate(self._fields.nothing if request is None else request, facts.body_bytes)
+        given = self._read_given(request, facts) if request is not None else {}
+        return estimate if isinstance(given, Doubt) else {**estimate, **given}
+
+    def _read_given(self, request: Any, facts: RequestFacts) -> Reading | Doubt:
+        """The usage that the request itself tells."""
+        given: Reading = {}
+        for meter, told in self._given:
+            reading = told.read(request, facts)
+            if isinstance(reading, Doubt):
+                return reading
+            given[meter] = reading
+        return given
 
     def _request(self, facts: RequestFacts) -> Any:
         """The record of what the rule reads; None when it cannot be read, and must be."""

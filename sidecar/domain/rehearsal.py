@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sidecar.domain.metering import Charge, End
+from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.request_facts import RequestFacts
@@ -42,10 +43,14 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """`why` says why there is no `rule`; `quote` is None then, and for a free rule; `facts`: what it saw."""
+    """`why` says why there is no `rule`; `quote` is None then, and for a free rule; `facts`: what it saw.
+
+    `refused` is the code of the problem that the caller would be told, "" when the request is forwarded.
+    """
 
     rule: Rule | None
     why: str = ""
+    refused: str = ""
     facts: RequestFacts | None = None
     quote: Quote | Unquoted | None = None
     tried: tuple[Tried, ...] = ()
@@ -56,15 +61,17 @@ def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
     raw, _, query = request.target.partition(b"?")
     path = normalise(raw)
     if path is None:
-        return Rehearsal(rule=None, why="the path is ambiguous or malformed")
+        return Rehearsal(rule=None, why="the path is ambiguous or malformed", refused="bad_request")
     host = request.fields.get(b"host", b"")
     rule = rules.match(request.method, path, host, request.fields)
     before = rules.rules[: rules.rules.index(rule) if rule is not None else None]
     tried = tuple(Tried(other, _why_not(other, request, path, host)) for other in before)
     if rule is None:
-        return Rehearsal(rule=None, why="no rule matches", tried=tried)
+        return Rehearsal(rule=None, why="no rule matches", refused=RefusalCode.UNMATCHED_ROUTE, tried=tried)
     facts = RequestFacts(request.fields, path, query, request.body, len(request.body))
-    return Rehearsal(rule=rule, facts=facts, quote=None if rule.free else rule.quote(facts), tried=tried)
+    quote = None if rule.free else rule.quote(facts)
+    refused = quote.code if isinstance(quote, Unquoted) else ""
+    return Rehearsal(rule=rule, refused=refused, facts=facts, quote=quote, tried=tried)
 
 
 def charge(quote: Quote, request: Request, answer: Answer) -> Charge:

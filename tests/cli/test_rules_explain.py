@@ -193,7 +193,7 @@ def test_a_recording_is_explained_with_its_costs(capsys: pytest.CaptureFixture[s
         "GET /favicon.ico refused: no rule matches",
         "POST /v1/chat/completions chat-completions refused as unpriced: There is no price for model 'gpt-99' here.",
     ]
-    assert (empty, total) == ("", "5 requests cost 0.00036 credits; 2 refused")
+    assert (empty, total) == ("", "5 requests for 0.00036 credits; 2 refused")
 
 
 def test_a_recording_as_json_and_at_length(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_recording_as_json_and_at_length(capsys: pytest.CaptureFixture[str], t
     )
     lines = shown(capsys, "--rules", OPENAI, "--har", str(file), "--verbose").splitlines()
     assert lines[0] == "GET /v1/models"
-    assert lines[-1] == "1 requests cost nothing; 0 refused"
+    assert lines[-1] == "1 request for nothing; 0 refused"
 
 
 def recording(*exchanges: tuple[str, str, Any, int, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.cli.screen import printable, show_json, show_table
+from sidecar.cli.screen import plural, printable, show_json, show_table
 
 
 def test_columns_are_as_wide_as_their_widest_cell(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,3 +22,7 @@ def test_json_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
 def test_numbers_stand_right(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(("unit", "amount", "what"), [["a", "-0.5", "x"], ["b", "10", "y"]], numbers=("amount",))
     assert capsys.readouterr().out == "unit  amount  what\na       -0.5  x\nb         10  y\n"
+
+
+def test_one_is_no_plural() -> None:
+    assert [plural(count, "rule") for count in (0, 1, 2)] == ["0 rules", "1 rule", "2 rules"]

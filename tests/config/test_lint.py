@@ -113,3 +113,11 @@ def test_what_two_rules_share_is_told_once(tmp_path: Path) -> None:
     )
     again = f"match: {{path: /b}}\n{shared}price: {{by: request.m, rates: *rates}}"
     assert [said for said, _ in warnings(tmp_path, nested, again)] == ["`t` costs nothing"]
+
+
+def test_a_path_that_differs_from_an_earlier_one_in_capitals_alone(tmp_path: Path) -> None:
+    message = "no request gets this rule: `r0` before it has the path in other capitals"
+    first, second = "match: {path: '/Docs/{id}'}\nfree: true", "match: {path: /docs/x}\nprice: {flat: 1}"
+    assert warnings(tmp_path, first, second) == [(message, "/docs/x}")]
+    assert warnings(tmp_path, second, first) == []
+    assert warnings(tmp_path, first.replace("path", "method: GET, path"), second) == []

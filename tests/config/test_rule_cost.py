@@ -1,43 +1,23 @@
-"""What `usage:` and `hold:` mean; what is wrong with them is in ``cases``."""
+"""What `hold:` means; what is wrong with it is in ``cases``."""
+
+from fractions import Fraction
 
 import pytest
 
 from sidecar.config.cursor import Cursor
-from sidecar.config.rule_cost import read_hold, read_usage
+from sidecar.config.rule_cost import read_hold
 from sidecar.config.source import parse
 from sidecar.domain.amounts import CREDITS
-from sidecar.domain.metering import Measure, Meters
+from sidecar.domain.metering import Meters
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
+from sidecar.domain.request_meters import of_body
 
 CHAT = Meters(reader=READERS["openai.chat"])
 
 
 def at(text: str) -> Cursor:
     return Cursor(parse(text, "x.yaml"), [])
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_a_reader_by_name(name: str) -> None:
-    assert read_usage(at(name)) == Meters(reader=READERS[name])
-
-
-def test_meters_by_source() -> None:
-    meters = read_usage(
-        at(
-            "{t: {json: /a/b, sse: {pointer: /c}}, h: {header: X-H}, "
-            "u: {bytes: request}, d: {bytes: response}, s: {duration: ms}}"
-        )
-    )
-    assert meters.names == ("t", "h", "u", "d", "s")
-    assert meters.headers == (("h", b"x-h"),)
-    assert meters.measures == (
-        ("u", Measure.REQUEST_BYTES),
-        ("d", Measure.RESPONSE_BYTES),
-        ("s", Measure.DURATION_MS),
-    )
-    assert meters.reader is not None
-    assert meters.reader.read_json(b'{"a": {"b": 3}}') == {"t": 3}
 
 
 @pytest.mark.parametrize(
@@ -63,3 +43,23 @@ def test_a_flat_price_holds_itself() -> None:
     cursor = at("x")
     assert read_hold(None, cursor, CREDITS, Meters(), Price.of({}, 7)) == {}
     assert not cursor.problems
+
+
+def test_what_the_request_tells_and_a_status_need_no_term() -> None:
+    cursor = at("x")
+    meters = Meters(statuses=(("found", frozenset({200})),), requests=(("n", of_body("n")),))
+    terms = read_hold(None, cursor, CREDITS, meters, Price.of({"found": Fraction(1), "n": Fraction(1)}))
+    assert isinstance(terms, dict)
+    assert {meter: term.text for meter, term in terms.items()} == {"found": "1"}
+    assert not cursor.problems
+
+
+def test_a_meter_beside_a_reader_needs_a_term_of_its_own() -> None:
+    meters = Meters(reader=READERS["openai.chat"], headers=(("gpu_ms", b"x-gpu-ms"),))
+    price = Price.of({"input_tokens": Fraction(1), "gpu_ms": Fraction(1)})
+    for cursor in (at("{output_tokens: 5}"), at("{input_tokens: 5}")):
+        read_hold(cursor, cursor, CREDITS, meters, price)
+        assert [problem.message for problem in cursor.problems] == ["nothing for `gpu_ms`, which has a rate"]
+    cursor = at("x")
+    read_hold(None, cursor, CREDITS, meters, price)
+    assert cursor.problems

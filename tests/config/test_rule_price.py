@@ -47,13 +47,13 @@ def test_one_price() -> None:
 
 def test_a_token_has_one_rate_its_own_or_the_one_around_it() -> None:
     own = read_price(at("{input_tokens: 2 per 1M, cached_input_tokens: 1 per 1M}"), CREDITS, CHAT)
-    assert rates(own) == {"input_tokens": 2, "cached_input_tokens": 1}
+    assert rates(own) == {"input_tokens": 2, "input_audio_tokens": 2, "cached_input_tokens": 1}
     around = read_price(at("{input_tokens: 2 per 1M}"), CREDITS, CHAT)
-    assert rates(around) == {"input_tokens": 2, "cached_input_tokens": 2}
+    assert rates(around) == {"input_tokens": 2, "input_audio_tokens": 2, "cached_input_tokens": 2}
     cached_only = read_price(at("{cached_input_tokens: 1 per 1M}"), CREDITS, CHAT)
     assert rates(cached_only) == {"cached_input_tokens": 1}
     free_cache = read_price(at("{input_tokens: 2 per 1M, cached_input_tokens: 0}"), CREDITS, CHAT)
-    assert rates(free_cache) == {"input_tokens": 2, "cached_input_tokens": 0}
+    assert rates(free_cache) == {"input_tokens": 2, "input_audio_tokens": 2, "cached_input_tokens": 0}
 
 
 def quoted(price: AnyPrice | None, path: bytes = b"/", query: bytes = b"", **fields: str) -> Price | None:
@@ -76,7 +76,7 @@ def test_prices_by_a_field() -> None:
     assert prices.by.body_field == "a.model"
     found = [prices.choices.find(value) for value in ("x", "y", "z", "w")]
     assert [price.flat if isinstance(price, Price) else None for price in found] == [1_000_000, None, 2_000_000, 0]
-    assert rated_meters(prices) == ["input_tokens", "cached_input_tokens"]
+    assert rated_meters(prices) == ["input_tokens", "input_audio_tokens", "cached_input_tokens"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import gzip
+from fractions import Fraction
 
 import pytest
 
@@ -17,9 +18,9 @@ from sidecar.domain.metering import (
     open_meter,
 )
 from sidecar.domain.meters.named import READERS
-from sidecar.domain.meters.pointers import pointer_reader
+from sidecar.domain.meters.pointers import Mode, Place, pointer_reader
 from sidecar.domain.price import Price, parse_rate
-from tests.domain.meters import golden
+from tests.domain.meters import golden, golden_bedrock
 
 NO_FIELDS: dict[bytes, bytes] = {}
 JSON = {b"content-type": b"application/json; charset=utf-8"}
@@ -179,3 +180,33 @@ def test_no_charge_passes_the_most_that_the_rule_allows(on_unknown: OnUnknown) -
     bill = a_bill(HEADER, max_charge=1_000, on_unknown=on_unknown)
     assert finish(open_meter(bill, 200, cost(b"5000"), hides=False)).amount == 1_000
     assert finish(open_meter(bill, 200, cost(b"9007199254740991"), hides=False)).amount == 1_000
+
+
+def test_what_the_head_says_needs_no_body() -> None:
+    bill = a_bill(Meters(reader=READERS["bedrock"]))
+    for end in End:
+        charge = finish(open_meter(bill, 200, golden_bedrock.INVOKE_HEAD, hides=False), b"any body", end)
+        assert (charge.amount, charge.source) == (2563, Source.REPORTED)
+
+
+def test_a_status_counts_as_one_or_nothing() -> None:
+    meters = Meters(statuses=(("made", frozenset({201})), ("found", frozenset({200, 404}))))
+    tariff = Tariff(meters, charge_on=frozenset({200, 201, 404}))
+    bill = Bill(tariff, Price.of({"made": Fraction(5), "found": Fraction(2)}), 500)
+    costs = {status: finish(open_meter(bill, status, NO_FIELDS, hides=False)).amount for status in (200, 201, 404)}
+    assert costs == {200: 2, 201: 5, 404: 2}
+    assert finish(open_meter(bill, 500, NO_FIELDS, hides=False)) == RELEASED
+
+
+def test_what_the_request_told_is_in_every_charge() -> None:
+    bill = Bill(
+        a_bill(CHAT).tariff, Price.of({"output_tokens": Fraction(1), "images": Fraction(100)}), 500, {"images": 2}
+    )
+    assert finish(open_meter(bill, 200, JSON, hides=False), golden.CHAT_JSON).amount == 210
+    assert bill.unknown({}).usage == "images=2"
+
+
+def test_lines_are_followed_and_never_hidden() -> None:
+    meters = Meters(reader=pointer_reader({}, {}, {"n": Place(("n",), Mode.SUM)}))
+    lines = {b"content-type": b"application/jsonl"}
+    assert finish(open_meter(a_bill(meters), 200, lines, hides=True), b'{"n": 3}\n{"n": 4}').amount == 7

@@ -1,10 +1,12 @@
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.domain import request_meters
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.hold_terms import Term
 from sidecar.domain.metering import End, Meters, OnUnknown, Source
@@ -262,3 +264,27 @@ def test_no_request_gets_an_error_or_a_negative_hold(body: dict[str, Any], size:
 @given(st.binary(max_size=60))
 def test_no_bytes_raise(body: bytes) -> None:
     assert chat().quote(facts(body)) is not None
+
+
+IMAGES = Quoter(
+    meters=Meters(requests=(("images", request_meters.of_body("n", default=1)),)),
+    price=Price.of({"images": Fraction(40_000)}),
+    hold={},
+    on_unknown=OnUnknown.CHARGE_OBSERVED,
+)
+
+
+@pytest.mark.parametrize(("body", "cost"), [(b"{}", 40_000), (b'{"n": 3}', 120_000), (b'{"n": 0}', 0)])
+def test_what_the_request_itself_tells_is_held_and_charged(body: bytes, cost: int) -> None:
+    quote = quoted(IMAGES, body)
+    assert quote.hold == cost
+    assert IMAGES.estimate(facts(body)) == quote.given
+    charge = quote.meter(200, NO_FIELDS).finish(End.COMPLETE, 1, 1, 1)
+    assert (charge.amount, charge.source) == (cost, Source.REPORTED)
+    assert quote.without_answer(End.CLIENT_GONE).amount == cost
+
+
+@pytest.mark.parametrize("body", [b'{"n": -1}', b'{"n": 1, "n": 9}'])
+def test_a_request_that_does_not_tell_clearly_is_refused(body: bytes) -> None:
+    assert refused(IMAGES, body)[0] is RefusalCode.UNREADABLE_REQUEST
+    assert IMAGES.estimate(facts(body)) == {}

@@ -6,8 +6,7 @@ that lasts an hour is inside ``cache_creation_input_tokens`` and costs more: it 
 
 import msgspec
 
-from sidecar.domain.amounts import MAX_AMOUNT
-from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, over, sound
 
 
 class _CacheCreation(msgspec.Struct, gc=False):
@@ -21,25 +20,21 @@ class _Usage(msgspec.Struct, gc=False):
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
 
-    def over(self, earlier: "_Usage") -> "_Usage":
-        """The latest word on each number: ours where we have one."""
-        return _Usage(*(getattr(self, name) if getattr(self, name) is not None else getattr(earlier, name)
-                        for name in self.__struct_fields__))  # fmt: skip
-
     def reading(self) -> Reading | None:
         """Each token in one meter; None without input or output, or when the numbers contradict each other."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
         written = self.cache_creation_input_tokens or 0
         hour = (self.cache_creation and self.cache_creation.ephemeral_1h_input_tokens) or 0
-        reading: Reading = {
-            "input_tokens": self.input_tokens,
-            "cache_creation_input_tokens": written - hour,
-            "cache_creation_1h_input_tokens": hour,
-            "cache_read_input_tokens": self.cache_read_input_tokens or 0,
-            "output_tokens": self.output_tokens,
-        }
-        return reading if all(0 <= tokens <= MAX_AMOUNT for tokens in reading.values()) else None
+        return sound(
+            {
+                "input_tokens": self.input_tokens,
+                "cache_creation_input_tokens": written - hour,
+                "cache_creation_1h_input_tokens": hour,
+                "cache_read_input_tokens": self.cache_read_input_tokens or 0,
+                "output_tokens": self.output_tokens,
+            }
+        )
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -57,27 +52,21 @@ _event = msgspec.json.Decoder(_Event)
 
 
 def read_json(body: bytes) -> Reading | None:
-    try:
-        return _message.decode(body).usage.reading()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    message = decoded(_message, body)
+    return message.usage.reading() if message is not None else None
 
 
-class Stream:
+class Stream(Silence):
     """Complete only when a ``message_delta`` with usage or a ``message_stop`` came: before, output is a guess."""
 
     def __init__(self) -> None:
-        self.usage: Reading = {}
-        self.seen = False
-        self.final = False
-        self.failed = False
+        super().__init__()
         self._latest = _Usage()
         self._ended = False
 
     def read(self, data: bytes) -> None:
-        try:
-            event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        event = decoded(_event, data)
+        if event is None:
             return
         if event.type == "error":
             self.failed = True
@@ -86,7 +75,7 @@ class Stream:
             self._ended or event.type == "message_stop" or (event.type == "message_delta" and usage is not None)
         )
         if usage is not None:
-            self._latest = usage.over(self._latest)
+            self._latest = over(usage, self._latest)
         reading = self._latest.reading()
         self.usage = reading or {}
         self.seen = self.final = self._ended and reading is not None

@@ -4,14 +4,62 @@ A body never fails and never delays: whatever is wrong with the answer, its byte
 `openai_chat.HidingBody`, which holds back the part of an event that has arrived until the event is whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Protocol
 
-from sidecar.domain.meters.codings import CodingError, Inflater
-from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, EventTooLarge, data_of
+import msgspec
+
+from sidecar.domain.meters.codings import CodingError, Decoder
+from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of
+from sidecar.domain.meters.frames import FrameBuffer
+from sidecar.domain.meters.lines import LineBuffer
 from sidecar.domain.meters.reader import Reader, Reading
 
 JSON_MAX_BYTES = 4_194_304
+
+
+class Buffer(Protocol):
+    """Cuts a byte stream into events; see `EventBuffer`."""
+
+    pending: bytearray
+
+    def add(self, data: bytes) -> Iterator[bytes]: ...
+
+    def rest(self) -> bytes: ...
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """How a stream is cut into events: by `open`; `ends` are the last bytes of a piece that ends with an event.
+
+    `data_of` is what an event carries.
+    """
+
+    open: Callable[[], Buffer]
+    ends: tuple[bytes, ...]
+    data_of: Callable[[bytes], bytes]
+
+
+EVENTS = Framing(EventBuffer, BLANK_LINES, data_of)
+LINES = Framing(LineBuffer, (b"\n",), bytes.strip)
+FRAMES = Framing(FrameBuffer, (), bytes)
+_FRAMINGS = {
+    b"text/event-stream": EVENTS,
+    b"application/x-ndjson": LINES,
+    b"application/ndjson": LINES,
+    b"application/jsonl": LINES,
+    b"application/x-jsonlines": LINES,
+    b"application/jsonlines": LINES,
+    b"application/json-lines": LINES,
+    b"application/stream+json": LINES,
+    b"application/vnd.amazon.eventstream": FRAMES,
+}
+
+
+@lru_cache(maxsize=256)
+def framing_of(content_type: bytes) -> Framing | None:
+    """How an answer of this ``Content-Type`` is cut into events; None for one that is read as a whole."""
+    return _FRAMINGS.get(content_type.partition(b";")[0].strip().lower())
 
 
 class Body(Protocol):
@@ -90,15 +138,18 @@ class JsonBody:
 
 
 class EventsBody:
-    """Follows an event stream; an event without a needle costs one search of its piece for each."""
+    """Follows a stream of events; an event without a needle costs one search of its piece for each."""
 
-    __slots__ = ("_buffer", "_needles", "_pending", "_reading", "_silent", "spoiled")
+    __slots__ = ("_buffer", "_data_of", "_ends", "_needles", "_pending", "_reading", "_silent", "spoiled")
 
-    def __init__(self, reader: Reader) -> None:
-        self._reading = reader.open_stream()
+    def __init__(self, reader: Reader, framing: Framing = EVENTS) -> None:
+        lines = reader.open_lines if framing is LINES else None
+        self._reading = (lines or reader.open_stream)()
         self._needles = reader.needles
         self._silent = reader.silent
-        self._buffer = EventBuffer()
+        self._ends = framing.ends
+        self._data_of = framing.data_of if lines is not None or not reader.whole_events else bytes
+        self._buffer = framing.open()
         self._pending = self._buffer.pending
         self.spoiled = False
 
@@ -109,7 +160,7 @@ class EventsBody:
     def feed(self, data: bytes) -> bytes:
         if self.spoiled:
             return data
-        if not self._pending and data.endswith(BLANK_LINES):
+        if not self._pending and data.endswith(self._ends):
             for needle in self._needles:
                 # Not ``needle in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
                 if data.find(needle) >= 0:
@@ -121,7 +172,7 @@ class EventsBody:
         try:
             for event in self._buffer.add(data):
                 self._examine(event)
-        except EventTooLarge:
+        except Unfollowable:
             self.spoil()
         return data
 
@@ -141,16 +192,16 @@ class EventsBody:
     def _examine(self, event: bytes) -> None:
         for needle in self._needles:
             if event.find(needle) >= 0:
-                self._reading.read(data_of(event))
+                self._reading.read(self._data_of(event))
                 return
 
 
 class CodedBody:
     """Shows another body the decoded text of an answer that passes in its content coding."""
 
-    def __init__(self, body: JsonBody | EventsBody, inflater: Inflater) -> None:
+    def __init__(self, body: JsonBody | EventsBody, decoder: Decoder) -> None:
         self._body = body
-        self._inflater = inflater
+        self._decoder = decoder
         self.flush = body.flush
         self.result = body.result
 
@@ -165,7 +216,7 @@ class CodedBody:
 
     def _show(self, data: bytes) -> None:
         try:
-            for text in self._inflater.decode(data):
+            for text in self._decoder.decode(data):
                 self._body.feed(text)
                 if self._body.spoiled:
                     return

@@ -12,7 +12,11 @@ _BLANKS = (b"\n\n", b"\n\r", b"\r\r")
 EVENT_MAX_BYTES = 4_194_304
 
 
-class EventTooLarge(Exception):
+class Unfollowable(Exception):
+    """What comes cannot be cut into events any more."""
+
+
+class EventTooLarge(Unfollowable):
     """An event is larger than `EVENT_MAX_BYTES`."""
 
 
@@ -69,3 +73,11 @@ def data_of(event: bytes) -> bytes:
     if event.startswith(b"data: ") and b"\n" not in line and b"\r" not in line:
         return line
     return b"\n".join(line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:"))
+
+
+def type_of(event: bytes) -> bytes:
+    """The type of one event as its ``event:`` line says; the standard calls one without such a line a message."""
+    if not event.startswith(b"event:") and event.find(b"\nevent:") < 0 and event.find(b"\revent:") < 0:
+        return b"message"
+    types = [line[6:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"event:")]
+    return types[-1] or b"message"

@@ -3,7 +3,7 @@
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
-from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 
 
 class _InputDetails(msgspec.Struct, gc=False):
@@ -50,34 +50,21 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 
 
 def read_response(body: bytes) -> Reading | None:
-    try:
-        usage = _response.decode(body).usage
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return usage.reading() if usage is not None else None
+    response = decoded(_response, body)
+    return response.usage.reading() if response is not None and response.usage is not None else None
 
 
 def read_embeddings(body: bytes) -> Reading | None:
-    try:
-        tokens = _embeddings.decode(body).usage.prompt_tokens
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return {"input_tokens": tokens} if 0 <= tokens <= MAX_AMOUNT else None
+    answer = decoded(_embeddings, body)
+    return sound({"input_tokens": answer.usage.prompt_tokens}) if answer is not None else None
 
 
-class ResponseStream:
+class ResponseStream(Silence):
     """``response.completed`` and ``response.incomplete`` carry the usage; earlier events carry a null."""
 
-    def __init__(self) -> None:
-        self.usage: Reading = {}
-        self.seen = False
-        self.final = False
-        self.failed = False
-
     def read(self, data: bytes) -> None:
-        try:
-            event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        event = decoded(_event, data)
+        if event is None:
             return
         self.failed = self.failed or event.type in {"response.failed", "error"}
         usage = event.response.usage if event.response is not None else None
@@ -85,19 +72,6 @@ class ResponseStream:
         if reading is not None:
             self.usage = reading
             self.seen = self.final = True
-
-
-class NoStream:
-    """An API that has no event streams: whatever comes as one says nothing."""
-
-    def __init__(self) -> None:
-        self.usage: Reading = {}
-        self.seen = False
-        self.final = False
-        self.failed = False
-
-    def read(self, data: bytes) -> None:
-        """Nothing to read."""
 
 
 RESPONSES = Reader(
@@ -116,6 +90,6 @@ EMBEDDINGS = Reader(
     meters=("input_tokens",),
     hold={"input_tokens": "request.body_bytes / 3"},
     read_json=read_embeddings,
-    open_stream=NoStream,
+    open_stream=Silence,
     needles=(),
 )

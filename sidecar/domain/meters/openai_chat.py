@@ -15,8 +15,8 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.json_text import members
-from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, EventTooLarge, data_of
-from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of
+from sidecar.domain.meters.reader import Reader, Reading, Silence, sound
 
 _USAGE = b'"usage"'
 _ERROR = b'"error"'
@@ -26,25 +26,56 @@ _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null
 
 class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    audio_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    """``usage`` as OpenAI writes it: cached tokens are inside the prompt, reasoning inside the completion."""
+    """``usage`` as OpenAI writes it: cached and audio tokens are inside the prompt, reasoning inside the completion.
+
+    Others of the dialect (xAI, Gemini) have reasoning beside the completion; their total tells.
+    """
 
     prompt_tokens: int
     completion_tokens: int = 0
+    total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
 
     def reading(self) -> Reading | None:
-        """Each token in one meter; None when the numbers contradict each other."""
-        cached = (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
-        if not (0 <= cached <= self.prompt_tokens <= MAX_AMOUNT and 0 <= self.completion_tokens <= MAX_AMOUNT):
+        """Each token in one meter, one that is audio from a cache counted as cached; None for a contradiction."""
+        prompt, details = self.prompt_tokens, self.prompt_tokens_details
+        cached = audio = 0
+        if details is not None:
+            cached = details.cached_tokens or 0
+            audio = details.audio_tokens or 0
+        completion = output = self.completion_tokens
+        total = self.total_tokens
+        if total is not None and total > prompt + completion:
+            output = total - prompt
+        if not (
+            0 <= cached <= prompt <= MAX_AMOUNT and 0 <= audio <= prompt and 0 <= completion <= output <= MAX_AMOUNT
+        ):
             return None
-        return {
-            "input_tokens": self.prompt_tokens - cached,
-            "cached_input_tokens": cached,
-            "output_tokens": self.completion_tokens,
+        reading: Reading = {"input_tokens": prompt - cached, "cached_input_tokens": cached, "output_tokens": output}
+        spoken = (self.completion_tokens_details and self.completion_tokens_details.audio_tokens) or 0
+        return _with_audio(reading, min(audio, prompt - cached), spoken) if audio or spoken else reading
+
+
+def _with_audio(reading: Reading, heard: int, spoken: int) -> Reading | None:
+    """Few answers have any: what is audio moves to meters of its own."""
+    return sound(
+        {
+            "input_tokens": reading["input_tokens"] - heard,
+            "input_audio_tokens": heard,
+            "cached_input_tokens": reading["cached_input_tokens"],
+            "output_tokens": reading["output_tokens"] - spoken,
+            "output_audio_tokens": spoken,
         }
+    )
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -66,20 +97,15 @@ _choices = msgspec.json.Decoder(_Choices)
 
 
 def read_json(body: bytes) -> Reading | None:
+    # Not by way of `decoded`: this is the most frequent answer of all, and a call is a call.
     try:
         return _answer.decode(body).usage.reading()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-class Stream:
+class Stream(Silence):
     """The last usage counts; a chunk without choices is the one that reports it when all is done."""
-
-    def __init__(self) -> None:
-        self.usage: Reading = {}
-        self.seen = False
-        self.final = False
-        self.failed = False
 
     def read(self, data: bytes) -> None:
         self.read_chunk(data)
@@ -93,7 +119,7 @@ class Stream:
             if not isinstance(chunk.usage, _Usage):
                 return False, chunk.usage is None
             extra = not _choices.decode(data).choices
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False, False
         reading = chunk.usage.reading()
         self.seen = reading is not None
@@ -129,7 +155,7 @@ class HidingBody:
         shown: list[bytes] = []
         try:
             shown.extend(map(self._show, self._buffer.add(data)))
-        except EventTooLarge:
+        except Unfollowable:
             self._broken = True
             shown.append(self._buffer.rest())
         return b"".join(shown)
@@ -219,8 +245,12 @@ def _insert(text: bytes, member: bytes) -> bytes:
 
 
 READER = Reader(
-    meters=("input_tokens", "cached_input_tokens", "output_tokens"),
-    falls_back={"cached_input_tokens": "input_tokens"},
+    meters=("input_tokens", "input_audio_tokens", "cached_input_tokens", "output_tokens", "output_audio_tokens"),
+    falls_back={
+        "input_audio_tokens": "input_tokens",
+        "cached_input_tokens": "input_tokens",
+        "output_audio_tokens": "output_tokens",
+    },
     hold={
         "input_tokens": "request.body_bytes / 3",
         "output_tokens": "(request.max_completion_tokens or request.max_tokens or 1024) * (request.n or 1)",

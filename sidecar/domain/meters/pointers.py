@@ -1,22 +1,46 @@
-"""Readings that a rule names itself, by JSON Pointer (RFC 6901) into a JSON answer or into the events of a stream."""
+"""Readings that a rule names itself, by JSON Pointer (RFC 6901) into a JSON answer or into the events of a stream.
+
+What a stream says several times counts as the rule says: the last of it, its sum, its maximum.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.meters.events import data_of, type_of
+from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded
 from sidecar.domain.price import Number, parse_number
 
 Pointer = tuple[str, ...]
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _MISSING = object()
+_DONE = b"[DONE]"
+"""The last event of many APIs, and no JSON."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z", re.ASCII)
 """A step that is surely an object's key and stands in the text as it is."""
+
+
+class Mode(StrEnum):
+    """Which of a stream's values counts."""
+
+    LAST = "last"
+    SUM = "sum"
+    MAX = "max"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the events of a stream have a number; `event` is the only type of event to look into, "" is any."""
+
+    pointer: Pointer
+    mode: Mode = Mode.LAST
+    event: bytes = b""
 
 
 def parse_pointer(text: str) -> Pointer:
@@ -29,9 +53,12 @@ def parse_pointer(text: str) -> Pointer:
 def number(value: Any) -> Number | None:
     """A JSON value as a reading: a number or decimal text, exactly; None for anything else."""
     if type(value) is int:
-        return parse_number(str(value))
+        return value if 0 <= value <= MAX_AMOUNT else None
+    if type(value) is float:
+        value = Decimal(repr(value))
     if isinstance(value, Decimal):
-        return parse_number(f"{value:f}") if value.is_finite() and value.adjusted() < 16 else None
+        # One written with an exponent could be a text of any length without it.
+        return parse_number(f"{value:f}") if value.is_finite() and -32 < value.adjusted() < 16 else None
     return parse_number(value) if isinstance(value, str) else None
 
 
@@ -47,46 +74,59 @@ def find(document: Any, pointer: Pointer) -> Any:
     return document
 
 
-def _decode(text: bytes) -> Any:
-    try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _MISSING
+class PointerStream(Silence):
+    """What each place of a stream has said; what ended early may have had more to say.
 
+    A value that is none makes a sum and a maximum unknown for good, and a last value until another one comes.
+    """
 
-class PointerStream:
-    """The last value of each pointer counts; what ended early may have had more to say."""
-
-    def __init__(self, pointers: Mapping[str, Pointer], expected: int) -> None:
-        self.usage: Reading = {}
-        self.final = False
-        self.failed = False
-        self._pointers = pointers
+    def __init__(
+        self, places: Mapping[str, Place], expected: int, cut: Callable[[bytes], tuple[bytes, bytes]]
+    ) -> None:
+        """`expected` meters are all there are; `cut` finds type and data in what `read` gets."""
+        super().__init__()
+        self._places = places
         self._expected = expected
-
-    @property
-    def seen(self) -> bool:
-        return len(self.usage) == self._expected
+        self._cut = cut
+        self._lost: set[str] = set()
 
     def read(self, data: bytes) -> None:
-        document = _decode(data)
-        for meter, pointer in self._pointers.items():
-            value = find(document, pointer)
-            if value is _MISSING or value is None:
+        kind, text = self._cut(data)
+        document = _MISSING if text == _DONE else decoded(_decoder, text)
+        for meter, place in self._places.items():
+            if place.event not in (b"", kind):
                 continue
-            reading = number(value)
-            if reading is None:
-                self.usage.pop(meter, None)
-            else:
-                self.usage[meter] = reading
+            if document is None and place.mode is not Mode.LAST:
+                # What cannot be read may have been a part of the sum.
+                self._take(meter, place.mode, None)
+            value = find(document, place.pointer)
+            if value is not _MISSING and value is not None:
+                self._take(meter, place.mode, number(value))
+        self.seen = len(self.usage) == self._expected
+
+    def _take(self, meter: str, mode: Mode, value: Number | None) -> None:
+        earlier = self.usage.get(meter, 0)
+        if mode is Mode.MAX and value is not None:
+            value = max(earlier, value)
+        elif mode is Mode.SUM and value is not None:
+            value = earlier + value
+        if value is None or value > MAX_AMOUNT:
+            self.usage.pop(meter, None)
+            if mode is not Mode.LAST:
+                self._lost.add(meter)
+        elif meter not in self._lost:
+            self.usage[meter] = value
 
 
-def pointer_reader(json: Mapping[str, Pointer], sse: Mapping[str, Pointer]) -> Reader:
-    """A reader of meters by pointer; a meter with only one of the two cannot be read from the other kind."""
-    meters = tuple(dict.fromkeys((*json, *sse)))
+def pointer_reader(
+    json: Mapping[str, Pointer], events: Mapping[str, Place], lines: Mapping[str, Place] | None = None
+) -> Reader:
+    """A reader of meters by pointer; a meter without a place in one kind of answer cannot be read from it."""
+    lines = lines or {}
+    meters = tuple(dict.fromkeys((*json, *events, *lines)))
 
     def read_json(body: bytes) -> Reading | None:
-        document = _decode(body)
+        document = decoded(_decoder, body)
         reading: Reading = {}
         for meter in meters:
             value = number(find(document, json[meter])) if meter in json else None
@@ -98,11 +138,22 @@ def pointer_reader(json: Mapping[str, Pointer], sse: Mapping[str, Pointer]) -> R
     return Reader(
         meters=meters,
         read_json=read_json,
-        open_stream=lambda: PointerStream(sse, len(meters)),
-        needles=tuple(sorted({_needle(pointer) for pointer in sse.values()})),
+        open_stream=lambda: PointerStream(events, len(meters), _event_parts),
+        open_lines=lambda: PointerStream(lines, len(meters), _line_parts),
+        needles=tuple(sorted({_needle(place.pointer) for place in (*events.values(), *lines.values())})),
+        whole_events=True,
     )
 
 
+def _event_parts(event: bytes) -> tuple[bytes, bytes]:
+    return type_of(event), data_of(event)
+
+
+def _line_parts(line: bytes) -> tuple[bytes, bytes]:
+    return b"", line
+
+
 def _needle(pointer: Pointer) -> bytes:
+    """Text that an event holds that has a value here."""
     names = [step for step in pointer if _NAME.match(step)]
-    return b'"%b"' % names[-1].encode() if names else b"data"
+    return b'"%b"' % names[-1].encode() if names else b":"

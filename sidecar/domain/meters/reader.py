@@ -1,11 +1,15 @@
-"""The two faces of a reader: the whole of a JSON answer, or an event stream as it passes."""
+"""The faces of a reader: the head of an answer, the whole of a JSON answer, or a stream of events as it passes."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.fields import Fields
 from sidecar.domain.price import Number
+
+_T = TypeVar("_T")
 
 Reading = dict[str, Number]
 
@@ -32,13 +36,30 @@ class StreamReading(Protocol):
     def read(self, data: bytes) -> None: ...
 
 
+class Silence:
+    """A stream that has said nothing: what other readings begin as, and all there is of an API without streams."""
+
+    def __init__(self) -> None:
+        self.usage: Reading = {}
+        self.seen = False
+        self.final = False
+        self.failed = False
+
+    def read(self, data: bytes) -> None:
+        """Nothing to read."""
+
+
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """How an API reports usage, and what it may cost at most.
 
     `meters` are what it reads, no token in two of them. `falls_back` names, for a meter without a rate of its own,
-    the meter whose rate it takes. `hold` estimates a request's usage (see `hold_terms`). `needles`: an event without
-    any of them says nothing about usage; `silent` knows at a glance pieces that hold one and still say nothing.
-    `asks`: streams report usage only on request (see `openai_chat`).
+    the meter whose rate it takes. `apart` are meters of which an answer may report only one kind: a price that has
+    a rate for any of them needs one for each. `hold` estimates a request's usage (see `hold_terms`). `needles`: an
+    event without any of them says nothing about usage; `silent` knows at a glance pieces that hold one and still say
+    nothing. `asks`: streams report usage only on request (see `openai_chat`).
+
+    `read_head` looks for usage in the fields of an answer's head, where some APIs have it. `open_lines` is for a
+    stream of lines if that is not read as events are. `whole_events`: a stream's reading takes events as they came.
     """
 
     meters: tuple[str, ...]
@@ -46,6 +67,33 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     open_stream: Callable[[], StreamReading]
     needles: tuple[bytes, ...]
     falls_back: Mapping[str, str] = {}
+    apart: tuple[str, ...] = ()
     hold: Mapping[str, str] = {}
     silent: Callable[[bytes], bool] | None = None
     asks: bool = False
+    read_head: Callable[[Fields], Reading | None] | None = None
+    open_lines: Callable[[], StreamReading] | None = None
+    whole_events: bool = False
+
+
+def decoded(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T | None:
+    """What `decoder` makes of a text, None when it cannot: no answer whatsoever is an error here."""
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def sound(reading: Reading) -> Reading | None:
+    """`reading`, unless a number in it is none that usage can be: then whoever wrote it contradicts himself."""
+    for read in reading.values():
+        if not 0 <= read <= MAX_AMOUNT:
+            return None
+    return reading
+
+
+def over(latest: _T, earlier: _T) -> _T:
+    """The latest word on each field of a record: that of `latest` where it has one."""
+    fields = latest.__struct_fields__  # type: ignore[attr-defined] # records of msgspec only
+    values = ((getattr(latest, name), getattr(earlier, name)) for name in fields)
+    return type(latest)(*(later if later is not None else before for later, before in values))

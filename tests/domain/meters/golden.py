@@ -15,7 +15,7 @@ _USAGE = b'{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_
 _TEXTS = (b"Hel", b'lo \\"usage\\":null', b"", b"\xc3\xa9\\n\\n")
 
 
-def _event(data: bytes, name: bytes = b"", newline: bytes = b"\n") -> bytes:
+def event(data: bytes, name: bytes = b"", newline: bytes = b"\n") -> bytes:
     line = b"event: " + name + newline if name else b""
     return line + b"data: " + data + newline + newline
 
@@ -34,7 +34,7 @@ def chat_stream(newline: bytes = b"\n", *, asked: bool, done: bool = True) -> by
         events.append(_HEAD + b',"choices":[],"usage":' + _USAGE + b"}")
     if done:
         events.append(b"[DONE]")
-    return b"".join(_event(event, newline=newline) for event in events)
+    return b"".join(event(data, newline=newline) for data in events)
 
 
 RESPONSE_JSON = b"""{"id": "resp_1", "object": "response", "status": "completed", "error": null, "output": [],
@@ -54,7 +54,7 @@ def response_stream(newline: bytes = b"\n", ending: bytes = b"completed") -> byt
         (b"response.output_text.delta", b'"delta":"the \\"usage\\" of it"'),
         (b"response." + ending, b'"response":{"id":"resp_1","usage":' + usage + b"}"),
     ]
-    return b"".join(_event(b'{"type":"' + name + b'",' + rest + b"}", name, newline) for name, rest in events)
+    return b"".join(event(b'{"type":"' + name + b'",' + rest + b"}", name, newline) for name, rest in events)
 
 
 EMBEDDINGS_JSON = b"""{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1, -2e-05]}],
@@ -88,4 +88,4 @@ def message_stream(newline: bytes = b"\n", upto: int = 8) -> bytes:
         (b"message_delta", b'"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":503}'),
         (b"message_stop", b'"x":1'),
     ]
-    return b"".join(_event(b'{"type": "' + name + b'",' + rest + b"}", name, newline) for name, rest in events[:upto])
+    return b"".join(event(b'{"type": "' + name + b'",' + rest + b"}", name, newline) for name, rest in events[:upto])

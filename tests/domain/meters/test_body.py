@@ -1,6 +1,5 @@
 import gzip
 import zlib
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -12,7 +11,7 @@ from sidecar.domain.meters.codings import Inflater
 from sidecar.domain.meters.events import EVENT_MAX_BYTES
 from sidecar.domain.meters.named import READERS
 from tests.domain.meters import golden
-from tests.domain.meters.test_reader import STREAMS
+from tests.domain.meters.corpus import EVENT_STREAMS, Events
 
 CHAT = READERS["openai.chat"]
 
@@ -65,28 +64,25 @@ def test_json_that_cannot_be_read_passes_all_the_same(data: bytes, inflater: Inf
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-@pytest.mark.parametrize(("name", "stream", "usage"), STREAMS)
+@pytest.mark.parametrize("events", EVENT_STREAMS, ids=lambda events: events.name)
 @given(at=st.lists(st.integers(0, 1500), max_size=6))
-def test_any_split_of_a_stream_reads_the_same(
-    name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], newline: bytes, at: list[int]
-) -> None:
-    reader, data = READERS[name], stream(newline)
+def test_any_split_of_a_stream_reads_the_same(events: Events, newline: bytes, at: list[int]) -> None:
+    reader, data = READERS[events.reader], events.stream(newline)
     body = EventsBody(reader)
     bounds = [0, *sorted(min(place, len(data)) for place in at), len(data)]
     for start, end in pairwise(bounds):
         piece = data[start:end]
         assert body.feed(piece) is piece
-    assert body.result(whole=True) == (usage, True)
+    assert body.result(whole=True) == (events.usage, True)
     assert not body.failed
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
-@pytest.mark.parametrize(("name", "stream", "usage"), STREAMS)
-def test_a_stream_in_a_coding(name: str, stream: Callable[[bytes], bytes], usage: dict[str, int], size: int) -> None:
-    reader = READERS[name]
-    body = CodedBody(EventsBody(reader), Inflater(gzip=False))
-    feed(body, zlib.compress(stream(b"\n")), size)
-    assert body.result(whole=True) == (usage, True)
+@pytest.mark.parametrize("events", EVENT_STREAMS, ids=lambda events: events.name)
+def test_a_stream_in_a_coding(events: Events, size: int) -> None:
+    body = CodedBody(EventsBody(READERS[events.reader]), Inflater(gzip=False))
+    feed(body, zlib.compress(events.stream(b"\n")), size)
+    assert body.result(whole=True) == (events.usage, True)
 
 
 def test_the_last_event_needs_no_blank_line() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.domain.meters.events import EVENT_MAX_BYTES, EventBuffer, EventTooLarge, data_of
+from sidecar.domain.meters.events import EVENT_MAX_BYTES, EventBuffer, EventTooLarge, data_of, type_of
 
 
 def cut(*pieces: bytes) -> tuple[list[bytes], bytes]:
@@ -63,3 +63,19 @@ def test_an_event_has_a_largest_size() -> None:
 )
 def test_data(event: bytes, data: bytes) -> None:
     assert data_of(event) == data
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (b"data: 1\n\n", b"message"),
+        (b"event: done\ndata: 1\n\n", b"done"),
+        (b"event:done\r\ndata: 1\r\n\r\n", b"done"),
+        (b"data: 1\revent: done\r\r", b"done"),
+        (b"event: first\nevent: done\ndata: event: other\n\n", b"done"),
+        (b"event:\ndata: 1\n\n", b"message"),
+        (b"data: event: done\n\n", b"message"),
+    ],
+)
+def test_the_type_of_an_event(event: bytes, kind: bytes) -> None:
+    assert type_of(event) == kind

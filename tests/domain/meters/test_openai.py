@@ -3,11 +3,11 @@ import pytest
 from sidecar.domain.meters.openai import (
     EMBEDDINGS,
     RESPONSES,
-    NoStream,
     ResponseStream,
     read_embeddings,
     read_response,
 )
+from sidecar.domain.meters.reader import Silence
 from tests.domain.meters.golden import (
     EMBEDDINGS_JSON,
     EMBEDDINGS_USAGE,
@@ -59,7 +59,7 @@ def test_a_failed_response_says_so(event: bytes) -> None:
 
 
 def test_events_that_cannot_be_read_say_nothing() -> None:
-    for stream in (ResponseStream(), NoStream()):
+    for stream in (ResponseStream(), Silence()):
         stream.read(b'{"usage": ')
         assert (stream.usage, stream.seen, stream.final, stream.failed) == ({}, False, False, False)
 

@@ -15,6 +15,7 @@ from sidecar.domain.meters.openai_chat import (
     is_chunk_with_null,
     read_json,
 )
+from sidecar.domain.price import Number
 from tests.domain.meters.golden import CHAT_JSON, CHAT_USAGE, chat_stream
 
 
@@ -202,3 +203,50 @@ def test_asking_changes_nothing_else(
     asked = ask_for_usage(json.dumps(request, indent=indent).encode())
     assert asked is not None
     assert json.loads(asked) == request | {"stream_options": (stream_options or {}) | {"include_usage": True}}
+
+
+def chat_usage(usage: str) -> dict[str, Number] | None:
+    return read_json(f'{{"usage": {usage}}}'.encode())
+
+
+def test_audio_is_inside_prompt_and_completion() -> None:
+    usage = (
+        '{"prompt_tokens": 100, "completion_tokens": 60, "total_tokens": 160, '
+        '"prompt_tokens_details": {"audio_tokens": 70, "cached_tokens": 20}, '
+        '"completion_tokens_details": {"audio_tokens": 45}}'
+    )
+    assert chat_usage(usage) == {
+        "input_tokens": 10,
+        "input_audio_tokens": 70,
+        "cached_input_tokens": 20,
+        "output_tokens": 15,
+        "output_audio_tokens": 45,
+    }
+
+
+def test_a_token_that_is_both_audio_and_cached_counts_once() -> None:
+    usage = '{"prompt_tokens": 100, "prompt_tokens_details": {"audio_tokens": 70, "cached_tokens": 50}}'
+    reading = chat_usage(usage)
+    assert reading is not None
+    assert sum(reading.values()) == 100
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        '{"prompt_tokens": 5, "prompt_tokens_details": {"audio_tokens": 6}}',
+        '{"prompt_tokens": 5, "completion_tokens_details": {"audio_tokens": 1}}',
+        '{"prompt_tokens": 5, "completion_tokens": 3, "completion_tokens_details": {"audio_tokens": -1}}',
+        '{"prompt_tokens": 5, "total_tokens": 9007199254740999}',
+    ],
+)
+def test_classes_that_contradict_their_sum_are_not_read(usage: str) -> None:
+    assert chat_usage(usage) is None
+
+
+def test_reasoning_beside_the_completion_is_output_as_well() -> None:
+    usage = (
+        '{"prompt_tokens": 758, "completion_tokens": 102, "total_tokens": 1725, '
+        '"completion_tokens_details": {"reasoning_tokens": 865}}'
+    )
+    assert chat_usage(usage) == {"input_tokens": 758, "cached_input_tokens": 0, "output_tokens": 967}

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.meters.pointers import PointerStream, find, number, parse_pointer, pointer_reader
+from sidecar.domain.meters.pointers import Mode, Place, find, number, parse_pointer, pointer_reader
+from sidecar.domain.meters.reader import StreamReading
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,8 @@ def test_a_pointer_that_leads_nowhere_finds_no_number(pointer: str) -> None:
     assert number(find(DOCUMENT, parse_pointer(pointer))) is None
 
 
-READER = pointer_reader({"seconds": ("seconds",), "tokens": ("usage", "total")}, {"tokens": ("usage", "total")})
+TOTAL = Place(("usage", "total"))
+READER = pointer_reader({"seconds": ("seconds",), "tokens": ("usage", "total")}, {"tokens": TOTAL})
 
 
 @pytest.mark.parametrize(
@@ -57,29 +59,77 @@ def test_what_lacks_a_meter_is_not_read(body: bytes) -> None:
     assert READER.read_json(body) is None
 
 
-def test_the_last_value_of_a_stream_counts() -> None:
-    stream = PointerStream({"tokens": ("usage", "total")}, 1)
-    for data in (b'{"usage": {"total": 1}}', b'{"usage": null}', b'{"usage": {"total": 9}}', b"[DONE]"):
-        stream.read(data)
-    assert (stream.usage, stream.seen, stream.final) == ({"tokens": 9}, True, False)
+def stream(place: Place, *data: str) -> StreamReading:
+    reading = pointer_reader({}, {"n": place}).open_stream()
+    for text in data:
+        reading.read(text.encode() if text.startswith("event:") else f"data: {text}\n\n".encode())
+    return reading
 
 
-def test_a_last_value_that_makes_no_sense_takes_back_the_earlier_ones() -> None:
-    stream = PointerStream({"tokens": ("total",)}, 1)
-    stream.read(b'{"total": 1}')
-    stream.read(b'{"total": -5}')
-    assert (stream.usage, stream.seen) == ({}, False)
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [
+        (Mode.LAST, "1 9 4", 4),
+        (Mode.SUM, "1 9 4", 14),
+        (Mode.MAX, "1 9 4", 9),
+        (Mode.LAST, "null 0.5 null", Fraction(1, 2)),
+        (Mode.SUM, "0.1 0.2 null", Fraction(3, 10)),
+        (Mode.MAX, "0.1 0.2 0.15", Fraction(1, 5)),
+        (Mode.SUM, "0", 0),
+        (Mode.MAX, "0", 0),
+        (Mode.LAST, "1 -5", None),
+        (Mode.LAST, "-5 1", 1),
+        (Mode.SUM, "-5 1", None),
+        (Mode.MAX, "1 -5 9", None),
+        (Mode.SUM, '1 "x" 9', None),
+        (Mode.SUM, "9007199254740991 1", None),
+        (Mode.SUM, "9007199254740991 1 1", None),
+        (Mode.SUM, "9007199254740991 0", 9007199254740991),
+        (Mode.SUM, "null", None),
+        (Mode.SUM, "1e308 1", None),
+        (Mode.SUM, "1 { 1", None),
+        (Mode.MAX, "1 { 1", None),
+        (Mode.LAST, "1 { 2 {", 2),
+    ],
+)
+def test_what_counts_of_a_stream(mode: Mode, values: str, expected: Any) -> None:
+    data = [f'{{"usage": {{"total": {value}}}}}' for value in values.split()]
+    reading = stream(Place(("usage", "total"), mode), *data, "[DONE]", '{"usage": null}', '{"x": 1}')
+    assert reading.usage == ({} if expected is None else {"n": expected})
+    assert (reading.seen, reading.final, reading.failed) == (expected is not None, False, False)
+
+
+def test_only_events_of_one_type_count() -> None:
+    place = Place(("n",), Mode.SUM, b"usage")
+    events = ('event: usage\ndata: {"n": 2}\n\n', '{"n": 5}', 'event: other\ndata: {"n": 7}\n\n')
+    assert stream(place, *events, events[0]).usage == {"n": 4}
+    assert stream(Place(("n",), Mode.SUM, b"message"), *events).usage == {"n": 5}
+
+
+def test_lines_have_places_of_their_own() -> None:
+    reader = pointer_reader({}, {"n": TOTAL}, {"n": Place(("eval_count",), Mode.MAX)})
+    assert reader.needles == (b'"eval_count"', b'"total"')
+    assert reader.open_lines is not None
+    lines = reader.open_lines()
+    for line in (b'{"eval_count": 3}', b'{"usage": {"total": 9}}', b'{"eval_count": 2}'):
+        lines.read(line)
+    assert (lines.usage, lines.seen) == ({"n": 3}, True)
 
 
 def test_a_meter_without_a_place_in_events_is_never_read_from_them() -> None:
-    stream = READER.open_stream()
-    stream.read(b'{"usage": {"total": 9}, "seconds": 1}')
-    assert (stream.usage, stream.seen) == ({"tokens": 9}, False)
+    reading = READER.open_stream()
+    reading.read(b'data: {"usage": {"total": 9}, "seconds": 1}\n\n')
+    assert (reading.usage, reading.seen) == ({"tokens": 9}, False)
 
 
 @pytest.mark.parametrize(
     ("pointer", "needle"),
-    [(("usage", "total_tokens"), b'"total_tokens"'), (("usage", "0"), b'"usage"'), (("é", "0"), b"data")],
+    [(("usage", "total_tokens"), b'"total_tokens"'), (("usage", "0"), b'"usage"'), (("é", "0"), b":")],
 )
 def test_an_event_is_looked_into_only_if_it_can_hold_a_value(pointer: tuple[str, ...], needle: bytes) -> None:
-    assert pointer_reader({}, {"tokens": pointer}).needles == (needle,)
+    assert pointer_reader({}, {"tokens": Place(pointer)}).needles == (needle,)
+
+
+def test_a_number_that_would_fill_the_memory_is_none() -> None:
+    assert READER.read_json(b'{"seconds": 1e-999999999, "usage": {"total": 7}}') is None
+    assert READER.read_json(b'{"seconds": 0e-999999999, "usage": {"total": 7}}') is None

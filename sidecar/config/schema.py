@@ -1,0 +1,237 @@
+"""A JSON Schema (2020-12) of rule files, for editors: completion, and mistakes while one types.
+
+It is made of what the checks are made of: the readers, the words to choose from, the expressions for names, rates and
+amounts; a test compares its keys with those that are read. It says less than `sidecar rules check`: what depends on
+two places at once, such as a rate for something that nothing measures, no schema can say well.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.config import rule_match, rule_price, rule_usage, rules
+from sidecar.domain import price
+from sidecar.domain.metering import OnUnknown
+from sidecar.domain.meters.named import READERS
+from sidecar.domain.meters.pointers import Mode
+from sidecar.domain.price import FLAT
+from sidecar.domain.price_list import ANY
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+
+_ABOUT: Mapping[str, str] = {
+    "name": "1 to 64 letters, digits, dots, _ and -; in metrics and in the ledger.",
+    "match": "Which requests it is for: all conditions must hold. The first rule that matches decides.",
+    "free": "Nothing is held or charged.",
+    "feature": "What the customer's plan must have.",
+    "errors": "The shape of refusals.",
+    "identity": "Who pays: sources in order, the first that is there counts.",
+    "unit": "What is counted, one of the settings' units.",
+    "usage": "How usage is measured: a reader by its name, or meters with their sources.",
+    "price": "What usage costs: rates by meter, prices by what the request or its answer says, versions in time.",
+    "markup": "A percentage that is added to the price, such as 20%.",
+    "hold": "What is set aside first: an amount, or a term for each meter.",
+    "min_charge": "The least that a charged request costs.",
+    "max_charge": "The most that one request costs, and holds.",
+    "charge_on": "The statuses of answers that are charged.",
+    "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
+    "on_unknown": "What a forwarded request costs whose usage is unknown.",
+}
+
+
+def schema() -> Schema:
+    """The schema of a rule file, for `json.dumps`."""
+    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"))
+    top = _closed("version", "rules", version={"const": rules.VERSION}, defaults=defaults, rules=_items(_ref("rule")))
+    return {"$schema": DIALECT, "title": "Rules of the sidecar", **top, "$defs": _definitions()}
+
+
+def _definitions() -> Schema:
+    return {
+        "rule": _rule(),
+        "match": _match(),
+        "identity": _identity(),
+        "usage": _usage(),
+        "price": _price(),
+        "list": _list(),
+        "choices": _mapping({"anyOf": [_DENY, _ref("price"), _ref("choices")]}),
+        "rates": _rates(),
+        "schedule": _schedule(),
+        "tiers": _items(_tier()),
+        "hold": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_usage.METER))]},
+        "amount": _number_or_text(_DECIMAL),
+        "rate": _number_or_text(price.RATE.pattern),
+        "count": {"anyOf": [{"type": "integer", "minimum": 1}, _pattern(price.WHOLE)]},
+        "markup": _pattern(price.MARKUP),
+        "statuses": _one_or_items(
+            {"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, _pattern(rule_price.STATUS)]}
+        ),
+        "header": _pattern(rule_match.TOKEN),
+        "pointer": {"type": "string", "pattern": "^/"},
+    }
+
+
+def _rule() -> Schema:
+    named = _pattern(rules.NAME)
+    properties: Schema = {
+        "name": named,
+        "match": _ref("match"),
+        "free": {"const": True},
+        "feature": named,
+        "errors": {"enum": list(rules.ERRORS)},
+        "identity": _ref("identity"),
+        "unit": {"type": "string"},
+        "usage": _ref("usage"),
+        "price": _ref("price"),
+        "markup": _ref("markup"),
+        "hold": _ref("hold"),
+        "min_charge": _ref("amount"),
+        "max_charge": _ref("amount"),
+        "charge_on": _ref("statuses"),
+        "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
+        "on_unknown": {"enum": [str(way) for way in OnUnknown]},
+    }  # fmt: skip
+    described = {key: {"description": _ABOUT[key], **properties[key]} for key in rules.RULE_KEYS}
+    return {
+        **_closed("name", "match", **described),
+        "if": {"required": ["free"]},
+        "then": {"propertyNames": {"enum": list(rules.FREE_KEYS)}},
+        "else": {"required": ["price"]},
+    }
+
+
+def _match() -> Schema:
+    return _closed(
+        "path",
+        method=_one_or_items(_pattern(rule_match.METHOD)),
+        path={"type": "string", "pattern": "^/"},
+        host={"type": "string", "minLength": 1},
+        headers=_mapping(_number_or_text(), names=_ref("header")),
+    )
+
+
+def _identity() -> Schema:
+    trusted = {"name": _ref("header"), "from": _items({"type": "string"})}
+    return _items(
+        {
+            **_closed(
+                api_key=_closed("header", header=_ref("header"), scheme=_pattern(rule_match.TOKEN)),
+                header=_closed("name", "from", **trusted),
+            ),
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    )
+
+
+def _usage() -> Schema:
+    place = {"pointer": _ref("pointer"), "mode": {"enum": [str(mode) for mode in Mode]}}
+    field, parameter = _pattern(rule_usage.FIELD), _pattern(rule_usage.PARAMETER)
+    source = {
+        **_closed(
+            header=_ref("header"),
+            json=_ref("pointer"),
+            sse=_closed("pointer", **place, event=_pattern(rule_usage.EVENT)),
+            ndjson=_closed("pointer", **place),
+            bytes={"enum": ["request", "response"]},
+            duration={"const": "ms"},
+            status=_ref("statuses"),
+            request=field,
+            characters=field,
+            query=parameter,
+            path=_pattern(rule_usage.FIELD),
+            default=_number_or_text(_DECIMAL),
+        ),
+        "minProperties": 1,
+        "maxProperties": len(rule_usage.BODIES),
+    }
+    reader = {"enum": list(READERS)}
+    meters = _mapping(source, names=_pattern(rule_usage.METER))
+    return {"anyOf": [reader, {**meters, "properties": {rule_usage.READER: {"anyOf": [reader, source]}}}]}
+
+
+# --- Prices -------------------------------------------------------------------------------------------------------
+
+_DENY: Schema = {"const": rule_price.DENY}
+_DECIMAL = r"[0-9]+(?:\.[0-9]+)?"
+
+
+def _price() -> Schema:
+    version = _closed(
+        "price", effective_at={"type": "string"}, until={"type": "string"}, price=_ref("price")
+    )  # A version is no list of versions, but that is said best by the check.
+    listed = {"anyOf": [{"required": ["by"]}, {"required": ["rates"]}]}
+    return {
+        "if": {"type": "array"},
+        "then": _items(version),
+        "else": {"if": listed, "then": _ref("list"), "else": _ref("rates")},
+    }
+
+
+def _list() -> Schema:
+    """`rates` are as deep as `by` is long."""
+    return {
+        **_closed("by", "rates", by=_one_or_items(_pattern(rule_price.BY)), rates={"type": "object"}),
+        "if": {"properties": {"by": {"type": "array", "minItems": 2}}},
+        "then": {"properties": {"rates": _ref("choices")}},
+        "else": {"properties": {"rates": _mapping({"if": _DENY, "else": _ref("price")})}},
+    }
+
+
+def _rates() -> Schema:
+    names = {"anyOf": [{"const": FLAT}, _pattern(rule_usage.METER)]}
+    each = {"if": {"type": "object"}, "then": _ref("schedule"), "else": _ref("rate")}
+    return {**_mapping(each, names=names), "properties": {FLAT: _ref("amount")}, "not": {"required": [ANY]}}
+
+
+def _schedule() -> Schema:
+    ways = [{"required": [way]} for way in rule_price.WAYS]
+    schedule = _closed(rate=_ref("rate"), graduated=_ref("tiers"), volume=_ref("tiers"), free=_ref("count"))
+    return {**schedule, "oneOf": ways}
+
+
+def _tier() -> Schema:
+    tier = _closed(up_to=_ref("count"), rate=_ref("rate"), flat=_ref("amount"))
+    return {**tier, "anyOf": [{"required": ["rate"]}, {"required": ["flat"]}]}
+
+
+# --- Parts --------------------------------------------------------------------------------------------------------
+
+
+def _closed(*required: str, **properties: Schema) -> Schema:
+    """A mapping with these keys and no others."""
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": list(required)} if required else schema
+
+
+def _mapping(values: Schema, *, names: Schema | None = None) -> Schema:
+    """A mapping whose keys are the writer's own; it is not empty."""
+    schema: Schema = {"type": "object", "additionalProperties": values, "minProperties": 1}
+    return schema if names is None else {**schema, "propertyNames": names}
+
+
+def _items(each: Schema) -> Schema:
+    return {"type": "array", "items": each, "minItems": 1}
+
+
+def _one_or_items(each: Schema) -> Schema:
+    return {"if": {"type": "array"}, "then": _items(each), "else": each}
+
+
+def _number_or_text(pattern: str = "") -> Schema:
+    text: Schema = {"type": "string", "minLength": 1}
+    return {"anyOf": [{"type": "number", "minimum": 0}, text | ({"pattern": _whole(pattern)} if pattern else {})]}
+
+
+def _pattern(expression: re.Pattern[str]) -> Schema:
+    return {"type": "string", "pattern": _whole(expression.pattern)}
+
+
+def _whole(pattern: str) -> str:
+    """An expression that the whole text must match, in the common part of Python's and ECMA's."""
+    return f"^(?:{re.sub(r'[?]P<[a-z]+>', '', pattern.replace(chr(92) + 'Z', ''))})$"
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}

@@ -1,0 +1,87 @@
+"""Cohere chat, version 2: what Cohere bills, which is less than what its models saw.
+
+A stream ends with ``message-end``, which has the usage of all of it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
+
+
+class _Billed(msgspec.Struct, gc=False):
+    input_tokens: int | float | None = None
+    output_tokens: int | float | None = None
+    search_units: int | float | None = None
+
+    def reading(self) -> Reading | None:
+        """None without input or output, or for numbers that nothing can be billed by."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        reading: Reading = {}
+        for meter, read in (
+            ("input_tokens", self.input_tokens),
+            ("output_tokens", self.output_tokens),
+            ("search_units", self.search_units or 0),
+        ):
+            # The API's numbers are doubles, its counts are whole.
+            if isinstance(read, float) and not read.is_integer():
+                return None
+            reading[meter] = int(read)
+        return sound(reading)
+
+
+class _Usage(msgspec.Struct, gc=False):
+    billed_units: _Billed
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: _Usage
+
+
+class _Delta(msgspec.Struct, gc=False):
+    usage: _Usage | None = None
+    finish_reason: str | None = None
+    error: Any = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    delta: _Delta | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_event = msgspec.json.Decoder(_Event)
+
+
+def read_json(body: bytes) -> Reading | None:
+    answer = decoded(_answer, body)
+    return answer.usage.billed_units.reading() if answer is not None else None
+
+
+class Stream(Silence):
+    """``message-end`` is the last word."""
+
+    def read(self, data: bytes) -> None:
+        event = decoded(_event, data)
+        if event is None or event.type != "message-end" or event.delta is None:
+            return
+        delta = event.delta
+        reading = delta.usage.billed_units.reading() if delta.usage is not None else None
+        self.usage = reading or {}
+        self.seen = self.final = reading is not None
+        self.failed = delta.error is not None or delta.finish_reason == "ERROR"
+
+
+READER = Reader(
+    meters=("input_tokens", "output_tokens", "search_units"),
+    hold={
+        "input_tokens": "request.body_bytes / 3",
+        "output_tokens": "request.max_tokens or 1024",
+        "search_units": "1",
+    },
+    read_json=read_json,
+    open_stream=Stream,
+    needles=(b'"message-end"',),
+)
