@@ -33,7 +33,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 
 
 def test_one_line_for_each_file_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(capsys, OPENAI, HTTP) == (0, f"{OPENAI}: 4 rules, no problem\n{HTTP}: 2 rules, no problem\n")
+    assert check(capsys, OPENAI, HTTP) == (0, f"{OPENAI}: 8 rules, no problem\n{HTTP}: 2 rules, no problem\n")
 
 
 def test_errors_and_warnings_come_together(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
