@@ -1,4 +1,4 @@
-"""The story of one request: identify, match, hold, forward, read, settle. Read it from top to bottom.
+"""The story of one request: match, identify, admit, forward, read, settle. Read it from top to bottom.
 
 Whatever happens after a hold is taken, it is settled once: with the charge that the meter says, or by a release.
 """
@@ -7,8 +7,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-import msgspec
-
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StoreError
 from sidecar.domain.metering import RELEASED, Charge
@@ -16,8 +14,7 @@ from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Quote, Unquoted
-from sidecar.domain.request_facts import RequestFacts
-from sidecar.domain.rules import Rule, RuleSet, TrustedHeader
+from sidecar.domain.rules import RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
@@ -25,10 +22,12 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.http1.upstream import Pool
 from sidecar.proxy import refusals
+from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import readable_only
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.request_ids import RequestIds
+from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
 from sidecar.telemetry import Metrics
 
@@ -43,40 +42,6 @@ _METER_ENDS = {
     End.CUT: MeterEnd.UPSTREAM_FAILED,
 }
 _PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the proxy needs to know about a rule, worked out when rules load."""
-
-    rule: Rule
-    unit: Unit
-    drops_up: frozenset[bytes]
-    drops_down: frozenset[bytes]
-    unit_line: bytes
-    reads_body: bool
-
-    @classmethod
-    def of(cls, rule: Rule, unit: Unit, policy: RequestPolicy) -> "Terms":
-        """Credentials and cost fields end here: what identified a customer to us is not for the upstream."""
-        identity = {source.header for source in rule.identity}
-        return cls(
-            rule=rule,
-            unit=unit,
-            drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
-            drops_down=rule.cost_headers | refusals.OURS,
-            unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
-            reads_body=rule.reads_body,
-        )
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request's head alone decides: whose `story` worked it out, the path and query, the payer by its key."""
-
-    story: "Story"
-    terms: Terms
-    path: bytes
-    query: bytes
-    payer: Payer | None
 
 
 class Story:
@@ -98,13 +63,13 @@ class Story:
     ) -> None:
         self._rules = rules
         self._terms = {rule.name: Terms.of(rule, units[rule.unit], policy) for rule in rules.rules}
+        self._admission = Admission(holds, inspect_max_bytes=inspect_max_bytes)
         self._holds = holds
         self._identities = identities
         self._metrics = metrics
         self._pool = pool
         self._policy = policy
         self._request_ids = request_ids
-        self._inspect_max_bytes = inspect_max_bytes
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
         self._log_access = access_log.isEnabledFor(logging.INFO)
@@ -123,22 +88,19 @@ class Story:
         payer = route.payer or await self._look_up(exchange, terms)
         if payer is None:
             return
-        if terms.reads_body and not exchange.request_done:
-            await exchange.read_body(self._inspect_max_bytes)
-        quote = self._quote(exchange, route)
-        if quote is None:
-            return
         try:
-            hold = await self._holds.take(
-                payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.feature, rule.name
-            )
+            admitted = await self._admission.admit(exchange, route, payer)
         except StoreError:
             self._refuse_without_store(exchange, terms)
             return
-        if isinstance(hold, Refused):
-            self._refuse_unheld(exchange, terms, hold)
-            return
-        await self._serve(exchange, terms, quote, hold)
+        if isinstance(admitted, Admitted):
+            await self._serve(exchange, terms, admitted.quote, admitted.hold)
+        elif isinstance(admitted, Failure):
+            self._answer_failure(exchange, terms, admitted)
+        elif isinstance(admitted, Unquoted):
+            self._refuse(exchange, terms, admitted.code, admitted.detail)
+        else:
+            self._refuse_unheld(exchange, terms, admitted)
 
     # --- Before anything is held --------------------------------------------------------------------------------
 
@@ -186,20 +148,6 @@ class Story:
         if payer is None:
             self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), terms.rule.errors))
         return payer
-
-    def _quote(self, exchange: Exchange, route: Route) -> Quote | None:
-        """What the request may cost; None when it has been answered instead."""
-        terms = route.terms
-        if exchange.failure is not None:
-            self._answer_failure(exchange, terms, exchange.failure)
-            return None
-        body = exchange.whole_body(self._inspect_max_bytes) if terms.reads_body else None
-        body_bytes = len(body) if body is not None else max(exchange.head.length, 0)
-        quote = terms.rule.quote(RequestFacts(exchange.head, route.path, route.query, body, body_bytes))
-        if isinstance(quote, Unquoted):
-            self._refuse(exchange, terms, quote.code, quote.detail)
-            return None
-        return quote
 
     # --- While something is held --------------------------------------------------------------------------------
 
