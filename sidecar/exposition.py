@@ -43,6 +43,7 @@ class Exposition(Collector):
         metrics = self._metrics
         for name, text, label, counter in (
             ("sidecar_refusals", "Requests that were refused, by code.", "code", metrics.refusals),
+            ("sidecar_clamped", "Requests lowered to what the balance buys.", "rule", metrics.clamped),
             (
                 "sidecar_upstream_failures",
                 "Requests that the upstream failed, by phase.",

@@ -40,6 +40,7 @@ class Metrics:
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.clamped: Counter[str] = Counter()
         self.upstream_failures: Counter[str] = Counter()
         self.charges: Counter[str] = Counter()
         self.held: Counter[str] = Counter()

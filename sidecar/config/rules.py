@@ -15,6 +15,7 @@ from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_shortage import check_shortage, read_shortage
 from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
@@ -23,13 +24,14 @@ from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
+from sidecar.domain.shortage import DENY
 
 VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
 ON_UNREADABLE = ("refuse", "hold")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 RULE_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
-         "min_charge", "max_charge", "charge_on", "on_unreadable", "on_unknown")  # fmt: skip
+         "min_charge", "max_charge", "charge_on", "on_short", "on_unreadable", "on_unknown")  # fmt: skip
 FREE_KEYS = ("name", "match", "free", "feature", "errors")
 _MORE = ("*.yaml", "*.yml")
 
@@ -127,8 +129,11 @@ class _RuleReader:
         errors = self._choice("errors", ERRORS, "a shape of errors", ERRORS[0])
         identity = read_identity(entries["identity"]) if "identity" in entries else identity
         free = "free" in entries and self._free(entries["free"])
+        on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
         quoter = FREE if free else self._quoter(unit, match.path if match is not None else None)
+        if quoter is not None and "on_short" in entries:
+            check_shortage(entries["on_short"], on_short, quoter)
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
         return Rule(
@@ -141,6 +146,7 @@ class _RuleReader:
             errors=errors,
             identity=identity,
             quoter=quoter,
+            on_short=on_short,
         )
 
     def _name(self, key: str, wanted: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config import rule_match, rule_price, rule_usage, rules
+from sidecar.config import rule_match, rule_price, rule_shortage, rule_usage, rules
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
 from sidecar.domain.meters.named import READERS
@@ -35,6 +35,7 @@ _ABOUT: Mapping[str, str] = {
     "min_charge": "The least that a charged request costs.",
     "max_charge": "The most that one request costs, and holds.",
     "charge_on": "The statuses of answers that are charged.",
+    "on_short": "When the hold does not fit: deny, or lower a field of the request to what the balance buys.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
 }
@@ -89,6 +90,7 @@ def _rule() -> Schema:
         "min_charge": _ref("amount"),
         "max_charge": _ref("amount"),
         "charge_on": _ref("statuses"),
+        "on_short": _on_short(),
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
     }  # fmt: skip
@@ -123,6 +125,12 @@ def _identity() -> Schema:
             "maxProperties": 1,
         }
     )
+
+
+def _on_short() -> Schema:
+    """`deny`, `clamp max_tokens`, or a mapping."""
+    clamp = _one_or_items(_pattern(rule_shortage.CLAMPED))
+    return {"anyOf": [_pattern(rule_shortage.ON_SHORT), _closed("clamp", clamp=clamp, least=_ref("count"))]}
 
 
 def _usage() -> Schema:

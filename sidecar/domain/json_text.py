@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+WHITE_SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]', re.DOTALL)
 
 
@@ -39,6 +40,42 @@ def members(text: bytes) -> Iterator[Member]:
                     yield Member(name, start, value, match.start())
                     name = None
                 depth -= closing != b","
+
+
+class Place(NamedTuple):
+    """Where a value stands in a text, or where it would stand: ``before + value + after`` is the whole.
+
+    `value` is empty when it is not there yet.
+    """
+
+    before: bytes
+    value: bytes
+    after: bytes
+
+
+def place_of(text: bytes, names: Sequence[str]) -> Place | None:
+    """The place of a value in an object, `names` leading to it; what lacks on the way is in `before` and `after`.
+
+    None where servers could read it in different ways (see `repeats`), and where the way leads through anything but
+    an object. `names` need no escapes in JSON.
+    """
+    name, *inner = names
+    found = [member for member in members(text) if member.name.lower() == name.lower()]
+    if not found:
+        at = text.index(b"{") + 1
+        more = b"" if text[at:].lstrip(WHITE_SPACE).startswith(b"}") else b","
+        way = "".join(f'{{"{step}":' for step in names)[1:].encode()
+        return Place(text[:at] + way, b"", b"}" * len(inner) + more + text[at:])
+    member = found[0]
+    if len(found) > 1 or member.name != name:
+        return None
+    start = member.end - len(text[member.value : member.end].lstrip(WHITE_SPACE))
+    value = text[start : member.end].rstrip(WHITE_SPACE)
+    before, after = text[:start], text[start + len(value) :]
+    if not inner:
+        return Place(before, value, after)
+    place = place_of(value, inner) if value.startswith(b"{") else None
+    return Place(before + place.before, place.value, place.after + after) if place is not None else None
 
 
 def _text(quoted: bytes) -> str:

@@ -33,12 +33,13 @@ class Dimension(msgspec.Struct, frozen=True):
     """`name` is for people; `body_field` the field of the body that `read` looks for, "" if it needs no body.
 
     `read` answers with the value as text, with None where there is none, or with a `Doubt`; its first argument is the
-    record of the body's fields (see `body_fields`).
+    record of the body's fields (see `body_fields`). `parameter` is its name in the query, "" elsewhere.
     """
 
     name: str
     body_field: str
     read: Callable[[Any, RequestFacts], str | Doubt | None]
+    parameter: str = ""
 
 
 def of_body(name: str) -> Dimension:
@@ -89,7 +90,7 @@ def of_query(name: str) -> Dimension:
             return None
         return found[0][1].decode(errors="replace") if len(found) == 1 and found[0][0] == wanted else unclear
 
-    return Dimension(f"query parameter {name}", "", read)
+    return Dimension(f"query parameter {name}", "", read, name)
 
 
 def of_path(name: str, pattern: PathPattern) -> Dimension:

@@ -30,12 +30,14 @@ class RequestMeter(msgspec.Struct, frozen=True):
     """`body_field` is the field of the body that `read` looks at, "" if it needs no body.
 
     `read` answers with the reading, or with a `Doubt`; its first argument is the record of the body's fields (see
-    `body_fields`).
+    `body_fields`). `place` is where its number stands in the request, a field of the body or ``query.<name>``; ""
+    when it stands nowhere, or nobody could write another one.
     """
 
     name: str
     body_field: str
     read: Callable[[Any, RequestFacts], Number | Doubt]
+    place: str = ""
 
 
 def of_body(name: str, counts: Counts = Counts.VALUE, default: Number | None = None) -> RequestMeter:
@@ -55,7 +57,7 @@ def of_body(name: str, counts: Counts = Counts.VALUE, default: Number | None = N
         reading = reading_of(value)
         return wrong if reading is None else reading
 
-    return RequestMeter(name, name, read)
+    return RequestMeter(name, name, read, name if counts is Counts.VALUE else "")
 
 
 def of_dimension(dimension: Dimension, default: Number | None = None) -> RequestMeter:
@@ -72,7 +74,9 @@ def of_dimension(dimension: Dimension, default: Number | None = None) -> Request
         reading = number(value)
         return wrong if reading is None else reading
 
-    return RequestMeter(name, dimension.body_field, read)
+    return RequestMeter(
+        name, dimension.body_field, read, f"query.{dimension.parameter}" if dimension.parameter else ""
+    )
 
 
 def _absent(name: str, default: Number | None) -> Number | Doubt:

@@ -20,6 +20,7 @@ from sidecar.domain.price import Price
 from sidecar.domain.quotes import Quote, Quoter, Unquoted
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.routes import Candidate, Routes, first_of
+from sidecar.domain.shortage import DENY, Shortage
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -58,6 +59,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = "problem"
     identity: tuple[IdentitySource, ...] = DEFAULT_IDENTITY
     quoter: Quoter = FREE
+    on_short: Shortage = DENY
 
     @property
     def reads_body(self) -> bool:

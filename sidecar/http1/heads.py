@@ -106,13 +106,26 @@ class RequestHead(Head):
         self.notes = Notes()
 
     def with_length(self, length: int) -> Self:
+        head = self._copy()
+        head.length = head.declared = length
+        return head
+
+    def with_target(self, target: bytes) -> Self:
+        """The same request for another target, with notes of its own."""
+        head = self._copy()
+        head.target = target
+        head.notes = Notes()
+        return head
+
+    def _copy(self) -> Self:
         head = self.__class__.__new__(self.__class__)
         head.lines = self.lines
         head.http_1_0 = self.http_1_0
         head.keep_alive = self.keep_alive
         head.named = self.named
         head.notes = self.notes
-        head.length = head.declared = length
+        head.length = self.length
+        head.declared = self.declared
         head.method = self.method
         head.target = self.target
         head.host = self.host

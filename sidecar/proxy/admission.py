@@ -3,23 +3,35 @@
 It answers nobody: whatever keeps a request from being served is a value, which the story tells the client.
 """
 
+from collections.abc import Coroutine
+from typing import Any
+
 import msgspec
 
-from sidecar.domain.outcomes import Refused
+from sidecar.domain.clamp import Clamp, Clamped
+from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.http1.errors import Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.proxy.identity import Payer
-from sidecar.proxy.terms import Route
+from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
+
+_SHORT = (RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
+CLAMP_TRIES = 3
+"""How often a request is lowered to what is left, while others take of it at the same time."""
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """The request may be served: it will be charged by `quote`, and `hold` is taken for it."""
+    """The request may be served: it will be charged by `quote`, and `hold` is taken for it.
+
+    `clamped`: it was lowered to what the balance buys, and must be sent as that says.
+    """
 
     quote: Quote
     hold: Hold
+    clamped: Clamped | None = None
 
 
 class Admission:
@@ -40,13 +52,37 @@ class Admission:
             await exchange.read_body(self._inspect_max_bytes)
         if exchange.failure is not None:
             return exchange.failure
-        quote = rule.quote(self._facts(exchange, route))
+        facts = self._facts(exchange, route)
+        quote = rule.quote(facts)
         if isinstance(quote, Unquoted):
             return quote
-        hold = await self._holds.take(
+        hold = await self._take(terms, payer, quote)
+        if not isinstance(hold, Refused):
+            return Admitted(quote, hold)
+        if rule.on_short.clamp is not None and hold.code in _SHORT:
+            return await self._clamp(rule.on_short.clamp, facts, terms, payer, hold)
+        return hold
+
+    async def _clamp(
+        self, clamp: Clamp, facts: RequestFacts, terms: Terms, payer: Payer, refused: Refused
+    ) -> Admitted | Refused:
+        """Lower the request to what is available; the first refusal when that does not succeed."""
+        left = refused
+        for _ in range(CLAMP_TRIES):
+            clamped = clamp.fit(facts, terms.rule.quote, left.available) if left.code in _SHORT else None
+            if clamped is None:
+                break
+            hold = await self._take(terms, payer, clamped.quote)
+            if not isinstance(hold, Refused):
+                return Admitted(clamped.quote, hold, clamped)
+            left = hold
+        return refused
+
+    def _take(self, terms: Terms, payer: Payer, quote: Quote) -> Coroutine[Any, Any, Hold | Refused]:
+        rule = terms.rule
+        return self._holds.take(
             payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.feature, rule.name
         )
-        return hold if isinstance(hold, Refused) else Admitted(quote, hold)
 
     def _facts(self, exchange: Exchange, route: Route) -> RequestFacts:
         body = exchange.whole_body(self._inspect_max_bytes) if route.terms.reads_body else None

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from sidecar.domain.amounts import Unit
+from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
 from sidecar.domain.metering import RELEASED, Charge
 from sidecar.domain.metering import End as MeterEnd
@@ -94,7 +95,7 @@ class Story:
             self._refuse_without_store(exchange, terms)
             return
         if isinstance(admitted, Admitted):
-            await self._serve(exchange, terms, admitted.quote, admitted.hold)
+            await self._serve(exchange, terms, admitted)
         elif isinstance(admitted, Failure):
             self._answer_failure(exchange, terms, admitted)
         elif isinstance(admitted, Unquoted):
@@ -151,11 +152,14 @@ class Story:
 
     # --- While something is held --------------------------------------------------------------------------------
 
-    async def _serve(self, exchange: Exchange, terms: Terms, quote: Quote, hold: Hold) -> None:
+    async def _serve(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> None:
         """Forward, relay, settle; from here on every way out settles the hold."""
+        quote, hold, extra_line = admitted.quote, admitted.hold, terms.unit_line
         self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
+            if admitted.clamped is not None:
+                extra_line += self._lower(exchange, terms, admitted.clamped)
             answer = await exchange.forward(
                 self._pool, self._policy, terms.drops_up, _codings(exchange, quote), quote.body, terms.drops_down
             )
@@ -166,7 +170,7 @@ class Story:
                 self._answer_failure(exchange, terms, answer)
                 return
             meter = quote.meter(answer.status, answer)
-            extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), terms.unit_line)
+            extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
             end = exchange.relay(
                 terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
             ) or (await exchange.ended())
@@ -183,6 +187,15 @@ class Story:
         finally:
             if not settled:
                 await self._settle(terms, hold, RELEASED, "internal error")
+
+    def _lower(self, exchange: Exchange, terms: Terms, clamped: Clamped) -> bytes:
+        """Send on what the balance buys; the header line that tells the client."""
+        head = exchange.head
+        path, _, query = head.target.partition(b"?")
+        if clamped.query != query:
+            exchange.head = head.with_target(b"%b?%b" % (path, clamped.query))
+        self._metrics.clamped[terms.rule.name] += 1
+        return b"x-credits-clamped: %b=%d\r\n" % (clamped.field.encode(), clamped.value)
 
     async def _settle(self, terms: Terms, hold: Hold, charge: Charge, reason: str) -> Settled | None:
         """Commit or release; None when the store has not acknowledged it yet."""

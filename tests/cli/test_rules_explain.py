@@ -306,3 +306,13 @@ def test_what_explain_cannot_read_is_said(arguments: tuple[str, ...], message: s
 def test_there_is_one_request_or_one_recording(arguments: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput, match=r"Give one request|its own requests"):
         sidecar("explain", "--rules", HTTP, *arguments)
+
+
+def test_explain_says_what_happens_when_the_hold_does_not_fit(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    rule = "{name: a, match: {path: /a}, usage: openai.chat, price: {output_tokens: 1}, on_short: clamp max_tokens}"
+    file.write_text(f"version: 1\nrules:\n  - {rule}\n")
+    note = "note   when the hold does not fit, max_tokens is lowered to what the balance buys, to 1 at least\n"
+    assert note in shown(capsys, "--rules", str(file), "POST", "/a", "-d", "{}")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.domain.json_text import finder_of_repeats, members, repeats
+from sidecar.domain.json_text import Place, finder_of_repeats, members, place_of, repeats
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -62,3 +62,25 @@ def test_repeated_names(text: bytes, answer: bool) -> None:
 def test_repeated_names_on_the_way(text: bytes, answer: bool) -> None:
     assert repeats(text, ["a", "b"]) is answer
     assert finder_of_repeats(["a", "b"])(text) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'{ "a" : {"b": 7 } }', Place(b'{ "a" : {"b": ', b"7", b" } }")),
+        (b'{"a":{}}', Place(b'{"a":{"b":', b"", b"}}")),
+        (b'{"a":{ "c":1}}', Place(b'{"a":{"b":', b"", b', "c":1}}')),
+        (b"{ }", Place(b'{"a":{"b":', b"", b"} }")),
+        (b'{"c":[]}', Place(b'{"a":{"b":', b"", b'},"c":[]}')),
+        (b'{"\\u0061":{"b":null}}', Place(b'{"\\u0061":{"b":', b"null", b"}}")),
+        (b'{"a":{"b":1},"\\u0061":{}}', None),
+        (b'{"a":{"b":1,"B":2}}', None),
+        (b'{"a":{"B":2}}', None),
+        (b'{"A":{"b":2}}', None),
+        (b'{"a":[]}', None),
+        (b'{"a":null}', None),
+        (b'{"a":"{\\"b\\":1}"}', None),
+    ],
+)
+def test_the_place_of_a_value(text: bytes, place: Place | None) -> None:
+    assert place_of(text, ["a", "b"]) == place

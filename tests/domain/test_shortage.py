@@ -1,0 +1,9 @@
+from sidecar.domain.clamp import Clamp
+from sidecar.domain.shortage import DENY, Shortage
+
+
+def test_what_it_says_about_itself() -> None:
+    assert DENY.notes == ()
+    assert Shortage(clamp=Clamp(("a", "b"), 16)).notes == (
+        "when the hold does not fit, a or b is lowered to what the balance buys, to 16 at least",
+    )
