@@ -21,7 +21,6 @@ from sidecar.domain.history import (
     Entry,
     EntryFilter,
     Page,
-    UsageBy,
     UsageRow,
 )
 from sidecar.domain.journal import Line, Position, Record, Totals
@@ -99,7 +98,7 @@ class Archive:
 
     async def usage(
         self,
-        group_by: Sequence[UsageBy],
+        group_by: Sequence[str],
         from_ms: int | None = None,
         to_ms: int | None = None,
         *,
@@ -111,6 +110,7 @@ class Archive:
     ) -> Page[UsageRow]:
         """What commits charged from `from_ms` until before `to_ms`, by one or two keys, in the order of the keys.
 
+        A key is a `UsageBy`, or the name of a dimension that the price was chosen by, such as ``request.size``.
         `customer_id` is the payer, `asker_id` who asked: a member of its pool, or itself.
         """
         conditions = usage_conditions(from_ms, to_ms, customer_id, asker_id, unit)

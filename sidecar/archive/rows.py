@@ -14,6 +14,7 @@ import msgspec
 from sidecar.archive.schema import EntryRow, PostingRow
 from sidecar.domain.history import LegKind
 from sidecar.domain.journal import HoldStory, Kind, Line, Move, Moved, entry_id
+from sidecar.domain.usage_words import unquoted
 
 FIRST_HASH = bytes(32)
 """What the first entry of an account follows."""
@@ -45,6 +46,8 @@ _SIGNS: Final = MappingProxyType(
 _NO_HOLD = HoldStory(
     reservation_id="", customer_id="", feature="", rule="", held=0, reserved_at_ms=0, charged_before=0
 )
+_MODELS = frozenset({"model", "request.model", "path.model"})
+"""The words of a usage text that name a model: as reservations say it, and what a price was chosen by."""
 _NUMBER = re.compile(r"\d{1,16}(\.\d{1,18})?\Z", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
@@ -140,8 +143,8 @@ def _readings(usage: str) -> tuple[str, str]:
     model, meters = "", dict[str, msgspec.Raw]()
     for reading in usage.split():
         meter, _, value = reading.partition("=")
-        if meter == "model":
-            model = value
+        if meter in _MODELS:
+            model = model or (value if meter == "model" else _storable(unquoted(value) or ""))
         elif _NUMBER.match(value):
             whole, dot, fraction = value.partition(".")
             meters[meter] = msgspec.Raw(f"{int(whole)}{dot}{fraction}".encode())

@@ -1,5 +1,6 @@
 """What was used, added up: commits by one or two of feature, rule, customer, model, source, hour and day.
 
+Or by a dimension that their price was chosen by, which is looked for in the text of their usage.
 Units are never mixed: each has rows of its own. A reservation in several units shows its meters in each of them.
 """
 
@@ -18,24 +19,25 @@ from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import Page, UsageBy, UsageRow
 from sidecar.domain.journal import Kind
 from sidecar.domain.metering import Source
+from sidecar.domain.usage_words import unquoted
 
 _COMMITS = (Kind.COMMIT.value, Kind.LATE_COMMIT.value, Kind.STEP_COMMIT.value)
 _HOUR_MS = 3_600_000
-_SPANS_MS = {UsageBy.HOUR: _HOUR_MS, UsageBy.DAY: 24 * _HOUR_MS}
+_SPANS_MS: dict[str, int] = {UsageBy.HOUR: _HOUR_MS, UsageBy.DAY: 24 * _HOUR_MS}
 
 Keys = tuple[str | int, ...]
 
 
 async def usage_page(
     database: Database,
-    group_by: Sequence[UsageBy],
+    group_by: Sequence[str],
     conditions: Sequence[ColumnElement[bool]],
     cursor: str | None,
     limit: int,
 ) -> Page[UsageRow]:
     """In the order of the groups, then of the units."""
     checked_limit(limit)
-    groups = _groups(group_by)
+    groups = _groups(group_by, postgresql=not database.address.path)
     keys = (*groups, schema.entries.c.unit)
     statement = _commits(conditions).group_by(*keys).order_by(*keys).limit(limit + 1)
     if cursor is not None:
@@ -47,7 +49,7 @@ async def usage_page(
         meters = await _meters(transaction, _commits(conditions), keys, found)
     items = tuple(
         UsageRow(
-            group={by.value: key for by, key in zip(group_by, place[:-1], strict=True)},
+            group={str(by): _shown(by, key) for by, key in zip(group_by, place[:-1], strict=True)},
             unit=str(place[-1]),
             meters=meters.get(place, {}),
             **{name: int(amount) for name, amount in row._mapping.items() if name in _SUM_NAMES},
@@ -77,18 +79,38 @@ def _sums() -> list[ColumnElement[Any]]:
     return [column.label(name) for column, name in zip((func.count(), *added), _SUM_NAMES, strict=True)]
 
 
-def _groups(group_by: Sequence[UsageBy]) -> list[ColumnElement[Any]]:
+def _groups(group_by: Sequence[str], *, postgresql: bool) -> list[ColumnElement[Any]]:
     if not 1 <= len(group_by) <= 2 or len(set(group_by)) < len(group_by):
         raise InvalidInput(f"group_by must be one or two different ones of {', '.join(UsageBy)}.", "group_by")
-    return [_group(each) for each in group_by]
+    return [_group(by) if isinstance(by, UsageBy) else _chosen_by(by, postgresql=postgresql) for by in group_by]
+
+
+def _chosen_by(name: str, *, postgresql: bool) -> ColumnElement[Any]:
+    """The value of a dimension as it stands in the usage text, without its quotes; empty where there is none."""
+    text = _written(" ") + schema.entries.c.usage
+    start = f' {name}="'
+    if postgresql:
+        return func.split_part(func.split_part(text, _written(start), _written(2)), _written('"'), _written(1))
+    # Another value stands behind it so that there is always an end to be found.
+    begins = func.instr(text + _written(start + '"'), _written(start)) + _written(len(start))
+    rest = func.substr(text + _written(start + '"'), begins)
+    return func.substr(rest, _written(1), func.instr(rest, _written('"')) - _written(1))
+
+
+def _written(value: str | int) -> ColumnElement[Any]:
+    """As text, so that the same expression stands in SELECT, GROUP BY and ORDER BY."""
+    return literal(value, literal_execute=True)
+
+
+def _shown(by: str, key: str | int) -> str | int:
+    return key if isinstance(by, UsageBy) else unquoted(f'"{key}"') or ""
 
 
 def _group(by: UsageBy) -> ColumnElement[Any]:
     table = schema.entries
     span_ms = _SPANS_MS.get(by)
     if span_ms is not None:
-        # As text, so that the same expression stands in SELECT, GROUP BY and ORDER BY.
-        return table.c.event_at_ms - table.c.event_at_ms % literal(span_ms, literal_execute=True)
+        return table.c.event_at_ms - table.c.event_at_ms % _written(span_ms)
     return table.c["asker_id" if by is UsageBy.CUSTOMER else by.value]
 
 

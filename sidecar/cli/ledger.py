@@ -41,7 +41,8 @@ def add(subparsers: Subparsers) -> None:
         metavar="WHAT",
         type=text_argument,
         default="feature",
-        help="one or two of feature, rule, customer, model, source, hour, day, such as model,day (default: feature)",
+        help="one or two of feature, rule, customer, model, source, hour, day, such as model,day, or of what prices "
+        "were chosen by, such as request.size (default: feature)",
     )
     usage.add_argument("--unit", type=text_argument, help="only of this unit")
     _add_times(usage)

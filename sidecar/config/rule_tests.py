@@ -21,6 +21,7 @@ from sidecar.domain.price import parse_number, usage_text
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.rehearsal import Answer, Rehearsal, Request, charge, rehearse
 from sidecar.domain.rules import RuleSet
+from sidecar.domain.usage_words import recorded
 
 FILE_KEYS = ("version", "rules", "cases")
 CASE_KEYS = ("name", "request", "response", "expect")
@@ -236,9 +237,12 @@ class _Run:
     def _compare_usage(self, found: str) -> None:
         cursor = self._expected["usage"]
         texts = {meter: cursor.document.text((*cursor.path, meter)) or "" for meter in cursor.value}
-        expected = usage_text({meter: parse_number(text) or 0 for meter, text in texts.items()})
-        if set(expected.split()) != set(found.split()):
-            self._fail(cursor, f"the usage is {found or 'none'}, expected {expected or 'none'}")
+        expected = {meter: number for meter, text in texts.items() if (number := parse_number(text))}
+        read = recorded(found).usage
+        if expected != read:
+            self._fail(
+                cursor, f"the usage is {usage_text(read) or 'none'}, expected {usage_text(expected) or 'none'}"
+            )
 
     def _compare_amounts(self, key: str, found: int, hint: str = "") -> None:
         cursor, unit = self._expected[key], self._unit

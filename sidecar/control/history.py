@@ -23,6 +23,7 @@ from sidecar.control.schema import Nothing, Pagination, epoch_ms
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import EntryFilter, UsageBy
 from sidecar.domain.journal import Kind
+from sidecar.domain.usage_words import dimension_name
 from sidecar.store.customers import Customer
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -59,10 +60,11 @@ async def export_ledger(call: Call[Nothing, ExportQuery]) -> Given[Stream]:
 async def summarise_usage(call: Call[Nothing, UsageQuery]) -> Given[UsagePage]:
     """Add up what requests were charged, by one or two of feature, rule, customer, model, source, hour and day.
 
-    In the order of the groups; units are never mixed. Of a customer with a pool, what its members used counts too.
+    Or by what their price was chosen by, such as request.size. In the order of the groups; units are never mixed. Of
+    a customer with a pool, what its members used counts too.
     """
     query, parts = call.query, call.parts
-    groups = _words(query.group_by, UsageBy, "group_by")
+    groups = [_group(word) for word in query.group_by.split(",")]
     customer = await parts.customers.get(query.customer_id) if query.customer_id else None
     page = await parts.history.usage(groups, _about(customer, query), query.cursor, query.limit)
     views = [UsageView.of(row, parts.units) for row in page.items]
@@ -100,6 +102,17 @@ def _about(customer: Customer | None, query: EntriesWanted | UsageQuery) -> Entr
         from_ms=None if query.since is None else epoch_ms(query.since, "from"),
         to_ms=None if query.until is None else epoch_ms(query.until, "to"),
     )
+
+
+def _group(word: str) -> str:
+    """A word of `group_by`."""
+    if word in set(UsageBy):
+        return UsageBy(word)
+    name = dimension_name(word)
+    if name is None:
+        known = ", ".join(UsageBy)
+        raise InvalidInput(f"group_by must be some of {known}, or request.<field> and the like.", "group_by")
+    return name
 
 
 def _words(text: str, kind: type[Word], field: str) -> list[Word]:

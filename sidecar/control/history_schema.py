@@ -20,7 +20,11 @@ Limit = Annotated[int, Meta(ge=1, le=ENTRIES_MAX)]
 Since = Annotated[Instant, Meta(description="From this instant on.")]
 Until = Annotated[Instant, Meta(description="Before this instant.")]
 Types = Annotated[str, Meta(min_length=1, max_length=255, description=f"Some of {', '.join(Kind)}, with commas.")]
-Groups = Annotated[str, Meta(min_length=1, max_length=255, description=f"One or two of {', '.join(UsageBy)}.")]
+_GROUPS = (
+    f"One or two of {', '.join(UsageBy)}, or of what prices were chosen by: request.<field>, header.<Name>, "
+    "query.<name>, path.<name>, response.status, response.header.<Name>."
+)
+Groups = Annotated[str, Meta(min_length=1, max_length=255, description=_GROUPS)]
 
 
 class EntriesWanted(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):

@@ -98,7 +98,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageBy(StrEnum):
-    """What usage can be grouped by. Hours and days are of UTC; `customer` is who asked."""
+    """What usage can be grouped by, beside the dimensions of prices. Hours and days are of UTC; `customer` asked."""
 
     FEATURE = "feature"
     RULE = "rule"

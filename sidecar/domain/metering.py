@@ -107,19 +107,21 @@ class Tariff(msgspec.Struct, frozen=True):
 class Bill(msgspec.Struct, frozen=True):
     """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
 
-    `given` is the usage that the request itself tells; it is added to all that is read of the answer.
+    `given` is the usage that the request itself tells; it is added to all that is read of the answer. `chosen_by` are
+    the words that say what the price was chosen by (see `usage_words`).
     """
 
     tariff: Tariff
     price: Price
     hold: int
     given: Reading = {}
+    chosen_by: str = ""
 
     def known(self, usage: Reading) -> Charge:
         """The charge for usage that was read."""
         if self.given:
             usage = usage | self.given
-        return Charge(self.cost(usage), usage_text(usage), Source.REPORTED, False)
+        return Charge(self.cost(usage), usage_text(usage, self.chosen_by), Source.REPORTED, False)
 
     def cost(self, usage: Reading) -> int:
         """What `usage` costs, at most ``max_charge``."""
@@ -128,7 +130,7 @@ class Bill(msgspec.Struct, frozen=True):
     def unknown(self, observed: Reading) -> Charge:
         """The charge for a request that was forwarded and whose usage is not, or not all, known."""
         observed = observed | self.given
-        text = usage_text(observed)
+        text = usage_text(observed, self.chosen_by)
         match self.tariff.on_unknown:
             case OnUnknown.CHARGE_HOLD:
                 return Charge(self.hold, text, Source.HOLD, False)

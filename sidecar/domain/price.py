@@ -168,13 +168,16 @@ def markup_lines(lines: list[Line], markup: Fraction) -> list[Line]:
     return [Line("markup", 1, added, added, f"{exact_text(markup * 100)}%")] if markup else []
 
 
-def usage_text(usage: Usage) -> str:
-    """``input_tokens=12 output_tokens=5``: what was used, without what was not, for journal and screens."""
+def usage_text(usage: Usage, words: str = "") -> str:
+    """``input_tokens=12 output_tokens=5``: what was used, without what was not, for journal and screens.
+
+    `words` stand behind it, each with a space before it (see `usage_words`).
+    """
     text = ""
     for meter, read in usage.items():
         if read:
             text += f" {meter}={read if type(read) is int else number_text(read)}"
-    return text[1:]
+    return (text + words)[1:]
 
 
 def number_text(number: Number) -> str:

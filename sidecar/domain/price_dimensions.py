@@ -30,13 +30,15 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 class Dimension(msgspec.Struct, frozen=True):
-    """`name` is for people; `body_field` the field of the body that `read` looks for, "" if it needs no body.
+    """`name` is for people, `key` as it is written after ``by:``, and recorded.
 
+    `body_field` is the field of the body that `read` looks for, "" if it needs no body.
     `read` answers with the value as text, with None where there is none, or with a `Doubt`; its first argument is the
     record of the body's fields (see `body_fields`). `parameter` is its name in the query, "" elsewhere.
     """
 
     name: str
+    key: str
     body_field: str
     read: Callable[[Any, RequestFacts], str | Doubt | None]
     parameter: str = ""
@@ -57,7 +59,7 @@ def of_body(name: str) -> Dimension:
             return value
         return str(value).lower() if type(value) is int or type(value) is bool else None
 
-    return Dimension(name, name, read)
+    return Dimension(name, f"request.{name}", name, read)
 
 
 def of_header(name: str) -> Dimension:
@@ -71,7 +73,7 @@ def of_header(name: str) -> Dimension:
             return None
         return repeated if b"," in value else value.decode("latin-1").strip()
 
-    return Dimension(f"header {name}", "", read)
+    return Dimension(f"header {name}", f"header.{name.lower()}", "", read)
 
 
 def of_query(name: str) -> Dimension:
@@ -90,7 +92,7 @@ def of_query(name: str) -> Dimension:
             return None
         return found[0][1].decode(errors="replace") if len(found) == 1 and found[0][0] == wanted else unclear
 
-    return Dimension(f"query parameter {name}", "", read, name)
+    return Dimension(f"query parameter {name}", f"query.{name}", "", read, name)
 
 
 def of_path(name: str, pattern: PathPattern) -> Dimension:
@@ -108,7 +110,7 @@ def of_path(name: str, pattern: PathPattern) -> Dimension:
         segment = segments.pop()
         return segment[start : len(segment) - behind].decode(errors="replace")
 
-    return Dimension(f"path parameter {name}", "", read)
+    return Dimension(f"path parameter {name}", f"path.{name}", "", read)
 
 
 def _parameters(parts: Iterable[bytes], wanted: bytes) -> list[tuple[bytes, bytes]]:

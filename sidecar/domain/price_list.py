@@ -15,6 +15,7 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
 from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import Dimension
+from sidecar.domain.usage_words import word
 
 _T = TypeVar("_T")
 
@@ -80,18 +81,35 @@ class AnswerPrices(msgspec.Struct, frozen=True):
         return "the answer's status" if self.header is None else f"the answer's header {self.header.decode()}"
 
     @property
+    def key(self) -> str:
+        """As it is written after ``by:``, and recorded."""
+        return "response.status" if self.header is None else f"response.header.{self.header.decode()}"
+
+    @property
     def fallback(self) -> Price:
         """The price of an answer that says nothing about it."""
         other = self.choices.other
         assert other is not None
         return other.fallback if isinstance(other, AnswerPrices) else other
 
-    def of_answer(self, status: int, fields: Fields) -> Price:
-        """The price of the answer with this head; `fields` has lower-case names."""
-        text = str(status).encode() if self.header is None else fields.get(self.header)
-        found = self.choices.other if text is None else self.choices.find(text.decode("latin-1").strip())
+    def of_answer(self, status: int, fields: Fields) -> tuple[Price, str]:
+        """The price of the answer with this head, and the words that say why; `fields` has lower-case names."""
+        if self.header is None:
+            value: str | None = str(status)
+        else:
+            field = fields.get(self.header)
+            value = None if field is None else field.decode("latin-1").strip()
+        found, words = self.find(value), word(self.key, value)
+        if isinstance(found, Price):
+            return found, words
+        price, inner = found.of_answer(status, fields)
+        return price, words + inner
+
+    def find(self, value: str | None) -> "Price | AnswerPrices":
+        """The price for what the answer says; None: it does not say it."""
+        found = self.choices.other if value is None else self.choices.find(value)
         assert found is not None
-        return found.of_answer(status, fields) if isinstance(found, AnswerPrices) else found
+        return found
 
     def charge_up_to(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         """The most that any usage up to `usage` is charged, whatever the answer says."""

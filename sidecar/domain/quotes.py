@@ -34,10 +34,14 @@ from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import Doubt
 from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, body_fields
 from sidecar.domain.request_facts import RequestFacts
+from sidecar.domain.usage_words import word
 
 _STREAM = "stream"
 _STREAM_OPTIONS = "stream_options"
 _NOTHING: Reading = {}
+_MODEL = "model"
+"""Recorded wherever a rule reads answers, and fields of requests: what most prices go by, now or later."""
+_model = operator.attrgetter(field(_MODEL))
 _streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
 
 
@@ -66,7 +70,8 @@ class Quote(Bill, frozen=True):
         """The meter for the answer that has this head; `fields` has lower-case names."""
         bill: Bill = self
         if self.by_answer is not None:
-            bill = Bill(self.tariff, self.by_answer.of_answer(status, fields), self.hold, self.given)
+            price, words = self.by_answer.of_answer(status, fields)
+            bill = Bill(self.tariff, price, self.hold, self.given, self.chosen_by + words)
         return open_meter(bill, status, fields, hides=self.plain_answer)
 
     def hold_lines(self, estimate: Usage) -> list[Line]:
@@ -111,6 +116,9 @@ class Quoter:
         fields = set(body_fields(price)) | ({_STREAM, _STREAM_OPTIONS} if self._asks else set())
         fields |= {told.body_field for _, told in meters.requests if told.body_field}
         counts = {name for term in terms.values() for name in term.fields}
+        self._notes_model = meters.reader is not None and bool(fields or counts) and _MODEL not in body_fields(price)
+        if self._notes_model:
+            fields.add(_MODEL)
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
         self.reads_body = self._reads_fields or self._sized
@@ -120,17 +128,16 @@ class Quoter:
         request = self._request(facts)
         if request is None:
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
-        price, by_answer = self._price, None
+        price, by_answer, chosen_by = self._price, None, ""
         if price is None:
             found = self._price_of(request, facts)
-            if type(found) is Price:
-                price = found
-            elif type(found) is Unquoted:
+            if type(found) is Unquoted:
                 return found
-            elif type(found) is AnswerPrices:
-                price, by_answer = found.fallback, found
-            else:
-                price = found
+            price, by_answer, chosen_by = found
+        if self._notes_model:
+            model = _model(request)
+            if type(model) is str:
+                chosen_by += word("request.model", model)
         given = self._read_given(request, facts) if self._given else _NOTHING
         if type(given) is Doubt:
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, given.detail)
@@ -143,8 +150,8 @@ class Quoter:
             if stream is True and not asks_for_usage(options):
                 assert facts.body is not None
                 body = ask_for_usage(facts.body)
-                return Quote(tariff, price, hold, given, body, body is not None, True, by_answer)
-        return Quote(tariff, price, hold, given, None, False, self._readable_codings, by_answer)
+                return Quote(tariff, price, hold, given, chosen_by, body, body is not None, True, by_answer)
+        return Quote(tariff, price, hold, given, chosen_by, None, False, self._readable_codings, by_answer)
 
     def estimate(self, facts: RequestFacts) -> Usage:
         """What each hold term comes to, and what the request itself tells; the former is empty for a fixed hold."""
@@ -172,11 +179,12 @@ class Quoter:
         unknown = self._sized and facts.body is None and not facts.body_bytes
         return None if unknown and not self.hold_when_unreadable else self._fields.nothing
 
-    def _price_of(self, request: Any, facts: RequestFacts) -> Price | AnswerPrices | Unquoted:
-        """The price that the request has now, one dimension after the other."""
+    def _price_of(self, request: Any, facts: RequestFacts) -> tuple[Price, AnswerPrices | None, str] | Unquoted:
+        """The price that the request has now, one dimension after the other, and the words that say why."""
         price = self._list if self._list is not None else self._current()
         if price is None:
             return Unquoted(RefusalCode.UNPRICED, "There is no price in force at this time.")
+        words = ""
         while type(price) is PriceList:
             value = price.by.read(request, facts)
             if type(value) is Doubt:
@@ -184,8 +192,9 @@ class Quoter:
             found = price.choices.other if value is None else price.find(value)
             if found is None:
                 return _unpriced(price.by.name, value)
+            words += word(price.by.key, value)
             price = found
-        return price
+        return (price.fallback, price, words) if isinstance(price, AnswerPrices) else (price, None, words)
 
 
 def _unpriced(name: str, value: str | None) -> Unquoted:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sidecar.archive.archive import Archive
 from sidecar.domain.errors import ArchiveUnavailable
-from sidecar.domain.history import Entry, EntryFilter, Page, UsageBy, UsageRow
+from sidecar.domain.history import Entry, EntryFilter, Page, UsageRow
 from sidecar.domain.journal import Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
@@ -60,7 +60,7 @@ class History:
 
     async def usage(
         self,
-        group_by: Sequence[UsageBy],
+        group_by: Sequence[str],
         wanted: EntryFilter,
         cursor: str | None,
         limit: int,

@@ -108,6 +108,23 @@ def test_only_plain_numbers_are_meters(usage: str, meters: str) -> None:
     assert entry_row(commit(usage=usage), FIRST_HASH).meters == meters
 
 
+@pytest.mark.parametrize(
+    ("usage", "model"),
+    [
+        ('input_tokens=1 request.model="gpt-4o\\u0020mini"', "gpt-4o mini"),
+        ('path.model="fast" request.size="big"', "fast"),
+        ('request.model="a" path.model="b"', "a"),
+        ("model=small", "small"),
+        ("request.model=-", ""),
+        ('request.model="aaa"~', "aaa…"),
+        ('request.model="\\u0000"', "\ufffd"),
+        ('request.model="', ""),
+    ],
+)
+def test_the_model_that_a_price_was_chosen_by_is_the_entrys(usage: str, model: str) -> None:
+    assert entry_row(commit(usage=usage), FIRST_HASH).model == model
+
+
 def test_a_release_has_no_legs() -> None:
     row = entry_row(replace(commit(), kind=Kind.RELEASE, moves=(), reason="client_gone"), FIRST_HASH)
     assert (row.delta, row.reason, posting_rows(row, ())) == (0, "client_gone", [])

@@ -8,6 +8,8 @@ from sidecar.archive.archive import Archive
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import UsageBy, UsageRow
 from sidecar.domain.journal import Kind, Position
+from sidecar.domain.price import usage_text
+from sidecar.domain.usage_words import word
 from tests.archive.teller import Clock, Teller
 
 HOUR_MS = 3_600_000
@@ -113,6 +115,39 @@ async def test_by_one_or_two_keys_and_in_pages(
         if (cursor := page.next_cursor) is None:
             break
     assert found == list(whole.items)
+
+
+@pytest.fixture
+async def chosen(archive: Archive) -> Archive:
+    """What prices were chosen by, some of it twice, hidden in another value, absent or too long."""
+    teller = Teller(Clock())
+    sizes = [
+        usage_text({"n": 1}, word("path.size", size)) for size in ("big", "big", 'a"b', "Füße\\\0", None, "l" * 200)
+    ]
+    others = ["", "path.size=9", "x.path.size=9", usage_text({}, word("request.note", ' path.size="big"'))]
+    lines = [teller.grant(1_000)]
+    lines += [teller.commit((1, 10), usage=usage) for usage in (*sizes, *others)]
+    await archive.append(3, lines, Position())
+    return archive
+
+
+async def test_by_what_prices_were_chosen_by(chosen: Archive) -> None:
+    rows = (await chosen.usage(["path.size"])).items
+    assert {row.group["path.size"]: row.entries for row in rows} == {
+        "": 5,
+        "big": 2,
+        'a"b': 1,
+        "Füße\\\0": 1,
+        "l" * 128: 1,
+    }
+    assert sum(row.meters.get("n", 0) for row in rows) == 6
+    found, cursor = list[UsageRow](), None
+    while True:
+        page = await chosen.usage(["path.size", UsageBy.RULE], cursor=cursor, limit=1)
+        found += page.items
+        if (cursor := page.next_cursor) is None:
+            break
+    assert [row.group["path.size"] for row in found] == [row.group["path.size"] for row in rows]
 
 
 async def test_of_some_time_customer_or_unit(used: Archive) -> None:

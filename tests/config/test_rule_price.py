@@ -118,7 +118,7 @@ def test_prices_by_the_answer() -> None:
     of_answer = prices.choices.find("x")
     assert isinstance(of_answer, AnswerPrices)
     flats = [
-        of_answer.of_answer(status, fields).flat
+        of_answer.of_answer(status, fields)[0].flat
         for status, fields in ((304, {b"x-cache": b"HIT"}), (200, {b"x-cache": b"HIT"}), (304, {}))
     ]
     assert flats == [0, 1_000_000, 2_000_000]

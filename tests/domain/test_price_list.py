@@ -13,11 +13,14 @@ from sidecar.domain.price_list import (
     leaves,
     needs_body,
 )
+from sidecar.domain.usage_words import recorded
 
 MINI, LARGE, OTHER = Price.of({}, 1), Price.of({}, 2), Price.of({}, 3)
 MODELS = Choices.of({"mini": MINI, "gpt-*": LARGE, "gpt-x*": OTHER, "no-*": None, "*": None})
 CACHED = AnswerPrices(b"x-cache", Choices.of({"HIT": MINI, "*": LARGE}))
 BY_STATUS = AnswerPrices(None, Choices.of({"2*": CACHED, "404": OTHER, "*": MINI}))
+NO_FIELDS: dict[bytes, bytes] = {}
+HIT: dict[bytes, bytes] = {b"x-cache": b" HIT "}
 FOREVER = float("inf")
 
 
@@ -68,7 +71,15 @@ def test_a_pattern_is_not_an_expression() -> None:
     ],
 )
 def test_the_answer_chooses(status: int, fields: dict[bytes, bytes], price: Price) -> None:
-    assert BY_STATUS.of_answer(status, fields) is price
+    found, words = BY_STATUS.of_answer(status, fields)
+    assert found is price
+    assert recorded(words).chosen_by["response.status"] == str(status)
+
+
+def test_the_answer_says_why() -> None:
+    chosen_by = {"response.status": "200", "response.header.x-cache": "HIT"}
+    assert recorded(BY_STATUS.of_answer(200, HIT)[1]).chosen_by == chosen_by
+    assert recorded(BY_STATUS.of_answer(200, NO_FIELDS)[1]).chosen_by["response.header.x-cache"] is None
 
 
 def test_what_the_answer_may_choose_is_held_at_its_dearest() -> None:

@@ -288,3 +288,41 @@ def test_what_the_request_itself_tells_is_held_and_charged(body: bytes, cost: in
 def test_a_request_that_does_not_tell_clearly_is_refused(body: bytes) -> None:
     assert refused(IMAGES, body)[0] is RefusalCode.UNREADABLE_REQUEST
     assert IMAGES.estimate(facts(body)) == {}
+
+
+def test_what_the_price_was_chosen_by_is_recorded() -> None:
+    price = PriceList(of_header("X-Region"), Choices.of({"eu": MODELS, "*": MINI}))
+    told = RequestFacts(EU, b"/", b"", b'{"model": "gpt-4", "max_tokens": 1}', 30)
+    quote = chat(price).quote(told)
+    assert isinstance(quote, Quote)
+    assert quote.chosen_by == ' header.x-region="eu" request.model="gpt-4"'
+    assert quote.known({"input_tokens": 3}).usage == 'input_tokens=3 header.x-region="eu" request.model="gpt-4"'
+    assert quote.unknown({}).usage == 'header.x-region="eu" request.model="gpt-4"'
+
+
+def test_what_the_answer_chose_by_is_recorded_too() -> None:
+    price = by("model", {"*": AnswerPrices(b"x-cache", Choices.of({"HIT": MINI, "*": LARGE}))})
+    hit: dict[bytes, bytes] = {b"x-cache": b"HIT"}
+    meter = quoted(chat(price), {"size": 1}).meter(200, hit)
+    meter.feed(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 0}}')
+    charge = meter.finish(End.COMPLETE, 0, 0, 0)
+    assert charge.usage == 'input_tokens=3 request.model=- response.header.x-cache="HIT"'
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"model": "mini"}, ' request.model="mini"'),
+        ({"max_tokens": 1}, ""),
+        ({"model": 7}, ""),
+        ({"model": None}, ""),
+    ],
+)
+def test_a_model_is_recorded_where_no_price_goes_by_it(body: dict[str, Any], words: str) -> None:
+    assert quoted(chat(MINI), body).chosen_by == words
+
+
+def test_a_body_is_not_read_to_record_a_model() -> None:
+    quoter = Quoter(meters=Meters(reader=READERS["openai.embeddings"]), price=MINI, hold=5)
+    assert not quoter.reads_body
+    assert quoted(quoter, {"model": "mini"}).chosen_by == ""
