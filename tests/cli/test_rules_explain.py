@@ -183,12 +183,12 @@ def test_a_recording_is_explained_with_its_costs(capsys: pytest.CaptureFixture[s
     file = tmp_path / "session.har"
     file.write_text(json.dumps(har))
     assert sidecar("explain", "--rules", OPENAI, "--har", str(file)) == 1
-    usage = 'input_tokens=1200 output_tokens=300 request.model="gpt-4o-mini"'
+    read = 'input_tokens=1200 output_tokens=300 request.model="gpt-4o-mini"'
     titles, *rows, empty, total = capsys.readouterr().out.splitlines()
     assert titles.split() == ["request", "rule", "hold", "cost", "unit", "usage"]
     # 45 bytes are at most 15 tokens: 15 x 0.15 + 300 x 0.60 = 182.25 base units
     assert [" ".join(row.split()) for row in rows] == [
-        f"POST /v1/chat/completions chat-completions 0.000183 0.00036 credits {usage}",
+        f"POST /v1/chat/completions chat-completions 0.000183 0.00036 credits {read}",
         "POST /v1/chat/completions chat-completions 0.000183 0 credits charged: none",
         "GET /v1/models models free",
         "GET /favicon.ico refused: no rule matches",
