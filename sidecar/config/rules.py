@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold
+from sidecar.config.rule_estimate import read_estimate
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.rule_shortage import check_shortage, read_shortage
@@ -20,7 +21,7 @@ from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.match import PathPattern
-from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
+from sidecar.domain.metering import SUCCESS, Meters
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
@@ -183,7 +184,6 @@ class _RuleReader:
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
-        on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
         on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
         if "price" not in entries:
             cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
@@ -195,6 +195,7 @@ class _RuleReader:
         )
         if price is None:
             return None
+        on_unknown, estimate = read_estimate(entries, meters, price)
         hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
         quoter = Quoter(
             meters=meters,
@@ -204,6 +205,7 @@ class _RuleReader:
             on_unknown=on_unknown,
             charge_on=charge_on,
             hold_when_unreadable=on_unreadable == "hold",
+            estimate=estimate,
         )
         if len(cursor.problems) == before:
             self._check(quoter, min_charge or 0, unit)

@@ -19,8 +19,19 @@ from typing import Final, Protocol
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.estimates import Estimate, Tally
 from sidecar.domain.fields import Fields
-from sidecar.domain.meters.body import EVENTS, Body, CodedBody, EventsBody, Framing, JsonBody, UnreadBody, framing_of
+from sidecar.domain.meters.body import (
+    EVENTS,
+    Body,
+    CodedBody,
+    EventsBody,
+    Framing,
+    JsonBody,
+    UnreadBody,
+    framing_of,
+    text_in,
+)
 from sidecar.domain.meters.codings import CodingError, decoder_of
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
@@ -40,6 +51,7 @@ class End(StrEnum):
 class OnUnknown(StrEnum):
     """What a request costs whose usage is unknown after it was forwarded."""
 
+    CHARGE_ESTIMATE = "charge_estimate"
     CHARGE_HOLD = "charge_hold"
     CHARGE_OBSERVED = "charge_observed"
     RELEASE = "release"
@@ -57,6 +69,7 @@ class Source:
     """Where a charge comes from. Plain text: a member of an enum is hashed in Python, and each request is counted."""
 
     REPORTED: Final = "reported"
+    ESTIMATED: Final = "estimated"
     OBSERVED: Final = "observed"
     HOLD: Final = "hold"
     NONE: Final = "none"
@@ -69,6 +82,9 @@ class Charge(msgspec.Struct, frozen=True):
     usage: str
     source: str
     release: bool
+
+
+_INPUT, _OUTPUT = "input_tokens", "output_tokens"
 
 
 class Meters(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,19 +112,24 @@ SUCCESS = frozenset(range(200, 300))
 
 
 class Tariff(msgspec.Struct, frozen=True):
-    """What a rule says about charging, whatever the price; answers with another status than `charge_on` are free."""
+    """What a rule says about charging, whatever the price; answers with another status than `charge_on` are free.
+
+    Without an `estimate` nothing looks for the text of answers.
+    """
 
     meters: Meters
     max_charge: int = MAX_AMOUNT
     on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD
     charge_on: frozenset[int] = SUCCESS
+    estimate: Estimate | None = None
 
 
 class Bill(msgspec.Struct, frozen=True):
     """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
 
     `given` is the usage that the request itself tells; it is added to all that is read of the answer. `chosen_by` are
-    the words that say what the price was chosen by (see `usage_words`).
+    the words that say what the price was chosen by (see `usage_words`). `request_bytes` is the size of the request's
+    body, 0 if it was unknown then, and `sample` the beginning of it if its tokens are to be counted.
     """
 
     tariff: Tariff
@@ -116,6 +137,8 @@ class Bill(msgspec.Struct, frozen=True):
     hold: int
     given: Reading = {}
     chosen_by: str = ""
+    request_bytes: int = 0
+    sample: bytes = b""
 
     def known(self, usage: Reading) -> Charge:
         """The charge for usage that was read."""
@@ -127,17 +150,54 @@ class Bill(msgspec.Struct, frozen=True):
         """What `usage` costs, at most ``max_charge``."""
         return self.price.charge(usage, self.tariff.max_charge)
 
-    def unknown(self, observed: Reading) -> Charge:
-        """The charge for a request that was forwarded and whose usage is not, or not all, known."""
+    def so_far(self, read: Reading, written: int) -> int:
+        """What the request has cost until now: `read` is all usage, `written` are the tokens that came beyond it."""
+        return self.cost(self._estimated(read | self.given, written, self.request_bytes))
+
+    def broken(self, observed: Reading, written: int | None, request_bytes: int) -> Charge:
+        """The charge for an answer that the upstream broke off: an estimate of what was delivered, or nothing."""
+        if self.tariff.on_unknown is OnUnknown.CHARGE_ESTIMATE and written:
+            return self.unknown(observed, written, request_bytes)
+        return RELEASED
+
+    def unknown(self, observed: Reading, written: int | None = None, request_bytes: int = 0) -> Charge:
+        """The charge for a request that was forwarded and whose usage is not, or not all, known.
+
+        `written` are the tokens of text that came beyond what was observed, None if nobody can say: an estimate is
+        the hold then.
+        """
         observed = observed | self.given
         text = usage_text(observed, self.chosen_by)
         match self.tariff.on_unknown:
-            case OnUnknown.CHARGE_HOLD:
+            case OnUnknown.CHARGE_ESTIMATE if written is not None:
+                usage = self._estimated(observed, written, request_bytes)
+                source = Source.OBSERVED if usage == observed else Source.ESTIMATED
+                # With volume tiers more can cost less.
+                return Charge(
+                    max(self.cost(usage), self.cost(observed)), usage_text(usage, self.chosen_by), source, False
+                )
+            case OnUnknown.CHARGE_HOLD | OnUnknown.CHARGE_ESTIMATE:
                 return Charge(self.hold, text, Source.HOLD, False)
             case OnUnknown.CHARGE_OBSERVED:
                 return Charge(self.cost(observed), text, Source.OBSERVED, False)
             case OnUnknown.RELEASE:
                 return Charge(0, text, Source.NONE, True)
+
+    def _estimated(self, read: Reading, written: int, request_bytes: int) -> Reading:
+        """`read`, and what it lacks of all that can be estimated."""
+        tariff = self.tariff
+        reader, estimate = tariff.meters.reader, tariff.estimate
+        if reader is None or estimate is None:
+            return read
+        usage = dict(read)
+        if _INPUT in reader.estimates and _INPUT not in read:
+            tally = Tally(estimate)
+            tally.add(self.sample)
+            tally.size = max(self.request_bytes, request_bytes)
+            usage[_INPUT] = tally.tokens
+        if _OUTPUT in reader.estimates:
+            usage[_OUTPUT] = max(read.get(_OUTPUT, 0), written)
+        return usage
 
 
 RELEASED = Charge(0, "", Source.NONE, True)
@@ -155,12 +215,22 @@ class Meter(Protocol):
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
         """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
 
+    def so_far(self) -> int:
+        """What the answer has cost until now in base units, estimated where nothing is reported yet.
+
+        Time is not counted, and neither is what a head's field that never came would have said. A few microseconds
+        after each piece; nothing is worked out for an answer that nobody asks about.
+        """
+
 
 class _Uncharged(UnreadBody):
     """An answer whose status is not charged costs nothing."""
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
         return RELEASED
+
+    def so_far(self) -> int:
+        return 0
 
 
 _UNCHARGED = _Uncharged(readable=False)
@@ -175,34 +245,67 @@ class _JsonMeter(JsonBody):
     __slots__ = ("_bill",)
 
     def __init__(self, bill: Bill, reader: Reader) -> None:
-        JsonBody.__init__(self, reader.read_json)
+        JsonBody.__init__(self, reader, bill.tariff.estimate)
         self._bill = bill
 
-    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
+    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002
         usage = self.read()
         if usage is not None:
             return self._bill.known(usage)
-        return RELEASED if end is End.UPSTREAM_FAILED else self._bill.unknown({})
+        written = self.written(whole=end is End.COMPLETE)
+        if end is End.UPSTREAM_FAILED:
+            return self._bill.broken({}, written, request_bytes)
+        return self._bill.unknown({}, written, request_bytes)
+
+    def so_far(self) -> int:
+        return self._bill.so_far(*self.read_so_far())
 
 
 class _BodyMeter:
     """Any answer: what its body says, what its head said, what the proxy has measured."""
 
-    __slots__ = ("_bill", "_body", "_head", "feed", "flush")
+    __slots__ = ("_bill", "_body", "_head", "_passed", "feed", "flush")
 
     def __init__(self, bill: Bill, body: Body, head: Reading) -> None:
         """`head` is what the answer's head has said."""
         self._bill = bill
         self._body = body
         self._head = head
-        self.feed = body.feed
         self.flush = body.flush
+        self.feed = body.feed
+        self._passed = 0
+        if any(measure is Measure.RESPONSE_BYTES for _, measure in bill.tariff.meters.measures):
+            self.feed = self._count
+
+    def _count(self, data: bytes) -> bytes:
+        self._passed += len(data)
+        return self._body.feed(data)
+
+    def so_far(self) -> int:
+        read, written = self._body.read_so_far()
+        read = self._measured(read | self._head, self._bill.request_bytes, self._passed, 0)
+        return self._bill.so_far(read, written)
 
     def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
         bill, meters = self._bill, self._bill.tariff.meters
         usage, known = self._body.result(whole=end is End.COMPLETE)
-        usage = usage | self._head
-        for meter, measure in meters.measures:
+        usage = self._measured(usage | self._head, request_bytes, response_bytes, duration_ms)
+        if end is End.UPSTREAM_FAILED and meters.reader is None:
+            return RELEASED
+        head_known = all(meter in usage for meter, _ in meters.headers)
+        if known and head_known:
+            return bill.known(usage)
+        if self._body.failed:
+            return RELEASED
+        # What a field of the head would have said, nobody can estimate.
+        written = self._body.written(whole=end is End.COMPLETE) if head_known else None
+        if end is End.UPSTREAM_FAILED and not known:
+            return bill.broken(usage, written, request_bytes)
+        return bill.unknown(usage, written, request_bytes)
+
+    def _measured(self, usage: Reading, request_bytes: int, response_bytes: int, duration_ms: int) -> Reading:
+        """`usage` with what the proxy measures itself."""
+        for meter, measure in self._bill.tariff.meters.measures:
             match measure:
                 case Measure.REQUEST_BYTES:
                     usage[meter] = request_bytes
@@ -210,11 +313,7 @@ class _BodyMeter:
                     usage[meter] = response_bytes
                 case Measure.DURATION_MS:
                     usage[meter] = duration_ms
-        if end is End.UPSTREAM_FAILED and (meters.reader is None or not known):
-            return RELEASED
-        if known and all(meter in usage for meter, _ in meters.headers):
-            return bill.known(usage)
-        return RELEASED if self._body.failed else bill.unknown(usage)
+        return usage
 
 
 def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter:
@@ -229,7 +328,7 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
     ):
         return _JsonMeter(bill, reader)
     head = reader.read_head(fields) if reader is not None and reader.read_head is not None else None
-    body = _body(reader if head is None else None, coding, framing, hides=hides)
+    body = _body(reader if head is None else None, coding, framing, bill.tariff.estimate, hides=hides)
     readings: Reading = head or {}
     for meter, name in meters.headers:
         reading = parse_number(fields.get(name, b"").decode("latin-1").strip())
@@ -240,7 +339,9 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
     return _BodyMeter(bill, body, readings)
 
 
-def _body(reader: Reader | None, coding: bytes, framing: Framing | None, *, hides: bool) -> Body:
+def _body(
+    reader: Reader | None, coding: bytes, framing: Framing | None, estimate: Estimate | None, *, hides: bool
+) -> Body:
     if reader is None:
         return UnreadBody(readable=True)
     try:
@@ -248,6 +349,6 @@ def _body(reader: Reader | None, coding: bytes, framing: Framing | None, *, hide
     except CodingError:
         return UnreadBody(readable=False)
     if framing is EVENTS and hides and decoder is None:
-        return HidingBody()
-    body = JsonBody(reader.read_json) if framing is None else EventsBody(reader, framing)
+        return HidingBody(text_in(reader, framing, estimate))
+    body = JsonBody(reader, estimate) if framing is None else EventsBody(reader, framing, estimate)
     return body if decoder is None else CodedBody(body, decoder)

@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.body_fields import BodyFields, field
+from sidecar.domain.estimates import SAMPLE_MAX_BYTES, Estimate
 from sidecar.domain.fields import Fields
 from sidecar.domain.hold_terms import Term, estimator
 from sidecar.domain.metering import (
@@ -71,7 +72,8 @@ class Quote(Bill, frozen=True):
         bill: Bill = self
         if self.by_answer is not None:
             price, words = self.by_answer.of_answer(status, fields)
-            bill = Bill(self.tariff, price, self.hold, self.given, self.chosen_by + words)
+            words = self.chosen_by + words
+            bill = Bill(self.tariff, price, self.hold, self.given, words, self.request_bytes, self.sample)
         return open_meter(bill, status, fields, hides=self.plain_answer)
 
     def hold_lines(self, estimate: Usage) -> list[Line]:
@@ -96,6 +98,7 @@ class Quoter:
         on_unknown: OnUnknown = OnUnknown.CHARGE_HOLD,
         charge_on: frozenset[int] = SUCCESS,
         hold_when_unreadable: bool = False,
+        estimate: Estimate | None = None,
     ) -> None:
         self.price = price
         # Told apart once, and by `type` for each request: `isinstance` of a record that it is not takes 0.2 µs.
@@ -104,7 +107,9 @@ class Quoter:
         self._current = price.current if isinstance(price, PriceVersions) else lambda: None
         self.hold = hold
         self.hold_when_unreadable = hold_when_unreadable
-        self.tariff = Tariff(meters, MAX_AMOUNT if max_charge is None else max_charge, on_unknown, charge_on)
+        most = MAX_AMOUNT if max_charge is None else max_charge
+        self.tariff = Tariff(meters, most, on_unknown, charge_on, estimate)
+        self._samples = estimate is not None and estimate.tokenizer is not None
         self.cost_headers = frozenset(name for _, name in meters.headers)
         terms = {} if isinstance(hold, int) else hold
         self._fixed_hold = min(hold, self.tariff.max_charge) if isinstance(hold, int) else None
@@ -121,7 +126,7 @@ class Quoter:
             fields.add(_MODEL)
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
-        self.reads_body = self._reads_fields or self._sized
+        self.reads_body = self._reads_fields or self._sized or self._samples
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """A quote, or `Unquoted` when the body cannot be read, or when nothing has a price; in this order."""
@@ -145,13 +150,18 @@ class Quoter:
         if hold is None:
             estimate = self._estimate(request, facts.body_bytes)
             hold = (by_answer or price).charge_up_to(estimate | given if given else estimate, tariff.max_charge)
+        size = facts.body_bytes
+        sample = facts.body[:SAMPLE_MAX_BYTES] if self._samples and facts.body is not None else b""
         if self._asks:
             stream, options = _streaming(request)
             if stream is True and not asks_for_usage(options):
                 assert facts.body is not None
                 body = ask_for_usage(facts.body)
-                return Quote(tariff, price, hold, given, chosen_by, body, body is not None, True, by_answer)
-        return Quote(tariff, price, hold, given, chosen_by, None, False, self._readable_codings, by_answer)
+                return Quote(
+                    tariff, price, hold, given, chosen_by, size, sample, body, body is not None, True, by_answer
+                )
+        codings = self._readable_codings
+        return Quote(tariff, price, hold, given, chosen_by, size, sample, None, False, codings, by_answer)
 
     def estimate(self, facts: RequestFacts) -> Usage:
         """What each hold term comes to, and what the request itself tells; the former is empty for a fixed hold."""

@@ -4,9 +4,12 @@
 that lasts an hour is inside ``cache_creation_input_tokens`` and costs more: it is a meter of its own here.
 """
 
+from typing import Any
+
 import msgspec
 
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, over, sound
+from sidecar.domain.meters.text import TEXT, PlainText, joined
 
 
 class _CacheCreation(msgspec.Struct, gc=False):
@@ -47,6 +50,22 @@ class _Event(msgspec.Struct, gc=False):
     usage: _Usage | None = None
 
 
+class _Block(msgspec.Struct, gc=False):
+    """A block of content, or what is added to one."""
+
+    text: Any = None
+    thinking: Any = None
+    partial_json: Any = None
+    input: Any = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    content: list[_Block] | None = None
+    content_block: _Block | None = None
+    delta: _Block | None = None
+
+
+_written = msgspec.json.Decoder(_Written)
 _message = msgspec.json.Decoder(_Message)
 _event = msgspec.json.Decoder(_Event)
 
@@ -81,6 +100,20 @@ class Stream(Silence):
         self.seen = self.final = self._ended and reading is not None
 
 
+def text_of(data: bytes) -> str | None:
+    """Text, thoughts and the input of tools; the signature of a thought is nothing that was written."""
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    blocks = (*(written.content or ()), written.content_block, written.delta)
+    return joined(
+        part
+        for block in blocks
+        if block is not None
+        for part in (block.text, block.thinking, block.partial_json, block.input)
+    )
+
+
 READER = Reader(
     meters=(
         "input_tokens",
@@ -101,4 +134,10 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(b'"usage"', b"message_stop", b'"error"'),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
+    plain_text=PlainText(
+        rb'"delta":\{"type":"(?:text|thinking|input_json)_delta","(?:text|thinking|partial_json)":"%b"\}' % TEXT,
+        b'"delta":',
+    ),
 )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.fields import Fields
+from sidecar.domain.meters.bedrock_text import text_of
 from sidecar.domain.meters.frames import headers_of, payload_of
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 from sidecar.domain.price import Number, parse_number
@@ -158,4 +159,6 @@ READER = Reader(
     open_stream=Stream,
     needles=(b'"usage"', b'"bytes"', b":exception-type", b":error-code"),
     whole_events=True,
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
 )

@@ -4,17 +4,19 @@ A body never fails and never delays: whatever is wrong with the answer, its byte
 `openai_chat.HidingBody`, which holds back the part of an event that has arrived until the event is whole.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 
+from sidecar.domain.estimates import Estimate, Tally
 from sidecar.domain.meters.codings import CodingError, Decoder
-from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of
+from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of, events_in
 from sidecar.domain.meters.frames import FrameBuffer
 from sidecar.domain.meters.lines import LineBuffer
 from sidecar.domain.meters.reader import Reader, Reading
+from sidecar.domain.meters.text import Text
 
 JSON_MAX_BYTES = 4_194_304
 
@@ -32,17 +34,18 @@ class Buffer(Protocol):
 class Framing(msgspec.Struct, frozen=True):
     """How a stream is cut into events: by `open`; `ends` are the last bytes of a piece that ends with an event.
 
-    `data_of` is what an event carries.
+    `data_of` is what an event carries, `events_in` takes a piece of whole events apart.
     """
 
     open: Callable[[], Buffer]
     ends: tuple[bytes, ...]
     data_of: Callable[[bytes], bytes]
+    events_in: Callable[[bytes], Iterable[bytes]]
 
 
-EVENTS = Framing(EventBuffer, BLANK_LINES, data_of)
-LINES = Framing(LineBuffer, (b"\n",), bytes.strip)
-FRAMES = Framing(FrameBuffer, (), bytes)
+EVENTS = Framing(EventBuffer, BLANK_LINES, data_of, events_in)
+LINES = Framing(LineBuffer, (b"\n",), bytes.strip, bytes.splitlines)
+FRAMES = Framing(FrameBuffer, (), bytes, lambda message: (message,))
 _FRAMINGS = {
     b"text/event-stream": EVENTS,
     b"application/x-ndjson": LINES,
@@ -66,7 +69,9 @@ class Body(Protocol):
     """`feed` gets each piece once, in order, and returns what to pass on; `flush` what is held back at the end.
 
     `result` is what was read, and whether that is all: `whole` says that the answer came to its end.
-    `failed`: the answer itself reported an error.
+    `failed`: the answer itself reported an error. `read_so_far` is what was read until now, and the tokens of the
+    text that came beyond it; `written` the tokens of all text of the answer that no usage counts, when it has ended:
+    None when nobody can say. Both are 0 where no text is looked for.
     """
 
     @property
@@ -77,6 +82,10 @@ class Body(Protocol):
     def flush(self) -> bytes: ...
 
     def result(self, *, whole: bool) -> tuple[Reading, bool]: ...
+
+    def read_so_far(self) -> tuple[Reading, int]: ...
+
+    def written(self, *, whole: bool) -> int | None: ...
 
 
 class UnreadBody:
@@ -96,16 +105,23 @@ class UnreadBody:
     def result(self, *, whole: bool) -> tuple[Reading, bool]:  # noqa: ARG002 - the face of `Body`
         return {}, self._readable
 
+    def read_so_far(self) -> tuple[Reading, int]:
+        return {}, 0
+
+    def written(self, *, whole: bool) -> int | None:  # noqa: ARG002 - the face of `Body`
+        return 0 if self._readable else None
+
 
 class JsonBody:
     """Keeps a JSON answer of at most `JSON_MAX_BYTES` and reads it at the end."""
 
-    __slots__ = ("_pieces", "_read", "_room")
+    __slots__ = ("_estimate", "_pieces", "_reader", "_room")
 
     failed = False
 
-    def __init__(self, read: Callable[[bytes], Reading | None]) -> None:
-        self._read = read
+    def __init__(self, reader: Reader, estimate: Estimate | None = None) -> None:
+        self._reader = reader
+        self._estimate = estimate
         self._pieces: list[bytes] = []
         self._room = JSON_MAX_BYTES
 
@@ -134,15 +150,44 @@ class JsonBody:
 
     def read(self) -> Reading | None:
         """What the answer says, None when it cannot be read."""
-        return self._read(b"".join(self._pieces)) if self._room >= 0 else None
+        return self._reader.read_json(b"".join(self._pieces)) if self._room >= 0 else None
+
+    def read_so_far(self) -> tuple[Reading, int]:
+        """Before its end nothing of a JSON answer can be read: all that came counts as text."""
+        if self._estimate is None or self._reader.text_of is None:
+            return {}, 0
+        tally = Tally(self._estimate)
+        tally.size = JSON_MAX_BYTES - self._room
+        return {}, tally.tokens
+
+    def written(self, *, whole: bool) -> int | None:
+        """Of an answer that is too large to be read, or lacks its end, nobody can say how much was written."""
+        if self._estimate is None or self._reader.text_of is None:
+            return 0
+        if self._room < 0 or not whole:
+            return None
+        body = b"".join(self._pieces)
+        text = self._reader.text_of(body)
+        tally = Tally(self._estimate)
+        tally.add(body if text is None else text.encode())
+        return tally.tokens
+
+
+def text_in(reader: Reader, framing: Framing, estimate: Estimate | None) -> Text | None:
+    """What counts the text of a stream; None where nobody wants to know, or none is known."""
+    if estimate is None or reader.text_of is None:
+        return None
+    data_of = bytes if reader.whole_events else framing.data_of
+    return Text(estimate, reader.text_of, framing.events_in, data_of, reader.plain_text)
 
 
 class EventsBody:
     """Follows a stream of events; an event without a needle costs one search of its piece for each."""
 
-    __slots__ = ("_buffer", "_data_of", "_ends", "_needles", "_pending", "_reading", "_silent", "spoiled")
+    __slots__ = ("_buffer", "_data_of", "_ends", "_keep", "_needles", "_pending", "_reading", "_silent", "_text",
+                 "spoiled")  # fmt: skip
 
-    def __init__(self, reader: Reader, framing: Framing = EVENTS) -> None:
+    def __init__(self, reader: Reader, framing: Framing = EVENTS, estimate: Estimate | None = None) -> None:
         lines = reader.open_lines if framing is LINES else None
         self._reading = (lines or reader.open_stream)()
         self._needles = reader.needles
@@ -152,6 +197,8 @@ class EventsBody:
         self._buffer = framing.open()
         self._pending = self._buffer.pending
         self.spoiled = False
+        self._text = text_in(reader, framing, estimate)
+        self._keep = self._text.keep if self._text is not None else None
 
     @property
     def failed(self) -> bool:
@@ -161,17 +208,19 @@ class EventsBody:
         if self.spoiled:
             return data
         if not self._pending and data.endswith(self._ends):
+            told = False
             for needle in self._needles:
                 # Not ``needle in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
                 if data.find(needle) >= 0:
+                    told = True
                     break
-            else:
-                return data
-            if self._silent is not None and self._silent(data):
+            if not told or (self._silent is not None and self._silent(data)):
+                if self._keep is not None:
+                    self._keep(data)
                 return data
         try:
             for event in self._buffer.add(data):
-                self._examine(event)
+                self._take(event)
         except Unfollowable:
             self.spoil()
         return data
@@ -189,6 +238,20 @@ class EventsBody:
         reading = self._reading
         return reading.usage, reading.final or (whole and reading.seen and not self.spoiled)
 
+    def read_so_far(self) -> tuple[Reading, int]:
+        return self._reading.usage, self.written(whole=False) or 0
+
+    def written(self, *, whole: bool) -> int | None:  # noqa: ARG002 - what has passed is what was written
+        """Nothing beyond usage that was seen: such a stream keeps telling it."""
+        if self._reading.seen or self._text is None:
+            return 0
+        return None if self.spoiled else self._text.tokens
+
+    def _take(self, event: bytes) -> None:
+        if self._keep is not None:
+            self._keep(event)
+        self._examine(event)
+
     def _examine(self, event: bytes) -> None:
         for needle in self._needles:
             if event.find(needle) >= 0:
@@ -204,6 +267,8 @@ class CodedBody:
         self._decoder = decoder
         self.flush = body.flush
         self.result = body.result
+        self.read_so_far = body.read_so_far
+        self.written = body.written
 
     @property
     def failed(self) -> bool:

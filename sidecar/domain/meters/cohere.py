@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
+from sidecar.domain.meters.text import joined
 
 
 class _Billed(msgspec.Struct, gc=False):
@@ -51,6 +52,37 @@ class _Event(msgspec.Struct, gc=False):
     delta: _Delta | None = None
 
 
+class _Part(msgspec.Struct, gc=False):
+    text: Any = None
+    thinking: Any = None
+
+
+class _Function(msgspec.Struct, gc=False):
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A whole message has lists where a stream has one of them at a time."""
+
+    content: list[_Part] | _Part | None = None
+    tool_plan: Any = None
+    tool_calls: list[_Call] | _Call | None = None
+
+
+class _Writing(msgspec.Struct, gc=False):
+    message: _Message | None = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    message: _Message | None = None
+    delta: _Writing | None = None
+
+
+_written = msgspec.json.Decoder(_Written)
 _answer = msgspec.json.Decoder(_Answer)
 _event = msgspec.json.Decoder(_Event)
 
@@ -74,6 +106,23 @@ class Stream(Silence):
         self.failed = delta.error is not None or delta.finish_reason == "ERROR"
 
 
+def text_of(data: bytes) -> str | None:
+    """Text, thoughts, plans, and the arguments of calls."""
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    message = written.message or (written.delta.message if written.delta is not None else None)
+    if message is None:
+        return ""
+    content, calls = message.content or (), message.tool_calls or ()
+    texts: list[Any] = [message.tool_plan]
+    for part in (content,) if isinstance(content, _Part) else content:
+        texts += (part.text, part.thinking)
+    for call in (calls,) if isinstance(calls, _Call) else calls:
+        texts.append(call.function and call.function.arguments)
+    return joined(texts)
+
+
 READER = Reader(
     meters=("input_tokens", "output_tokens", "search_units"),
     hold={
@@ -84,4 +133,6 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(b'"message-end"',),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
 )

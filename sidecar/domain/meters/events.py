@@ -67,6 +67,16 @@ class EventBuffer:
         return end
 
 
+def events_in(piece: bytes) -> Iterator[bytes]:
+    """The events of a piece that ends with one."""
+    if piece.find(b"\r") < 0:
+        yield from piece.rstrip(b"\n").split(b"\n\n")
+        return
+    buffer = EventBuffer()
+    yield from buffer.add(piece)
+    yield buffer.rest()
+
+
 def data_of(event: bytes) -> bytes:
     """The data of one event, its lines joined by LF."""
     line = event[6:].rstrip(b"\r\n")

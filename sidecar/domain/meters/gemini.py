@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, over, sound
+from sidecar.domain.meters.text import joined
 
 
 class _Modality(msgspec.Struct, gc=False):
@@ -66,8 +67,27 @@ class _Chunk(msgspec.Struct, gc=False, rename="camel"):
     error: Any = None
 
 
+class _Part(msgspec.Struct, gc=False, rename="camel"):
+    text: Any = None
+    function_call: Any = None
+    executable_code: Any = None
+
+
+class _Content(msgspec.Struct, gc=False):
+    parts: list[_Part] | None = None
+
+
+class _Answered(msgspec.Struct, gc=False):
+    content: _Content | None = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    candidates: list[_Answered] | None = None
+
+
 _chunk = msgspec.json.Decoder(_Chunk)
 _whole = msgspec.json.Decoder(_Chunk | list[_Chunk])
+_written = msgspec.json.Decoder(_Written | list[_Written])
 
 
 def _tokens(details: list[_Modality] | None, modality: str) -> int:
@@ -111,6 +131,20 @@ class Stream(Silence):
         self.final = self.seen and (finished or self.final)
 
 
+def text_of(data: bytes) -> str | None:
+    """Text, thoughts, calls and code; images and sound are not text."""
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    return joined(
+        part
+        for chunk in (written if isinstance(written, list) else (written,))
+        for candidate in chunk.candidates or ()
+        for each in (candidate.content and candidate.content.parts) or ()
+        for part in (each.text, each.function_call, each.executable_code)
+    )
+
+
 READER = Reader(
     meters=(
         "input_tokens",
@@ -136,4 +170,6 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(b'"usageMetadata"', b'"error"'),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
 )

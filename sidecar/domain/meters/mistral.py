@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.meters.openai_chat import PLAIN_TEXT, text_of
 from sidecar.domain.meters.pointers import number
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 
@@ -86,4 +87,7 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(b'"usage"', b'"error"'),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
+    plain_text=PLAIN_TEXT,
 )

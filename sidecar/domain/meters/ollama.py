@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
+from sidecar.domain.meters.text import joined
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -35,7 +36,28 @@ class _Answer(msgspec.Struct, gc=False):
         )
 
 
+class _Function(msgspec.Struct, gc=False):
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: Any = None
+    thinking: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    message: _Message | None = None
+    response: Any = None
+    thinking: Any = None
+
+
 _answer = msgspec.json.Decoder(_Answer)
+_written = msgspec.json.Decoder(_Written)
 
 
 def read_json(body: bytes) -> Reading | None:
@@ -57,6 +79,18 @@ class Stream(Silence):
             self.seen = self.final = True
 
 
+def text_of(data: bytes) -> str | None:
+    """Text, thoughts and the arguments of calls."""
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    texts: list[Any] = [written.response, written.thinking]
+    if written.message is not None:
+        texts += (written.message.content, written.message.thinking)
+        texts += (call.function and call.function.arguments for call in written.message.tool_calls or ())
+    return joined(texts)
+
+
 READER = Reader(
     meters=("input_tokens", "output_tokens", "duration_ns"),
     hold={
@@ -67,4 +101,6 @@ READER = Reader(
     read_json=read_json,
     open_stream=Stream,
     needles=(b'_count"', b'"done_reason"', b'"error"'),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
 )

@@ -1,9 +1,12 @@
 """OpenAI responses and embeddings: usage of JSON answers, and of the event that ends a stream of a response."""
 
+from typing import Any
+
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
+from sidecar.domain.meters.text import TEXT, PlainText, joined
 
 
 class _InputDetails(msgspec.Struct, gc=False):
@@ -44,6 +47,26 @@ class _Embeddings(msgspec.Struct, gc=False):
     usage: _EmbeddingUsage
 
 
+class _Part(msgspec.Struct, gc=False):
+    text: Any = None
+    refusal: Any = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    content: list[_Part] | None = None
+    summary: list[_Part] | None = None
+    arguments: Any = None
+    input: Any = None
+    code: Any = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    type: str = ""
+    delta: Any = None
+    output: list[_Item] | None = None
+
+
+_written = msgspec.json.Decoder(_Written)
 _response = msgspec.json.Decoder(_Response)
 _event = msgspec.json.Decoder(_Event)
 _embeddings = msgspec.json.Decoder(_Embeddings)
@@ -74,6 +97,25 @@ class ResponseStream(Silence):
             self.seen = self.final = True
 
 
+def text_of(data: bytes) -> str | None:
+    """Text, refusals, what is told of reasoning, and the arguments of calls; sound is not text.
+
+    In a stream the deltas have all of it; the events that end a part say it again.
+    """
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    texts: list[Any] = []
+    if written.type.endswith(".delta") and written.type != "response.audio.delta":
+        texts.append(written.delta)
+    for item in written.output or ():
+        texts += (
+            text for part in (*(item.summary or ()), *(item.content or ())) for text in (part.text, part.refusal)
+        )
+        texts += (item.arguments, item.input, item.code)
+    return joined(texts)
+
+
 RESPONSES = Reader(
     meters=("input_tokens", "cached_input_tokens", "output_tokens"),
     falls_back={"cached_input_tokens": "input_tokens"},
@@ -84,6 +126,13 @@ RESPONSES = Reader(
     read_json=read_response,
     open_stream=ResponseStream,
     needles=(b'"usage"', b'"error"'),
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
+    plain_text=PlainText(
+        rb'"type":"response\.(?:output_text|refusal|reasoning[a-z_]*|function_call_arguments)\.delta",'
+        rb'(?:"[a-z_]+":(?:"[^"\\]*"|\d+),)*"delta":"%b"' % TEXT,
+        b'"delta":',
+    ),
 )
 
 EMBEDDINGS = Reader(
@@ -92,4 +141,5 @@ EMBEDDINGS = Reader(
     read_json=read_embeddings,
     open_stream=Silence,
     needles=(),
+    estimates=("input_tokens",),
 )

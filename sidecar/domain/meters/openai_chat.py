@@ -16,7 +16,8 @@ import msgspec
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.json_text import members
 from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of
-from sidecar.domain.meters.reader import Reader, Reading, Silence, sound
+from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
+from sidecar.domain.meters.text import TEXT, PlainText, Text, joined
 
 _USAGE = b'"usage"'
 _ERROR = b'"error"'
@@ -91,7 +92,35 @@ class _Choices(msgspec.Struct, gc=False):
     choices: list[msgspec.Raw] = []
 
 
+class _Function(msgspec.Struct, gc=False):
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Message | None = None
+    message: _Message | None = None
+    text: Any = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    choices: list[_Choice] = []
+
+
 _answer = msgspec.json.Decoder(_Answer)
+_written = msgspec.json.Decoder(_Written)
 _chunk = msgspec.json.Decoder(_Chunk)
 _choices = msgspec.json.Decoder(_Choices)
 
@@ -128,12 +157,39 @@ class Stream(Silence):
         return extra, False
 
 
+def text_of(data: bytes) -> str | None:
+    """What the model has written of all choices, calls and reasoning included; sound is not text."""
+    written = decoded(_written, data)
+    if written is None:
+        return None
+    texts: list[Any] = []
+    for choice in written.choices:
+        said = choice.delta or choice.message
+        if said is None:
+            texts.append(choice.text)
+            continue
+        # Some servers say the same under both names.
+        texts += (said.content, said.reasoning_content or said.reasoning, said.refusal)
+        calls = (*(call.function for call in said.tool_calls or ()), said.function_call)
+        texts += (call.arguments for call in calls if call is not None)
+    return joined(texts)
+
+
+PLAIN_TEXT = PlainText(
+    rb'"delta":\{(?:"(?:content|reasoning_content|reasoning|refusal)":|"tool_calls":\[\{"index":\d+,"function":\{"arguments":)'
+    rb'"%b"(?:\}|\}\}\]\})' % TEXT,
+    b'"delta":',
+)
+
+
 class HidingBody:
     """An event stream from which the usage that only we asked for is taken out; never a coded one."""
 
-    __slots__ = ("_broken", "_buffer", "_pending", "_stream")
+    __slots__ = ("_broken", "_buffer", "_pending", "_stream", "_text")
 
-    def __init__(self) -> None:
+    def __init__(self, text: Text | None = None) -> None:
+        """`text` is shown all events."""
+        self._text = text
         self._stream = Stream()
         self._buffer = EventBuffer()
         self._pending = self._buffer.pending
@@ -148,13 +204,17 @@ class HidingBody:
             return data
         if not self._pending and data.endswith(BLANK_LINES):
             # Not ``_USAGE in data``, which first tries whether it is a number: 0.18 instead of 0.10 µs.
-            if data.find(_USAGE) < 0 and data.find(_ERROR) < 0:
-                return data
-            if is_chunk_with_null(data):
-                return data[: -len(_NULL_LAST)] + b"}\n\n"
+            null = data.endswith(_NULL_LAST) and is_chunk_with_null(data)
+            if null or (data.find(_USAGE) < 0 and data.find(_ERROR) < 0):
+                if self._text is not None:
+                    self._text.keep(data)
+                return data[: -len(_NULL_LAST)] + b"}\n\n" if null else data
         shown: list[bytes] = []
         try:
-            shown.extend(map(self._show, self._buffer.add(data)))
+            for event in self._buffer.add(data):
+                if self._text is not None:
+                    self._text.keep(event)
+                shown.append(self._show(event))
         except Unfollowable:
             self._broken = True
             shown.append(self._buffer.rest())
@@ -168,6 +228,14 @@ class HidingBody:
         self.flush()
         stream = self._stream
         return stream.usage, stream.final or (whole and stream.seen and not self._broken)
+
+    def read_so_far(self) -> tuple[Reading, int]:
+        return self._stream.usage, self.written(whole=False) or 0
+
+    def written(self, *, whole: bool) -> int | None:  # noqa: ARG002 - what has passed is what was written
+        if self._stream.seen or self._text is None:
+            return 0
+        return None if self._broken else self._text.tokens
 
     def _show(self, event: bytes) -> bytes:
         if _USAGE not in event:
@@ -260,4 +328,7 @@ READER = Reader(
     needles=(_USAGE, _ERROR),
     silent=is_chunk_with_null,
     asks=True,
+    estimates=("input_tokens", "output_tokens"),
+    text_of=text_of,
+    plain_text=PLAIN_TEXT,
 )

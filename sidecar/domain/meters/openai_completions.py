@@ -6,6 +6,7 @@ A chunk of its streams has choices and usage where one of chat has them, so that
 import msgspec
 
 from sidecar.domain.meters import openai_chat
+from sidecar.domain.meters.text import TEXT, PlainText
 
 READER = msgspec.structs.replace(
     openai_chat.READER,
@@ -13,4 +14,5 @@ READER = msgspec.structs.replace(
         "input_tokens": "request.body_bytes / 3",
         "output_tokens": "(request.max_tokens or 16) * (request.best_of or request.n or 1)",
     },
+    plain_text=PlainText(rb'"text":"%b"' % TEXT, b'"text":'),
 )

@@ -15,14 +15,13 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.meters.events import data_of, type_of
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded
+from sidecar.domain.meters.text import DONE
 from sidecar.domain.price import Number, parse_number
 
 Pointer = tuple[str, ...]
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _MISSING = object()
-_DONE = b"[DONE]"
-"""The last event of many APIs, and no JSON."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z", re.ASCII)
 """A step that is surely an object's key and stands in the text as it is."""
 
@@ -92,7 +91,7 @@ class PointerStream(Silence):
 
     def read(self, data: bytes) -> None:
         kind, text = self._cut(data)
-        document = _MISSING if text == _DONE else decoded(_decoder, text)
+        document = _MISSING if text == DONE else decoded(_decoder, text)
         for meter, place in self._places.items():
             if place.event not in (b"", kind):
                 continue

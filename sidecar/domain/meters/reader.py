@@ -7,6 +7,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
+from sidecar.domain.meters.text import PlainText, TextOf
 from sidecar.domain.price import Number
 
 _T = TypeVar("_T")
@@ -60,6 +61,10 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
 
     `read_head` looks for usage in the fields of an answer's head, where some APIs have it. `open_lines` is for a
     stream of lines if that is not read as events are. `whole_events`: a stream's reading takes events as they came.
+
+    `estimates` are the meters that can be estimated: ``input_tokens`` from the request, ``output_tokens`` from the
+    answer's text, which `text_of` finds in the whole of a JSON answer and in what `read` gets of a stream;
+    `plain_text` knows where a stream usually has it.
     """
 
     meters: tuple[str, ...]
@@ -74,6 +79,9 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     read_head: Callable[[Fields], Reading | None] | None = None
     open_lines: Callable[[], StreamReading] | None = None
     whole_events: bool = False
+    estimates: tuple[str, ...] = ()
+    text_of: TextOf | None = None
+    plain_text: PlainText | None = None
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T | None:

@@ -36,13 +36,13 @@ def test_an_unread_body_passes(readable: bool) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
 def test_json_in_pieces(size: int) -> None:
-    body = JsonBody(CHAT.read_json)
+    body = JsonBody(CHAT)
     feed(body, golden.CHAT_JSON, size)
     assert body.result(whole=False) == (golden.CHAT_USAGE, True)
 
 
 def test_json_in_a_coding() -> None:
-    body = CodedBody(JsonBody(CHAT.read_json), Inflater(gzip=True))
+    body = CodedBody(JsonBody(CHAT), Inflater(gzip=True))
     feed(body, gzip.compress(golden.CHAT_JSON), 10)
     assert body.result(whole=True) == (golden.CHAT_USAGE, True)
 
@@ -58,7 +58,7 @@ def test_json_in_a_coding() -> None:
     ids=["too large", "too large when decoded", "broken coding", "cut"],
 )
 def test_json_that_cannot_be_read_passes_all_the_same(data: bytes, inflater: Inflater | None) -> None:
-    body = coded(JsonBody(CHAT.read_json), inflater)
+    body = coded(JsonBody(CHAT), inflater)
     feed(body, data, 65_536)
     assert body.result(whole=True) == ({}, False)
 

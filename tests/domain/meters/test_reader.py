@@ -49,7 +49,7 @@ def test_numbers_that_usage_cannot_be_are_unsound() -> None:
 
 
 def test_the_latest_word_on_each_field_counts() -> None:
-    later, earlier = Framing(LINES.open, (), LINES.data_of), FRAMES
+    later, earlier = Framing(LINES.open, (), LINES.data_of, LINES.events_in), FRAMES
     assert over(later, earlier) == later
 
 
