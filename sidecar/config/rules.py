@@ -13,15 +13,16 @@ from typing import NamedTuple
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold
-from sidecar.config.rule_estimate import read_estimate
+from sidecar.config.rule_estimate import can_estimate, check_on_unknown
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.rule_shortage import check_shortage, read_shortage
 from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
+from sidecar.domain.estimates import Estimate
 from sidecar.domain.match import PathPattern
-from sidecar.domain.metering import SUCCESS, Meters
+from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
@@ -184,6 +185,7 @@ class _RuleReader:
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
+        on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
         on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
         if "price" not in entries:
             cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
@@ -195,7 +197,7 @@ class _RuleReader:
         )
         if price is None:
             return None
-        on_unknown, estimate = read_estimate(entries, meters, price)
+        estimate = Estimate() if can_estimate(meters, price) else None
         hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
         quoter = Quoter(
             meters=meters,
@@ -214,6 +216,8 @@ class _RuleReader:
     def _check(self, quoter: Quoter, least: int, unit: Unit) -> None:
         """What is right by itself and wrong together."""
         entries = self._entries
+        if "on_unknown" in entries:
+            check_on_unknown(entries["on_unknown"], quoter.tariff)
         if "usage" in entries and not rated_meters(quoter.price):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
         elif "usage" in entries:
