@@ -158,6 +158,7 @@ def _entry(row: EntryRow, ids: BlockIds) -> Entry:
         asker_id=row.asker_id,
         feature=row.feature,
         rule=row.rule,
+        rules_version=row.rules_version,
         reserved_at_ms=row.reserved_at_ms,
         held=row.held,
         charged=row.charged,

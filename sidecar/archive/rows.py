@@ -48,6 +48,9 @@ _NO_HOLD = HoldStory(
 )
 _MODELS = frozenset({"model", "request.model", "path.model"})
 """The words of a usage text that name a model: as reservations say it, and what a price was chosen by."""
+_FIRST_COLUMNS = EntryRow.__struct_fields__.index("hash") + 1
+"""Those of the first schema, which end with the two hashes."""
+_LATER = EntryRow.__struct_fields__[_FIRST_COLUMNS:]
 _NUMBER = re.compile(r"\d{1,16}(\.\d{1,18})?\Z", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
@@ -104,13 +107,21 @@ def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
         detail=_encode(line.detail).decode() if line.detail else "",
         prev_hash=prev_hash,
         hash=b"",
+        rules_version=_storable(hold.rules_version),
     )
     return msgspec.structs.replace(row, hash=row_hash(row))
 
 
 def row_hash(row: EntryRow) -> bytes:
-    """SHA-256 over the hash before and every other column, as a JSON array in the order of the columns."""
-    return hashlib.sha256(row.prev_hash + _encode(msgspec.structs.astuple(row)[:-2])).digest()
+    """SHA-256 over the hash before and every other column, as a JSON array in the order of the columns.
+
+    Columns that came later stand after the array, as an object, if they are not empty: the entries of before keep
+    their hashes.
+    """
+    values = msgspec.structs.astuple(row)
+    later = {name: value for name, value in zip(_LATER, values[_FIRST_COLUMNS:], strict=True) if value}
+    told = _encode(values[: _FIRST_COLUMNS - 2]) + (_encode(later) if later else b"")
+    return hashlib.sha256(row.prev_hash + told).digest()
 
 
 def posting_rows(row: EntryRow, moves: Sequence[Move]) -> list[PostingRow]:

@@ -77,6 +77,8 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     """JSON: who did it, and why."""
     prev_hash: bytes
     hash: bytes
+    rules_version: str
+    """Of the rule files by which a request was priced."""
 
 
 class PostingRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,9 +50,10 @@ def _check(args: argparse.Namespace) -> int:
     settings = options.loaded(args).settings
     paths = args.paths or rule_paths(settings)
     units = units_of(settings)
-    rules, errors = read_rules(paths, units)
+    found = read_rules(paths, units)
+    rules = found.rules
     files = [str(file) for path in paths for file in _files(path)]
-    problems = in_order([*errors, *lint(rules, units)], files)
+    problems = in_order([*found.problems, *lint(rules, units)], files)
     if args.strict:
         problems = [msgspec.structs.replace(problem, severity=Severity.ERROR) for problem in problems]
     counts = dict.fromkeys(files, 0)

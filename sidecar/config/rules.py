@@ -4,6 +4,7 @@ Nothing that would silently do nothing gets through: unknown keys, settings with
 matches all that they match, meters without a source, costs without a bound.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -45,26 +46,48 @@ class ReadRule(NamedTuple):
     cursor: Cursor
 
 
+class ReadRules(NamedTuple):
+    """What files say: every rule that is right by itself, and all errors, in order."""
+
+    rules: list[ReadRule]
+    problems: list[Problem]
+    files: list[str]
+    version: str
+    """Of what the files contain; without meaning when one of them could not be read."""
+
+
 def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
     """The rules of files, and of folders' ``*.yaml`` by name, in this order; ConfigError with all problems."""
-    rules, problems = read_rules(paths, units)
-    if problems:
-        raise ConfigError(problems)
-    return RuleSet(read.rule for read in rules)
+    found = read_rules(paths, units)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return RuleSet((read.rule for read in found.rules), version=found.version, files=found.files)
 
 
-def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> tuple[list[ReadRule], list[Problem]]:
-    """As `load_rules`, for who wants to know more: every rule that is right by itself, and all errors, in order."""
+def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> ReadRules:
+    """As `load_rules`, for who wants to know more."""
     problems: list[Problem] = []
     rules: list[ReadRule] = []
+    documents: list[Document] = []
     for path in paths:
         try:
             for file in _files(path):
-                rules += _read_file(read(file), units, problems)
+                documents.append(read(file))
+                rules += _read_file(documents[-1], units, problems)
         except ConfigError as error:
             problems += error.problems
     _check_together(rules)
-    return rules, in_order(problems)
+    files = [document.file for document in documents]
+    return ReadRules(rules, in_order(problems), files, _version(documents))
+
+
+def _version(documents: Sequence[Document]) -> str:
+    """Tells one content of all files, in their order, from another, wherever they lie and whatever they are called.
+
+    ``sha256sum FILE… | cut -c-64 | sha256sum | cut -c-8`` says the same.
+    """
+    digests = "".join(f"{document.digest}\n" for document in documents)
+    return hashlib.sha256(digests.encode()).hexdigest()[:8]
 
 
 def in_order(problems: Sequence[Problem], files: Sequence[str] = ()) -> list[Problem]:

@@ -8,6 +8,7 @@ Data is dict, list, str, int, float, bool and None; keys are always text. A plac
 ``("rules", 0, "match", "path")``.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -60,6 +61,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     data: Any
     places: dict[Path, Place]
     lines: tuple[str, ...]
+    digest: str = ""
+    """SHA-256 of the file, in hexadecimal digits; empty for what was not read from one."""
 
     def text(self, path: Path) -> str | None:
         """The scalar at `path` as it was written, without quotes; None when it is a mapping or a list."""
@@ -91,10 +94,11 @@ def read(path: FilePath) -> Document:
     except OSError as error:
         raise ConfigError([Problem(file=str(path), message=f"cannot be read: {error.strerror}")]) from error
     try:
-        return parse(raw.decode("utf-8-sig"), str(path))
+        document = parse(raw.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file=str(path), line=line, column=1, message="not UTF-8 text")]) from error
+    return msgspec.structs.replace(document, digest=hashlib.sha256(raw).hexdigest())
 
 
 def parse(text: str, file: str) -> Document:

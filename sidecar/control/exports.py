@@ -18,7 +18,7 @@ _COLUMNS = (
     *("entry_id", "event_time", "recorded_at", "type", "customer_id", "unit", "scale", "seq"),
     *("delta", "owed_delta", "balance_after", "available_after", "held_after", "owed_after"),
     *("charged", "owed", "uncollected", "held", "block_id", "reservation_id", "asked_by", "feature", "rule"),
-    *("model", "usage", "source", "reason", "actor_id", "on_behalf_of", "actor_reason", "hash"),
+    *("model", "usage", "source", "reason", "actor_id", "on_behalf_of", "actor_reason", "hash", "rules_version"),
 )
 _COUNTS = ("charged", "owed", "uncollected", "held")
 """What an entry leaves out where it is 0."""

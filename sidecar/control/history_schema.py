@@ -113,6 +113,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     asked_by: Annotated[str, Meta(description="The customer whose request it was: the payer, or a member.")] = ""
     feature: str = ""
     rule: str = ""
+    rules_version: Annotated[str, Meta(description="Of the rule files by which it was priced.")] = ""
     reserved_at: datetime | None = None
     held: int = 0
     charged: int = 0
@@ -155,6 +156,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             asked_by=entry.asker_id,
             feature=entry.feature,
             rule=entry.rule,
+            rules_version=entry.rules_version,
             reserved_at=instant(entry.reserved_at_ms) if entry.reserved_at_ms else None,
             held=entry.held,
             charged=entry.charged,

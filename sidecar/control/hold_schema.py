@@ -46,6 +46,7 @@ class HoldView(Wire, frozen=True, kw_only=True):
     charged: Annotated[int, Meta(description="By step commits so far.")]
     feature: str
     rule: str
+    rules_version: Annotated[str, Meta(description="Of the rule files by which it was priced.")]
     created_at: datetime
     expires_at: datetime
     display: AmountDisplay | UnsetType = UNSET
@@ -71,6 +72,7 @@ class HoldView(Wire, frozen=True, kw_only=True):
             charged=hold.charged,
             feature=hold.feature,
             rule=hold.rule,
+            rules_version=hold.rules_version,
             created_at=instant(hold.created_at_ms),
             expires_at=instant(hold.expires_at_ms),
             display=_display(hold, units),

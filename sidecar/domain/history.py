@@ -82,6 +82,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     asker_id: str = ""
     feature: str = ""
     rule: str = ""
+    rules_version: str = ""
     reserved_at_ms: int = 0
     held: int = 0
     charged: int = 0

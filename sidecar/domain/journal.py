@@ -95,6 +95,8 @@ class HoldStory(msgspec.Struct, frozen=True, kw_only=True):
     """Who asked: the payer or a member of its pool."""
     feature: str
     rule: str
+    rules_version: str = ""
+    """Of the rule files by which it was priced; empty if nobody said."""
     held: int
     """In the line's unit, what was still held."""
     reserved_at_ms: int

@@ -182,6 +182,7 @@ class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
     """By step commits so far."""
     feature: str
     rule: str
+    rules_version: str = ""
     created_at_ms: int
     expires_at_ms: int
     drawn: tuple[Slice, ...] = ()

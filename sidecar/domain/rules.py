@@ -7,7 +7,7 @@ the same result as a walk through all rules.
 
 import ipaddress
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import msgspec
@@ -79,8 +79,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class RuleSet:
     """All rules, in order."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], *, version: str = "", files: Sequence[str] = ()) -> None:
+        """`version` tells one content of `files` from another; empty for rules that come from no files."""
         self.rules = tuple(rules)
+        self.version = version
+        self.files = tuple(files)
         all_of_them = [Candidate(order, rule.match, rule.match.simple) for order, rule in enumerate(self.rules)]
         self._other_methods = _Method([each for each in all_of_them if not each.match.methods])
         self._methods = {

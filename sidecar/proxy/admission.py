@@ -81,7 +81,13 @@ class Admission:
     def _take(self, terms: Terms, payer: Payer, quote: Quote) -> Coroutine[Any, Any, Hold | Refused]:
         rule = terms.rule
         return self._holds.take(
-            payer.customer_id, payer.credential, terms.unit.name, quote.hold, rule.feature, rule.name
+            payer.customer_id,
+            payer.credential,
+            terms.unit.name,
+            quote.hold,
+            rule.feature,
+            rule.name,
+            rules_version=terms.rules_version,
         )
 
     def _facts(self, exchange: Exchange, route: Route) -> RequestFacts:

@@ -63,7 +63,7 @@ class Story:
         wait_for_commit: bool,
     ) -> None:
         self._rules = rules
-        self._terms = {rule.name: Terms.of(rule, units[rule.unit], policy) for rule in rules.rules}
+        self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
         self._admission = Admission(holds, inspect_max_bytes=inspect_max_bytes)
         self._holds = holds
         self._identities = identities

@@ -13,6 +13,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the proxy needs to know about a rule, worked out when rules load."""
 
     rule: Rule
+    rules_version: str
     unit: Unit
     drops_up: frozenset[bytes]
     drops_down: frozenset[bytes]
@@ -20,11 +21,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     reads_body: bool
 
     @classmethod
-    def of(cls, rule: Rule, unit: Unit, policy: RequestPolicy) -> "Terms":
+    def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
         """Credentials and cost fields end here: what identified a customer to us is not for the upstream."""
         identity = {source.header for source in rule.identity}
         return cls(
             rule=rule,
+            rules_version=rules_version,
             unit=unit,
             drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
             drops_down=rule.cost_headers | refusals.OURS,

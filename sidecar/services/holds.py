@@ -77,9 +77,17 @@ class Holds:
         """Settlements that were given up: unacknowledged at the hold's deadline, unknown to the store, or corrupt."""
 
     async def take(
-        self, customer_id: str, credential: str, unit: str, amount: int, feature: str, rule: str
+        self,
+        customer_id: str,
+        credential: str,
+        unit: str,
+        amount: int,
+        feature: str,
+        rule: str,
+        *,
+        rules_version: str = "",
     ) -> Hold | Refused:
-        """Hold `amount`, or say why not.
+        """Hold `amount`, or say why not. What asks for it is kept with it: feature, rule and the rules' version.
 
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background. Also unavailable while the journal is full.
@@ -87,12 +95,17 @@ class Holds:
         self._pressure.check(customer_id)
         reservation_id = f"{self._prefix}{next(self._numbers):x}"
         parts = ((unit, amount),)
-        record = self._ledger.hold(customer_id, reservation_id, parts, self._ttl_ms, feature, rule)
+        ttl_ms = self._ttl_ms
+        record = self._ledger.hold(
+            customer_id, reservation_id, parts, ttl_ms, feature, rule, rules_version=rules_version
+        )
         hold = Hold(record, time.monotonic() + self._ttl_s)
         try:
             outcome = await self._ledger.reserve(record, credential)
             if isinstance(outcome, PaidBy):
-                record = self._ledger.hold(customer_id, reservation_id, parts, self._ttl_ms, feature, rule)
+                record = self._ledger.hold(
+                    customer_id, reservation_id, parts, ttl_ms, feature, rule, rules_version=rules_version
+                )
                 hold = Hold(record, time.monotonic() + self._ttl_s)
                 outcome = await self._ledger.reserve(record, credential)
         except (StoreTimeout, asyncio.CancelledError):

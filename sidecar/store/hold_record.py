@@ -6,6 +6,7 @@ Whoever reserved needs no look-up to settle: the record is packed once, and name
 import re
 import struct
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,9 @@ from sidecar.store.keys import checked_unit
 PARTS_MAX = 8
 """Most units that one reservation may hold."""
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
-_FEATURE = re.compile(r"[^\s\x00-\x1f]{1,255}\Z")
+_NONE = "-"
+"""The word for what there is not."""
+_WORD = re.compile(r"[^\s\x00-\x1f]{1,255}\Z")
 _HEAD = struct.Struct(">dBdIH")
 _SLICE = struct.Struct(">BId")
 _STATES = {
@@ -62,6 +65,38 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
         return "" if self.customer_id == self.payer_id else self.customer_id
 
 
+class HoldText(NamedTuple):
+    """The words that are kept with a hold, as `lua/shared/hold.lua` lists them."""
+
+    reservation_id: str
+    customer_id: str
+    ttl_ms: int
+    parts: tuple[tuple[str, int], ...]
+    feature: str
+    rule: str
+    rules_version: str
+    """Empty: it was not taken by a rule file, or by a sidecar that did not say."""
+
+
+def hold_text(text: bytes) -> HoldText:
+    """What the words say. Raises ValueError for what is none of ours."""
+    words = text.decode().split(" ")
+    reservation_id, customer_id, ttl_ms, _, held, feature, rule = words[:7]
+    if not is_customer_id(customer_id):
+        raise ValueError(customer_id)
+    pairs = (each.split("=") for each in held.split(","))
+    return HoldText(
+        reservation_id=reservation_id,
+        customer_id=customer_id,
+        ttl_ms=int(ttl_ms),
+        parts=tuple((unit, int(amount)) for unit, amount in pairs),
+        feature="" if feature == _NONE else feature,
+        rule="" if rule == _NONE else rule,
+        # Holds of before there were versions end with the rule.
+        rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
+    )
+
+
 class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     """A record as the store has it. `time_ms`: its deadline while it is open, later when it is forgotten."""
 
@@ -76,6 +111,7 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[tuple[str, int], ...]
     feature: str
     rule: str
+    rules_version: str
 
     def drawn(self, part: int) -> tuple[Slice, ...]:
         return tuple(each for of, each in self.slices if of == part)
@@ -90,6 +126,7 @@ def hold_record(
     ttl_ms: int,
     feature: str,
     rule: str,
+    rules_version: str = "",
     remember: bool = False,
 ) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
@@ -101,7 +138,8 @@ def hold_record(
         held = f"{_checked_unit(unit)}={checked(amount)}"
     else:
         held = _checked_parts(parts)
-    text = f"{reservation_id} {customer_id} {ttl_ms} {remember:d} {held} {_checked_feature(feature)} {rule}"
+    told = _told(feature, rule, rules_version)
+    text = f"{reservation_id} {customer_id} {ttl_ms} {remember:d} {held} {told}"
     return HoldRecord(
         customer_id=customer_id,
         payer_id=payer_id,
@@ -134,6 +172,7 @@ def open_hold(stored: StoredHold, payer_id: str) -> OpenHold:
             charged=stored.charged if part == 1 else 0,
             feature=stored.feature,
             rule=stored.rule,
+            rules_version=stored.rules_version,
             created_at_ms=stored.time_ms - stored.ttl_ms,
             expires_at_ms=stored.time_ms,
             drawn=stored.drawn(part),
@@ -156,21 +195,19 @@ def _parsed(record: bytes) -> StoredHold | None:
     if state == 3:
         return None
     end = _HEAD.size + count * _SLICE.size
-    reservation_id, customer_id, ttl_ms, _, held, feature, rule = record[end:].decode().split(" ", 6)
-    if not is_customer_id(customer_id):
-        raise ValueError(customer_id)
-    pairs = (each.split("=") for each in held.split(","))
+    text = hold_text(record[end:])
     return StoredHold(
         time_ms=int(time_ms),
         state=_STATES[state],
         charged=int(charged),
         slices=slices_of(record[_HEAD.size : end]),
-        reservation_id=reservation_id,
-        customer_id=customer_id,
-        ttl_ms=int(ttl_ms),
-        parts=tuple((unit, int(amount)) for unit, amount in pairs),
-        feature="" if feature == "-" else feature,
-        rule=rule,
+        reservation_id=text.reservation_id,
+        customer_id=text.customer_id,
+        ttl_ms=text.ttl_ms,
+        parts=text.parts,
+        feature=text.feature,
+        rule=text.rule,
+        rules_version=text.rules_version,
     )
 
 
@@ -191,10 +228,13 @@ def _packed_id(reservation_id: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _checked_feature(feature: str) -> str:
-    if feature and _FEATURE.match(feature) is None:
-        raise InvalidInput(f"A feature has 1 to 255 characters and no spaces; got {feature!r}.", "feature")
-    return feature or "-"
+def _told(feature: str, rule: str, rules_version: str) -> str:
+    """The words about the rule; the same few for all holds."""
+    named = {"feature": feature, "rule": rule, "rules_version": rules_version}
+    for name, word in named.items():
+        if word and _WORD.match(word) is None:
+            raise InvalidInput(f"A {name} has 1 to 255 characters and no spaces; got {word!r}.", name)
+    return " ".join(word or _NONE for word in named.values())
 
 
 _checked_unit = lru_cache(maxsize=64)(checked_unit)

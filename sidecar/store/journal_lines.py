@@ -13,6 +13,7 @@ from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
 from sidecar.store.account_text import BLOCK, IMAGE, PAID, STATES
+from sidecar.store.hold_record import hold_text
 
 _MOVE = struct.Struct(">BId")
 _HOLD = struct.Struct(">dBdIH")
@@ -115,17 +116,18 @@ def block_image(packed: bytes) -> BlockImage:
 def _hold(packed: bytes, unit: str) -> HoldStory:
     time_ms, state, charged, _, count = _HOLD.unpack_from(packed)
     text_at = _HOLD.size + count * _SLICE.size
-    reservation_id, customer_id, ttl_ms, _, units, feature, rule = packed[text_at:].decode().split(" ", 6)
-    part = 1 + [each.partition("=")[0] for each in units.split(",")].index(unit)
+    text = hold_text(packed[text_at:])
+    part = 1 + [each for each, _ in text.parts].index(unit)
     slices = _SLICE.iter_unpack(packed[_HOLD.size : text_at])
     deadline_ms = _whole(time_ms) - (_LATE_KEPT_MS if state == _OVERDUE else 0)
     return HoldStory(
-        reservation_id=reservation_id,
-        customer_id=customer_id,
-        feature="" if feature == "-" else feature,
-        rule=rule,
+        reservation_id=text.reservation_id,
+        customer_id=text.customer_id,
+        feature=text.feature,
+        rule=text.rule,
+        rules_version=text.rules_version,
         held=sum(_whole(amount) for of_part, _, amount in slices if of_part == part),
-        reserved_at_ms=deadline_ms - int(ttl_ms),
+        reserved_at_ms=deadline_ms - text.ttl_ms,
         charged_before=_whole(charged),
     )
 

@@ -97,6 +97,7 @@ class Ledger:
         feature: str,
         rule: str,
         *,
+        rules_version: str = "",
         remember: bool = False,
     ) -> HoldRecord:
         """What to reserve: units with their amounts. InvalidInput for what could not be kept.
@@ -111,6 +112,7 @@ class Ledger:
             ttl_ms=ttl_ms,
             feature=feature,
             rule=rule,
+            rules_version=rules_version,
             remember=remember,
         )
 

@@ -30,7 +30,7 @@ async def granted(sidecar: Command, *options: str) -> dict[str, Any]:
         (["--paid", "5.125", "KWD"], "price_paid", 5_125),
         (["--paid", "0", "EUR"], "currency", "EUR"),
         (["--feature", "chat", "--feature", "image"], "eligible_features", ["chat", "image"]),
-        (["--rule", "a rule"], "eligible_rules", ["a rule"]),
+        (["--rule", "a-rule"], "eligible_rules", ["a-rule"]),
         (["--series", "plan", "--cap", "250.5"], "cap", 250_500_000),
         (["--metadata", "order=17", "--metadata", "note=a=b"], "metadata", {"order": "17", "note": "a=b"}),
         (["--dedup-key", "signup"], "dedup_key", "signup"),

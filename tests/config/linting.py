@@ -16,7 +16,7 @@ def warnings(folder: Path, *rules: str) -> list[tuple[str, str]]:
     file = folder / "rules.yaml"
     listed = [f"  - name: r{number}\n{textwrap.indent(rule, '    ')}\n" for number, rule in enumerate(rules)]
     file.write_text("version: 1\nrules:\n" + "".join(listed))
-    read, errors = read_rules([file], UNITS)
+    read, errors, *_ = read_rules([file], UNITS)
     assert [problem.render() for problem in errors] == []
     found = lint(read, UNITS)
     assert {problem.severity for problem in found} <= {Severity.WARNING}

@@ -23,7 +23,7 @@ def test_a_cursor_is_a_value_and_its_place() -> None:
 
 def test_known_keys_are_given_and_others_reported_at_their_place() -> None:
     cursor = at("name: 1\nnmae: 2\n")
-    assert list(cursor.entries(("name", "path"), "a rule")) == ["name"]
+    assert list(cursor.entries(("name", "path"), "a-rule")) == ["name"]
     assert said(cursor) == [(2, 1, "unknown key `nmae`", "did you mean `name`?")]
 
 

@@ -18,7 +18,7 @@ async def test_a_block_has_the_terms_that_it_was_granted_with(control: Control) 
         "price_paid": 500,
         "currency": "EUR",
         "eligible_features": ["chat", "image"],
-        "eligible_rules": ["a rule"],
+        "eligible_rules": ["a-rule"],
         "series": "plan",
         "cap": 1_000,
         "metadata": {"order": "17"},

@@ -28,6 +28,7 @@ async def test_an_open_hold_is_listed_until_it_ends(control: Control) -> None:
         "charged": 0,
         "feature": "writing",
         "rule": "chat",
+        "rules_version": "",
         "display": {"held": "0.25"},
     }
     await control.ledger.release(record, "test")

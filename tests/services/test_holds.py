@@ -41,7 +41,7 @@ class Desk:
 
     async def try_to_take(self, amount: int = 300) -> Hold | Refused:
         return await self.holds.take(
-            self.purse.customer_id, self.purse.credential, UNIT, amount, feature="chat", rule="a rule"
+            self.purse.customer_id, self.purse.credential, UNIT, amount, feature="chat", rule="a-rule"
         )
 
     async def commit(self, hold: Hold, charge: int = 120) -> Settled | None:
@@ -76,7 +76,7 @@ async def relayed(relay: Relay) -> AsyncIterator[Desk]:
 
 async def test_a_hold_is_taken_and_charged(desk: Desk) -> None:
     hold = await desk.take()
-    assert (hold.held, hold.record.rule) == (300, "a rule")
+    assert (hold.held, hold.record.rule) == (300, "a-rule")
     assert await desk.books() == (700, 300, 0)
     assert await desk.commit(hold) == Settled(charged=120, available=880)
     assert await desk.books() == (880, 0, 120)
@@ -98,7 +98,7 @@ async def test_a_member_s_hold_is_paid_by_its_parent(desk: Desk) -> None:
     member = await open_member(desk.purse)
     for index in range(3):
         commands = desk.lane.commands_total
-        hold = await desk.holds.take(member.customer_id, member.credential, UNIT, 100, feature="", rule="a rule")
+        hold = await desk.holds.take(member.customer_id, member.credential, UNIT, 100, feature="", rule="a-rule")
         assert desk.lane.commands_total - commands == (2 if index == 0 else 1)
         assert isinstance(hold, Hold)
         assert hold.record.payer_id == desk.purse.customer_id
@@ -242,7 +242,7 @@ class TestAnAbsentStore:
         assert await hasty.holds.drain(10)
         assert hasty.holds.abandoned_total == 1
         assert (
-            f"hold {hold.reservation_id} of {hold.record.customer_id} (a rule): the end of it, a charge of 120"
+            f"hold {hold.reservation_id} of {hold.record.customer_id} (a-rule): the end of it, a charge of 120"
             in caplog.text
         )
 

@@ -44,7 +44,7 @@ class TestGrants:
     async def test_a_block_is_as_it_was_granted(self, empty: Purse) -> None:
         terms: dict[str, Any] = {
             "priority": -3, "expires_at_ms": NOW_MS + HOUR_MS, "price_paid": 999, "currency": "EUR",
-            "eligible_features": ("chat",), "eligible_rules": ("a rule",), "series": "plan", "cap": 500,
+            "eligible_features": ("chat",), "eligible_rules": ("a-rule",), "series": "plan", "cap": 500,
             "reason": "é \n", "metadata": {"order": "17"}, "dedup_key": "d 1", "external_payment_id": "p 1",
         }  # fmt: skip
         granted = await empty.grant(700, "g", **terms)

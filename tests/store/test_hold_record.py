@@ -12,7 +12,7 @@ from sidecar.store.hold_record import PARTS_MAX, HoldRecord, StoredHold, hold_re
 from tests.support.lines import hold
 
 CUSTOMER, PARENT = "cus_01jd0000000000000000000000", "cus_01jd0000000000000000000001"
-RULE = "a rule: with spaces, é"
+RULE = "chat.é"
 
 
 def record(**changed: object) -> HoldRecord:
@@ -24,6 +24,7 @@ def record(**changed: object) -> HoldRecord:
         "ttl_ms": 660_000,
         "feature": "chät",
         "rule": RULE,
+        "rules_version": "3f9a2c41",
     }
     return hold_record(**terms | changed)  # type: ignore[arg-type]  # Each of its own type.
 
@@ -36,7 +37,9 @@ def unpacked(packed: bytes) -> str:
 
 def test_its_arguments_are_its_id_and_its_text() -> None:
     assert unpacked(record().packed_id) == "rsv_1"
-    assert unpacked(record().packed_text) == f"rsv_1 {CUSTOMER} 660000 0 gpu-hours.v2={MAX_AMOUNT} chät {RULE}"
+    assert (
+        unpacked(record().packed_text) == f"rsv_1 {CUSTOMER} 660000 0 gpu-hours.v2={MAX_AMOUNT} chät {RULE} 3f9a2c41"
+    )
     assert unpacked(record(remember=True, feature="").packed_text).split(" ")[3:6] == [
         "1", f"gpu-hours.v2={MAX_AMOUNT}", "-",
     ]  # fmt: skip
@@ -59,6 +62,7 @@ def test_what_is_written_is_read_back() -> None:
         parts=parts,
         feature="chät",
         rule=RULE,
+        rules_version="3f9a2c41",
     )
     assert stored is not None
     shown = open_hold(stored, PARENT)
@@ -67,6 +71,14 @@ def test_what_is_written_is_read_back() -> None:
     )  # fmt: skip
     assert [(each.unit, each.held, each.charged, each.drawn) for each in shown.others] == [("credits", 0, 0, ())]
     assert (shown.customer_id, shown.payer_id) == (CUSTOMER, PARENT)
+
+
+@pytest.mark.parametrize("version", ["", " -"])
+def test_a_hold_need_not_say_by_which_rules(version: str) -> None:
+    """One of a sidecar from before there were versions ends with the rule."""
+    stored = stored_hold(hold(CUSTOMER, "r1", rule=f"chat{version}"))
+    assert stored is not None
+    assert (stored.rule, stored.rules_version) == ("chat", "")
 
 
 def test_the_mark_of_a_release_that_came_first_is_no_hold() -> None:
@@ -97,6 +109,8 @@ def test_who_asks_is_named_where_its_parent_pays() -> None:
         ({"ttl_ms": 0}, "at least 1 ms"),
         ({"feature": "my feature"}, "feature"),
         ({"feature": "f" * 256}, "feature"),
+        ({"rule": "my rule"}, "rule"),
+        ({"rules_version": "3f 9a"}, "rules_version"),
     ],
 )
 def test_what_could_not_be_read_back_is_refused(changed: dict[str, object], what: str) -> None:

@@ -98,7 +98,7 @@ def test_a_flag_that_is_not_ours_to_show() -> None:
 def test_a_commit_in_two_units(kind: Kind) -> None:
     record = hold(
         CUSTOMER, "res 1".replace(" ", "_"), (1, 4, 6), (2, 1, 30), (1, 5, 7), units="credits=13,tokens=30",
-        time=100_000, ttl_ms=40_000, charged=2, steps=1, feature="chat", rule="chat completions",
+        time=100_000, ttl_ms=40_000, charged=2, steps=1, feature="chat", rule="chat-completions",
     )  # fmt: skip
     fields = lines.line(
         kind, CUSTOMER, IMAGE, moves((Moved.SPENT, 4, 6), (Moved.OWED, 0, 2)),
@@ -109,7 +109,7 @@ def test_a_commit_in_two_units(kind: Kind) -> None:
         reservation_id="res_1",
         customer_id=CUSTOMER,
         feature="chat",
-        rule="chat completions",
+        rule="chat-completions",
         held=13,
         reserved_at_ms=60_000,
         charged_before=2,

@@ -38,7 +38,7 @@ class Shop:
         await self.accounts.grant(self.customer_id, grant, Once(f"grant {number}", "aa"), {"actor": "ops"})
 
     async def reserve(self, reservation_id: str, *parts: tuple[str, int], ttl_ms: int = 60_000) -> HoldRecord:
-        record = self.ledger.hold(self.customer_id, reservation_id, parts, ttl_ms, "chat", "a rule with spaces")
+        record = self.ledger.hold(self.customer_id, reservation_id, parts, ttl_ms, "chat", "a-rule")
         assert isinstance(await self.ledger.reserve(record, "external:alice"), Reserved)
         return record
 
@@ -104,7 +104,7 @@ async def test_the_ends_of_holds(lane: Lane) -> None:
     ]  # fmt: skip
     assert commit.hold is not None
     assert (commit.hold.reservation_id, commit.hold.held, commit.charged) == ("r1", 30, 20)
-    assert (commit.hold.feature, commit.hold.rule) == ("chat", "a rule with spaces")
+    assert (commit.hold.feature, commit.hold.rule) == ("chat", "a-rule")
     assert (commit.usage, commit.source, commit.moves) == (USAGE, SOURCE, (Move(Moved.SPENT, 1, 20),))
     (tokens,) = [line for line in await shop.lines("tokens") if line.kind is Kind.COMMIT]
     assert tokens.hold is not None

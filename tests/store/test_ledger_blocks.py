@@ -113,7 +113,7 @@ class TestScopes:
     async def scoped(self, empty: Purse) -> Purse:
         """100 for chats, 100 for a rule, 100 for anything, in this order."""
         await empty.grant(100, "chats", priority=1, eligible_features=("chat", "speech"))
-        await empty.grant(100, "rule", priority=2, eligible_rules=("a rule with spaces",))
+        await empty.grant(100, "rule", priority=2, eligible_rules=("a-rule",))
         await empty.grant(100, "any", priority=3)
         return empty
 

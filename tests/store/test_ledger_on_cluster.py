@@ -92,7 +92,7 @@ class Traffic:
         while not self._stopping:
             purse, cost = chance.choice(self._purses), chance.randint(0, 150)
             try:
-                hold = await self.holds.take(purse.customer_id, purse.credential, UNIT, 100, "", "a rule")
+                hold = await self.holds.take(purse.customer_id, purse.credential, UNIT, 100, "", "a-rule")
             except StoreError:
                 continue
             assert isinstance(hold, Hold)

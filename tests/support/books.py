@@ -44,7 +44,7 @@ TENANT, ENVIRONMENT = "default", "live"
 NOW_MS = 1_700_000_000_000
 UNIT, TOKENS = "credits", "tokens"
 HELD = 300
-RULE = "a rule with spaces"
+RULE = "a-rule"
 USAGE, SOURCE, REASON = "input_tokens=1 output_tokens=2", "reported", "the upstream failed"
 TTL_MS = 60_000
 _PAGE = 500

@@ -86,7 +86,7 @@ def hold(
     charged: int = 0,
     steps: int = 0,
     feature: str = "-",
-    rule: str = "a rule",
+    rule: str = "a-rule",
 ) -> bytes:
     """A hold's record; `slices` are part, block, amount."""
     text = f"{reservation_id} {customer_id} {ttl_ms} 0 {units} {feature} {rule}"

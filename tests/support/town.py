@@ -81,7 +81,7 @@ class Town:
         parts = tuple(zip(units, amounts, strict=False))
         for _ in range(2):
             record = self.ledger.hold(
-                self.ids[name], reservation_id, parts, ttl_ms, feature, "a rule", remember=remember
+                self.ids[name], reservation_id, parts, ttl_ms, feature, "a-rule", remember=remember
             )
             self.holds[reservation_id] = record
             outcome = await self.ledger.reserve(record, credential or f"external:{name}")

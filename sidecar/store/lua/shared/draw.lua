@@ -1,7 +1,7 @@
 -- The scopes of restricted blocks that a hold may draw from, one byte each: those that name its feature or its rule.
 local function scopes_of(account, text)
   if account[SCOPES] == 0 then return '' end
-  local feature, rule = string.match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+) (.*)$')
+  local feature, rule = string.match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+) (%S+)')
   local unit = unit_of(account)
   local found = redis.call('HMGET', PAYER, 'feature:' .. unit .. ':' .. feature, 'rule:' .. unit .. ':' .. rule)
   return (found[1] or '') .. (found[2] or '')

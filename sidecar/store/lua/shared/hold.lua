@@ -4,7 +4,8 @@
 --   charged  by its step commits so far
 --   steps    how many of them
 --   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
---   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,<unit>=<amount>] <feature> <rule>
+--   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,…]
+--            <feature> <rule> <version of the rules>; - for what there is not
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
 local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE = 1, 2, 3, 4, 5, 6
