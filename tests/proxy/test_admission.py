@@ -144,11 +144,11 @@ async def test_who_is_faster_leaves_less(
         take: Any = shop.holds.take
         coming = [0, *others]
 
-        async def after_others(*asked: Any) -> Hold | Refused:
+        async def after_others(*asked: Any, **named: Any) -> Hold | Refused:
             other = coming.pop(0) if coming else 0
             if other:
                 await take(*asked[:3], other * CREDIT, "", "other")
-            outcome: Hold | Refused = await take(*asked)
+            outcome: Hold | Refused = await take(*asked, **named)
             return outcome
 
         monkeypatch.setattr(shop.holds, "take", after_others)
