@@ -3,7 +3,7 @@
 Apart from `telemetry`, because prometheus-client brings 7 MB of modules which only a process that is scraped needs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -30,6 +30,10 @@ class Exposition(Collector):
             yield GaugeMetricFamily(name, text, value=read())
         for name, text, read in metrics.totals:
             yield CounterMetricFamily(name, text, value=read())
+        for name, text, label, read_all in metrics.gauges_by:
+            yield _labelled(GaugeMetricFamily(name, text, labels=[label]), read_all())
+        for name, text, label, read_all in metrics.totals_by:
+            yield _labelled(CounterMetricFamily(name, text, labels=[label]), read_all())
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(
@@ -56,10 +60,13 @@ class Exposition(Collector):
             ("sidecar_returned_base_units", "Amounts of holds that went back.", "unit", metrics.returned),
             ("sidecar_owed_base_units", "Charged amounts that became debt.", "unit", metrics.owed),
         ):
-            family = CounterMetricFamily(name, text, labels=[label])
-            for value, count in list(counter.items()):
-                family.add_metric([value], count)
-            yield family
+            yield _labelled(CounterMetricFamily(name, text, labels=[label]), counter)
+
+
+def _labelled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
+    for label, value in list(values.items()):
+        family.add_metric([label], value)
+    return family
 
 
 def exposed(metrics: Metrics) -> CollectorRegistry:

@@ -5,7 +5,7 @@ State that other parts hold is read when somebody looks, through functions that 
 
 import bisect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """From the proxy's own share of a request to the longest stream."""
@@ -53,6 +53,8 @@ class Metrics:
         ]
         self.gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.totals: list[tuple[str, str, Callable[[], float]]] = []
+        self.gauges_by: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
+        self.totals_by: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A value that another part holds, read at each scrape."""
@@ -61,6 +63,14 @@ class Metrics:
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """The same for a value that only grows; `name` is without ``_total``."""
         self.totals.append((name, text, read))
+
+    def gauge_by(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """A value for each of a closed set of `label`'s values."""
+        self.gauges_by.append((name, text, label, read))
+
+    def total_by(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """The same for values that only grow."""
+        self.totals_by.append((name, text, label, read))
 
     def histogram(self, name: str, text: str, histogram: Histogram) -> None:
         """Durations that another part collects."""

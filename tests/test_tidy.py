@@ -27,7 +27,7 @@ TEXTS = sorted(
 )
 
 FILE_MAX_LINES = 400
-LONGER = {"sidecar/http1/exchange.py": 560}
+LONGER = {"sidecar/http1/exchange.py": 600}
 """One conversation between two connections, told in one place: its two halves share all of their state."""
 FUNCTION_MAX_LINES = 60
 POSITIONAL_MAX_FIELDS = 4
@@ -39,6 +39,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/history.py": "Records without behaviour.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
     "sidecar/domain/request_facts.py": "A record without behaviour.",
+    "sidecar/domain/retries.py": "A record without behaviour.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",

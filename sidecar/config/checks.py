@@ -28,6 +28,7 @@ _NEVER_REACHED: Final = (
     ("limits.request_line_max_bytes", "limits.head_max_bytes"),
     ("limits.body_inspect_max_bytes", "limits.body_max_bytes"),
     ("upstream.idle_connections_max", "upstream.connections_max"),
+    ("upstream.breaker_pause_s", "upstream.breaker_pause_max_s"),
 )
 """Pairs of which the first, when larger than the second, never takes effect."""
 
@@ -53,16 +54,25 @@ def _same_address(settings: Settings, given: Collection[str]) -> Iterator[Confli
 
 
 def _upstream(settings: Settings, given: Collection[str]) -> Iterator[Conflict]:
-    if not settings.upstream.url:
+    upstream = settings.upstream
+    if not upstream.url:
+        if upstream.urls:
+            yield Conflict("upstream.urls", "are further addresses: name the first one as upstream.url")
         return
-    url = urlsplit(settings.upstream.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    if settings.proxy.listen == str(Endpoint(url.hostname or "", port)):
-        yield Conflict("upstream.url", "is this proxy's own address: requests would go round in a circle")
-    if url.scheme == "http":
+    for name, urls in (("upstream.url", [upstream.url]), ("upstream.urls", upstream.urls)):
+        if any(settings.proxy.listen == _authority(url) for url in urls):
+            yield Conflict(name, "is this proxy's own address: requests would go round in a circle")
+    if upstream.urls and len({upstream.url, *upstream.urls}) <= len(upstream.urls):
+        yield Conflict("upstream.urls", "name an address twice")
+    if all(urlsplit(url).scheme == "http" for url in (upstream.url, *upstream.urls)):
         for name in ("upstream.tls_ca_file", "upstream.tls_verify"):
             if name in given:
                 yield Conflict(name, "has no effect: upstream.url is not https")
+
+
+def _authority(text: str) -> str:
+    url = urlsplit(text)
+    return str(Endpoint(url.hostname or "", url.port or (443 if url.scheme == "https" else 80)))
 
 
 def _value(settings: Settings, name: str) -> Any:

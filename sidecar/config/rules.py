@@ -17,6 +17,7 @@ from sidecar.config.rule_cost import read_hold
 from sidecar.config.rule_estimate import can_estimate, check_on_unknown
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_retry import read_retry
 from sidecar.config.rule_shortage import check_shortage, read_shortage
 from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
@@ -26,6 +27,7 @@ from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
+from sidecar.domain.retries import NEVER
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 
@@ -33,9 +35,27 @@ VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
 ON_UNREADABLE = ("refuse", "hold")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
-RULE_KEYS = ("name", "match", "free", "feature", "errors", "identity", "unit", "usage", "price", "markup", "hold",
-         "min_charge", "max_charge", "charge_on", "on_short", "on_unreadable", "on_unknown")  # fmt: skip
-FREE_KEYS = ("name", "match", "free", "feature", "errors")
+RULE_KEYS = (
+    "name",
+    "match",
+    "free",
+    "feature",
+    "errors",
+    "identity",
+    "unit",
+    "usage",
+    "price",
+    "markup",
+    "hold",
+    "min_charge",
+    "max_charge",
+    "charge_on",
+    "on_short",
+    "on_unreadable",
+    "on_unknown",
+    "retry",
+)
+FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
 _MORE = ("*.yaml", "*.yml")
 
 
@@ -153,6 +173,7 @@ class _RuleReader:
         feature = self._name("feature", "the name of a feature")
         errors = self._choice("errors", ERRORS, "a shape of errors", ERRORS[0])
         identity = read_identity(entries["identity"]) if "identity" in entries else identity
+        retry = read_retry(entries["retry"]) if "retry" in entries else NEVER
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
@@ -170,6 +191,7 @@ class _RuleReader:
             feature=feature,
             errors=errors,
             identity=identity,
+            retry=retry,
             quoter=quoter,
             on_short=on_short,
         )

@@ -89,6 +89,8 @@ class Control(Section, frozen=True, kw_only=True):
 class Upstream(Section, frozen=True, kw_only=True):
     url: HttpUrl = ""
     """The API behind us: ``http://host:port`` or ``https://host[:port]``, with an optional path prefix."""
+    urls: list[HttpUrl] = []
+    """Further addresses of the same API. The least busy one that answers gets a request."""
     headers: dict[HeaderName, HeaderValue] = {}
     """Headers set on every request, replacing the client's; ``${NAME}`` is read from the environment. Secret."""
     preserve_host: bool = False
@@ -103,6 +105,20 @@ class Upstream(Section, frozen=True, kw_only=True):
     """Most connections kept open without a request."""
     idle_timeout_s: Seconds = 4.0
     """Close a connection that was idle this long; below the upstream's own limit (5 s for uvicorn and Node)."""
+    breaker_failures: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
+    """Leave an address alone after this many failures in a row: no connection, no answer, none in time. 0: never."""
+    breaker_statuses: list[Annotated[int, Meta(ge=400, le=599)]] = []
+    """Statuses that are such failures too, as 503 is where it means that an instance is overloaded."""
+    breaker_pause_s: Seconds = 1.0
+    """How long it is left alone; then one request finds out, and the pause doubles each time that it fails."""
+    breaker_pause_max_s: Seconds = 30.0
+    """The longest such pause."""
+    health_path: Annotated[str, Meta(extra={"kind": "url_path"})] = ""
+    """Ask each address for this path, which must answer with a status below 400. Empty: addresses are not asked."""
+    health_interval_s: Seconds = 5.0
+    """How often."""
+    retry_ratio: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    """How many attempts may be made again for each request, over time, where rules have `retry`."""
 
 
 class Store(Section, frozen=True, kw_only=True):

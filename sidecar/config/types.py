@@ -126,6 +126,8 @@ def expected(annotation: Any) -> str:
     if isinstance(info, inspect.Metadata):
         info = info.type
     match info:
+        case inspect.ListType(item_type=inspect.Metadata(type=inspect.IntType() as number)):
+            return f"a list, each {_range(number)}"
         case inspect.ListType():
             return "a list of text"
         case inspect.DictType(value_type=inspect.StructType()):

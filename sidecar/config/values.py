@@ -70,6 +70,13 @@ def http_url(text: str) -> str | None:
     return None
 
 
+def url_path(text: str) -> str | None:
+    """The path of a URL, perhaps with a query."""
+    if text and (text[0] != "/" or any(not 0x21 <= ord(c) <= 0x7E for c in text) or "#" in text):
+        return "must be a path such as /health, in ASCII, percent-encoded"
+    return None
+
+
 _STORE_SCHEMES: Final = (
     "redis://", "rediss://", "unix://",
     "redis+cluster://", "rediss+cluster://", "redis+sentinel://", "rediss+sentinel://",
@@ -138,6 +145,7 @@ def _split(text: str) -> SplitResult | None:
 KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "listen": listen,
     "http_url": http_url,
+    "url_path": url_path,
     "store_url": store_url,
     "archive_url": archive_url,
     "admin_key": admin_key,

@@ -19,6 +19,7 @@ from sidecar.domain.paths import readings
 from sidecar.domain.price import Price
 from sidecar.domain.quotes import Quote, Quoter, Unquoted
 from sidecar.domain.request_facts import RequestFacts
+from sidecar.domain.retries import NEVER, Retry
 from sidecar.domain.routes import Candidate, Routes, first_of
 from sidecar.domain.shortage import DENY, Shortage
 
@@ -58,6 +59,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     feature: str = ""
     errors: str = "problem"
     identity: tuple[IdentitySource, ...] = DEFAULT_IDENTITY
+    retry: Retry = NEVER
     quoter: Quoter = FREE
     on_short: Shortage = DENY
 

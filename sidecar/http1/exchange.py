@@ -54,6 +54,7 @@ class Exchange(Driven):
         "_frame",
         "_head_sent",
         "_interims",
+        "_kept",
         "_limits",
         "_phase",
         "_pool",
@@ -73,6 +74,7 @@ class Exchange(Driven):
         "end",
         "failure",
         "head",
+        "keeps_body",
         "peer",
         "request_bytes",
         "request_done",
@@ -107,6 +109,9 @@ class Exchange(Driven):
         self._chunks_up = False
         self._trailers_up: list[tuple[bytes, bytes]] = []
         self._drops_up = _NO_NAMES
+        self.keeps_body = False
+        """Set by a handler that may call `again` when the request was sent already."""
+        self._kept: list[bytes] | None = None
         # The upstream.
         self._pool: Pool | None = None
         self._upstream: UpstreamConnection | None = None
@@ -187,6 +192,37 @@ class Exchange(Driven):
             assert self.response is not None
             return self.response
         return self.failure
+
+    def again(self) -> bool:
+        """Forget an attempt that failed, or an answer that shall not be passed on, so that `forward` can follow anew.
+
+        False, and nothing has changed, when that cannot be: the client has gone or sees an answer already, the time
+        is over, or the request cannot be sent again, since its body was not kept (see `keeps_body`; one that had not
+        wholly arrived, or is larger than 64 KiB, is not).
+        """
+        sent = self._phase in (Phase.HEAD, Phase.BODY)
+        whole = self._kept is not None if sent else self.request_done or self._body_size == self.request_bytes
+        if (
+            not whole
+            or self.end not in (None, End.UPSTREAM_FAILED, End.TIMED_OUT)
+            or (self.end is None and self.response is None)
+            or self._relaying
+            or self.answered
+            or self._client.gone
+            or self._engine.loop.time() >= self._total_at_s
+        ):
+            return False
+        if self._upstream is not None:
+            upstream, self._upstream = self._upstream, None
+            upstream.abandon()
+        if self._kept is not None:
+            self._body, self._body_size = self._kept, sum(map(len, self._kept))
+        self.end = self.failure = self.response = self._kept = self._replay = None
+        self._phase = Phase.REQUEST
+        self._since_s = self._engine.now_s
+        self.response_bytes, self.response_done = 0, False
+        self._early, self._early_size = [], 0
+        return True
 
     def relay(
         self,
@@ -419,6 +455,8 @@ class Exchange(Driven):
             extra = (*extra, (b"Expect", b"100-continue"))
         data = [fields.request_head(head, policy, drops, length, self.peer, extra)]
         body, self._body, self._body_size = self._body, [], 0
+        if self.keeps_body and self.request_done and sum(map(len, body)) <= _REPLAY_MAX_BYTES:
+            self._kept = body
         if self._chunks_up:
             data.append(self._framed_up(b"".join(body), upstream))
         else:

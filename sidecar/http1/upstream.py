@@ -264,6 +264,16 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle)
 
+    @property
+    def busy(self) -> int:
+        """Requests that are under way or wait for a connection."""
+        return len(self._connections) - len(self._idle) + len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further connection may be opened."""
+        return self.size >= self.most
+
     def take(self, exchange: Exchange) -> UpstreamConnection | None:
         """An idle connection, or None: then `exchange.on_connected` or `on_connect_failed` will be called."""
         while self._idle:

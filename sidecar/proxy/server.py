@@ -2,10 +2,8 @@
 
 import asyncio
 import errno
-import ssl
-from urllib.parse import urlsplit
 
-from sidecar.config.settings import Forwarding, Settings
+from sidecar.config.settings import Settings
 from sidecar.config.values import Endpoint
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError
@@ -13,12 +11,13 @@ from sidecar.domain.rules import RuleSet
 from sidecar.http1.client import ClientConnection
 from sidecar.http1.engine import Engine, Limits
 from sidecar.http1.errors import ProtocolError
-from sidecar.http1.fields import Pairs, RequestPolicy
-from sidecar.http1.upstream import Origin, Pool
+from sidecar.http1.fields import Pairs
 from sidecar.proxy import refusals
+from sidecar.proxy.health import Health
 from sidecar.proxy.identity import Identities
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.story import Story
+from sidecar.proxy.upstream_settings import upstreams_of
 from sidecar.services.holds import Holds
 from sidecar.store.customers import Customers
 from sidecar.telemetry import Metrics
@@ -45,23 +44,16 @@ class ProxyServer:
         self._metrics = metrics
         self._share_port = share_port
         self._request_ids = RequestIds()
-        policy = policy_of(settings)
         self._engine = Engine(limits_of(settings), self._refuse)
-        self._pool = Pool(
-            self._engine,
-            origin_of(settings),
-            connections_max=settings.upstream.connections_max,
-            idle_max=settings.upstream.idle_connections_max,
-            idle_timeout_s=settings.upstream.idle_timeout_s,
-        )
+        self._upstreams = upstreams_of(settings, self._engine)
+        self._checking: list[asyncio.Task[None]] = []
         self._story = Story(
             rules=rules,
             units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
             holds=holds,
             identities=Identities(customers, settings.environment),
             metrics=metrics,
-            pool=self._pool,
-            policy=policy,
+            upstreams=self._upstreams,
             request_ids=self._request_ids,
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
@@ -90,6 +82,7 @@ class ProxyServer:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         self._register_metrics()
+        self._check_health()
         self._tick()
 
     async def drain(self, grace_s: float) -> bool:
@@ -106,7 +99,11 @@ class ProxyServer:
             self._server.close()
         for connection in tuple(self._engine.connections):
             connection.cut_off()
-        await self._pool.close()
+        for task in self._checking:
+            task.cancel()
+        await asyncio.gather(*self._checking, return_exceptions=True)
+        for address in self._upstreams.addresses:
+            await address.pool.close()
 
     def _tick(self) -> None:
         limits = self._engine.limits
@@ -114,7 +111,22 @@ class ProxyServer:
         # First, so that no error can stop the clock.
         self._ticking = self._engine.loop.call_later(min(TICK_MAX_S, shortest_s / 4), self._tick)
         self._engine.tick()
-        self._pool.tick()
+        for address in self._upstreams.addresses:
+            address.pool.tick()
+
+    def _check_health(self) -> None:
+        upstream = self._settings.upstream
+        if upstream.health_path:
+            health = Health(
+                upstream.health_path, interval_s=upstream.health_interval_s, timeout_s=self._engine.limits.connect_s
+            )
+            self._checking = [
+                self._engine.loop.create_task(health.run(address), name=f"health of {address.pool.origin}")
+                for address in self._upstreams.addresses
+            ]
+            self._metrics.total(
+                "sidecar_upstream_health_failures", "Health checks that failed.", lambda: health.failures_total
+            )
 
     def _refuse(self, error: ProtocolError) -> tuple[Pairs, bytes]:
         """The engine asks how to answer a request that cannot even be begun."""
@@ -123,14 +135,29 @@ class ProxyServer:
         return refusal.pairs, refusal.body
 
     def _register_metrics(self) -> None:
-        engine, pool, metrics = self._engine, self._pool, self._metrics
+        engine, upstreams, metrics = self._engine, self._upstreams, self._metrics
         metrics.gauge("sidecar_client_connections", "Open client connections.", lambda: len(engine.connections))
         metrics.total("sidecar_requests_begun", "Requests whose head was read.", lambda: engine.requests_total)
         metrics.gauge("sidecar_requests_in_flight", "Requests being handled.", lambda: engine.running)
-        metrics.gauge("sidecar_upstream_connections", "Upstream connections, idle ones included.", lambda: pool.size)
         metrics.gauge(
-            "sidecar_upstream_connections_idle", "Upstream connections without a request.", lambda: pool.idle
+            "sidecar_upstream_connections", "Upstream connections, idle ones included.", lambda: upstreams.size
         )
+        metrics.gauge(
+            "sidecar_upstream_connections_idle", "Upstream connections without a request.", lambda: upstreams.idle
+        )
+        metrics.gauge_by(
+            "sidecar_upstream_up",
+            "1 while requests go to this address, 0 while it is left alone after failures.",
+            "address",
+            lambda: {str(each.pool.origin): int(each.breaker.closed) for each in upstreams.addresses},
+        )
+        metrics.total_by(
+            "sidecar_upstream_opened",
+            "How often an address was left alone after failures in a row.",
+            "address",
+            lambda: {str(each.pool.origin): each.breaker.opened_total for each in upstreams.addresses},
+        )
+        metrics.total("sidecar_upstream_retries", "Attempts that were made again.", lambda: upstreams.retries_total)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -147,40 +174,4 @@ def limits_of(settings: Settings) -> Limits:
         head_s=timeouts.head_s,
         idle_s=timeouts.idle_s,
         total_s=timeouts.total_s,
-    )
-
-
-def origin_of(settings: Settings) -> Origin:
-    """StartupError when the authorities' file cannot be read."""
-    url = urlsplit(settings.upstream.url)
-    assert url.hostname, "the settings have been checked"
-    if url.scheme != "https":
-        return Origin(host=url.hostname, port=url.port or 80)
-    ca_file = settings.upstream.tls_ca_file
-    try:
-        tls = ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        raise StartupError(
-            f"upstream.tls_ca_file {ca_file} cannot be used: {error.strerror or error}; "
-            "it must be a PEM file of certificate authorities."
-        ) from error
-    tls.set_alpn_protocols(["http/1.1"])
-    if not settings.upstream.tls_verify:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    return Origin(host=url.hostname, port=url.port or 443, tls=tls)
-
-
-def policy_of(settings: Settings) -> RequestPolicy:
-    url = urlsplit(settings.upstream.url)
-    forwarding = settings.proxy.forwarding
-    return RequestPolicy(
-        host=url.netloc.rpartition("@")[2].encode("ascii"),
-        preserve_host=settings.upstream.preserve_host,
-        path_prefix=url.path.rstrip("/").encode("ascii"),
-        set=tuple((name.encode(), value.encode()) for name, value in settings.upstream.headers.items()),
-        x_forwarded=forwarding in (Forwarding.X_FORWARDED, Forwarding.BOTH),
-        forwarded=forwarding in (Forwarding.FORWARDED, Forwarding.BOTH),
-        trust_forwarded=settings.proxy.trust_forwarded,
-        via=settings.proxy.via,
     )

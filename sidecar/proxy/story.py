@@ -18,10 +18,9 @@ from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
-from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.fields import Pairs
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
-from sidecar.http1.upstream import Pool
 from sidecar.proxy import refusals
 from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import readable_only
@@ -29,6 +28,7 @@ from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.terms import Route, Terms
+from sidecar.proxy.upstreams import Unavailable, Upstreams
 from sidecar.services.holds import Hold, Holds
 from sidecar.telemetry import Metrics
 
@@ -56,20 +56,20 @@ class Story:
         holds: Holds,
         identities: Identities,
         metrics: Metrics,
-        pool: Pool,
-        policy: RequestPolicy,
+        upstreams: Upstreams,
         request_ids: RequestIds,
         inspect_max_bytes: int,
         wait_for_commit: bool,
     ) -> None:
         self._rules = rules
+        policy = upstreams.addresses[0].policy
         self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
         self._admission = Admission(holds, inspect_max_bytes=inspect_max_bytes)
         self._holds = holds
         self._identities = identities
         self._metrics = metrics
-        self._pool = pool
-        self._policy = policy
+        self._upstreams = upstreams
+        self._via = policy.via
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
@@ -89,6 +89,10 @@ class Story:
         payer = route.payer or await self._look_up(exchange, terms)
         if payer is None:
             return
+        unavailable = self._upstreams.unavailable()
+        if unavailable is not None:
+            self._answer_failure(exchange, terms, unavailable)
+            return
         try:
             admitted = await self._admission.admit(exchange, route, payer)
         except StoreError:
@@ -107,11 +111,13 @@ class Story:
 
     async def _pass(self, exchange: Exchange, terms: Terms) -> None:
         """A free route: forwarded, not metered."""
-        answer = await exchange.forward(self._pool, self._policy, terms.drops_up, interim_drops=terms.drops_down)
+        answer = await self._upstreams.forward(
+            exchange, terms.rule.retry, terms.drops_up, interim_drops=terms.drops_down
+        )
         if isinstance(answer, Failure):
             self._answer_failure(exchange, terms, answer)
             return
-        end = exchange.relay(terms.drops_down, via=self._policy.via) or await exchange.ended()
+        end = exchange.relay(terms.drops_down, via=self._via) or await exchange.ended()
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
@@ -160,8 +166,8 @@ class Story:
         try:
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
-            answer = await exchange.forward(
-                self._pool, self._policy, terms.drops_up, _codings(exchange, quote), quote.body, terms.drops_down
+            answer = await self._upstreams.forward(
+                exchange, terms.rule.retry, terms.drops_up, _codings(exchange, quote), quote.body, terms.drops_down
             )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
@@ -171,9 +177,9 @@ class Story:
                 return
             meter = quote.meter(answer.status, answer)
             extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
-            end = exchange.relay(
-                terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
-            ) or (await exchange.ended())
+            end = exchange.relay(terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._via) or (
+                await exchange.ended()
+            )
             duration_ms = round((self._now() - exchange.started_s) * 1000)
             meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]
             charge = meter.finish(meter_end, exchange.request_bytes, exchange.response_bytes, duration_ms)
@@ -244,6 +250,9 @@ class Story:
                 refusal = Refusal("shutting_down", failure.detail, self._request_ids.next(), shape=shape)
             case End.TIMED_OUT:
                 refusal = Refusal("upstream_timed_out", failure.detail, self._request_ids.next(), shape=shape)
+            case End.UPSTREAM_FAILED if isinstance(failure, Unavailable):
+                wait_s, instance = failure.retry_after_s, self._request_ids.next()
+                refusal = Refusal("upstream_unavailable", failure.detail, instance, shape=shape, retry_after_s=wait_s)
             case End.UPSTREAM_FAILED:
                 code = "upstream_unreachable" if failure.phase is Phase.CONNECT else "upstream_broken"
                 refusal = Refusal(code, failure.detail, self._request_ids.next(), shape=shape)

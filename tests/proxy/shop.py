@@ -39,11 +39,13 @@ class Shop:
         rules: Path = RULES,
         proxy: Proxy | None = None,
         timeouts: Timeouts | None = None,
+        **more: object,
     ) -> None:
+        """`more` are settings of the section ``upstream``."""
         self.lane = lane
         self.upstream = upstream
         self.settings = Settings(
-            upstream=UpstreamSection(url=upstream.url, headers={"X-Api-Token": "of-the-upstream"}),
+            upstream=UpstreamSection(url=upstream.url, headers={"X-Api-Token": "of-the-upstream"}, **more),  # type: ignore[arg-type]  # Tests name real ones.
             proxy=proxy or Proxy(listen="127.0.0.1:0"),
             timeouts=timeouts or Timeouts(),
             store=Store(timeout_s=5),

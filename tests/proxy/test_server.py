@@ -1,23 +1,17 @@
 """The data path as a whole: what settings become, starting, the clock behind deadlines, and stopping."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from sidecar.config.settings import Forwarding, Limits, Proxy, Settings, Timeouts, Upstream
+from sidecar.config.settings import Limits, Proxy, Settings, Timeouts
 from sidecar.domain.errors import StartupError
-from sidecar.proxy.server import limits_of, origin_of, policy_of
+from sidecar.proxy.server import limits_of
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.upstream import Exchange, Gate
 from tests.support.upstream import Upstream as Behind
-
-
-def upstream(url: str, **more: object) -> Settings:
-    return Settings(upstream=Upstream(url=url, **more))  # type: ignore[arg-type]  # Each test names real settings.
 
 
 def test_every_limit_comes_from_its_setting() -> None:
@@ -28,52 +22,6 @@ def test_every_limit_comes_from_its_setting() -> None:
     made = limits_of(Settings(limits=limits, timeouts=timeouts))
     assert [getattr(made, name) for name in names] == list(range(300, 305))
     assert [getattr(made, name) for name in times] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port", "tls"),
-    [
-        ("http://api.example", "api.example", 80, False),
-        ("http://127.0.0.1:9000/v1/", "127.0.0.1", 9000, False),
-        ("https://api.example", "api.example", 443, True),
-        ("https://[::1]:8443", "::1", 8443, True),
-    ],
-)
-def test_origins(url: str, host: str, port: int, tls: bool) -> None:
-    origin = origin_of(upstream(url))
-    assert (origin.host, origin.port, origin.tls is not None) == (host, port, tls)
-
-
-def test_tls_is_verified_unless_it_shall_not_be() -> None:
-    verified = origin_of(upstream("https://a")).tls
-    careless = origin_of(upstream("https://a", tls_verify=False)).tls
-    assert verified is not None
-    assert careless is not None
-    assert (verified.verify_mode.name, verified.check_hostname) == ("CERT_REQUIRED", True)
-    assert (careless.verify_mode.name, careless.check_hostname) == ("CERT_NONE", False)
-
-
-@pytest.mark.parametrize("text", [None, "no certificate"])
-def test_an_authorities_file_that_cannot_be_used(tmp_path: Path, text: str | None) -> None:
-    path = tmp_path / "ca.pem"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(StartupError, match=r"ca\.pem cannot be used: .*; it must be a PEM file"):
-        origin_of(upstream("https://a", tls_ca_file=str(path)))
-
-
-def test_policies() -> None:
-    policy = policy_of(upstream("http://api.example:81/base/", headers={"X-A": "b"}, preserve_host=True))
-    assert (policy.host, policy.path_prefix, policy.set) == (b"api.example:81", b"/base", ((b"X-A", b"b"),))
-    assert (policy.preserve_host, policy.via, policy.trust_forwarded) == (True, True, False)
-    for forwarding, expected in {
-        Forwarding.X_FORWARDED: (True, False),
-        Forwarding.FORWARDED: (False, True),
-        Forwarding.BOTH: (True, True),
-        Forwarding.NONE: (False, False),
-    }.items():
-        settings = replace(upstream("http://a"), proxy=Proxy(forwarding=forwarding))
-        assert (policy_of(settings).x_forwarded, policy_of(settings).forwarded) == expected
 
 
 async def test_a_port_in_use_is_said_in_one_sentence(lane: Lane) -> None:

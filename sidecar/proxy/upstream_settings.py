@@ -1,0 +1,70 @@
+"""What the settings of the upstream become: its addresses, with connections and with how requests are written."""
+
+import ssl
+from urllib.parse import SplitResult, urlsplit
+
+from sidecar.config.settings import Forwarding, Settings
+from sidecar.domain.errors import StartupError
+from sidecar.http1.engine import Engine
+from sidecar.http1.fields import RequestPolicy
+from sidecar.http1.upstream import Origin, Pool
+from sidecar.proxy.breaker import Breaker
+from sidecar.proxy.upstreams import Address, Upstreams
+
+
+def upstreams_of(settings: Settings, engine: Engine) -> Upstreams:
+    """All addresses, those of `upstream.url` first. StartupError when the authorities' file cannot be read."""
+    upstream = settings.upstream
+    addresses = [
+        Address(
+            pool=Pool(
+                engine,
+                origin_of(settings, url),
+                connections_max=upstream.connections_max,
+                idle_max=upstream.idle_connections_max,
+                idle_timeout_s=upstream.idle_timeout_s,
+            ),
+            policy=policy_of(settings, url),
+            breaker=Breaker(
+                failures_max=upstream.breaker_failures,
+                pause_first_s=upstream.breaker_pause_s,
+                pause_most_s=upstream.breaker_pause_max_s,
+            ),
+        )
+        for url in map(urlsplit, dict.fromkeys((upstream.url, *upstream.urls)))
+    ]
+    return Upstreams(addresses, statuses=frozenset(upstream.breaker_statuses), retry_ratio=upstream.retry_ratio)
+
+
+def origin_of(settings: Settings, url: SplitResult) -> Origin:
+    """StartupError when the authorities' file cannot be read."""
+    assert url.hostname, "the settings have been checked"
+    if url.scheme != "https":
+        return Origin(host=url.hostname, port=url.port or 80)
+    ca_file = settings.upstream.tls_ca_file
+    try:
+        tls = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise StartupError(
+            f"upstream.tls_ca_file {ca_file} cannot be used: {error.strerror or error}; "
+            "it must be a PEM file of certificate authorities."
+        ) from error
+    tls.set_alpn_protocols(["http/1.1"])
+    if not settings.upstream.tls_verify:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return Origin(host=url.hostname, port=url.port or 443, tls=tls)
+
+
+def policy_of(settings: Settings, url: SplitResult) -> RequestPolicy:
+    forwarding = settings.proxy.forwarding
+    return RequestPolicy(
+        host=url.netloc.rpartition("@")[2].encode("ascii"),
+        preserve_host=settings.upstream.preserve_host,
+        path_prefix=url.path.rstrip("/").encode("ascii"),
+        set=tuple((name.encode(), value.encode()) for name, value in settings.upstream.headers.items()),
+        x_forwarded=forwarding in (Forwarding.X_FORWARDED, Forwarding.BOTH),
+        forwarded=forwarding in (Forwarding.FORWARDED, Forwarding.BOTH),
+        trust_forwarded=settings.proxy.trust_forwarded,
+        via=settings.proxy.via,
+    )
