@@ -16,6 +16,7 @@ import msgspec
 from sidecar.cli import options
 from sidecar.config.data_folder import data_dir, find_admin_key
 from sidecar.config.values import http_url
+from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.ids import is_customer_id
 
@@ -151,7 +152,7 @@ def add_command(
     """A parser for one command with the options that all of them have."""
     parser = subparsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
     parser.add_argument("--json", action="store_true", help="print the answers of the control API, for scripts")
-    parser.add_argument("--control-url", metavar="URL", type=_url, help="the control API (default: control.listen)")
+    add_address(parser)
     options.add(parser, "--data")
 
     def run(args: argparse.Namespace) -> int:
@@ -160,6 +161,11 @@ def add_command(
 
     parser.set_defaults(run=run)
     return parser
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the control API is."""
+    parser.add_argument("--control-url", metavar="URL", type=_url, help="the control API (default: control.listen)")
 
 
 def connected(args: argparse.Namespace) -> Client:
@@ -173,6 +179,12 @@ def connected(args: argparse.Namespace) -> Client:
             "give --data the data folder of `sidecar run`."
         )
     return Client(url.rstrip("/"), key)
+
+
+def configured_units(client: Client) -> dict[str, Unit]:
+    """The units of the control API, by name."""
+    units = client.call("GET", "/v1/units").document["data"]
+    return {each["unit"]: Unit(name=each["unit"], scale=each["scale"]) for each in units}
 
 
 def customer_path(customer: str) -> str:
@@ -194,6 +206,13 @@ def text_argument(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise argparse.ArgumentTypeError("must be text in UTF-8")
     return text
+
+
+def count_argument(text: str) -> int:
+    """An argparse type: how many."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above zero; got {text!r}")
+    return int(text)
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:

@@ -6,9 +6,18 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path, text_argument
+from sidecar.cli.client import (
+    Client,
+    Subparsers,
+    add_command,
+    configured_units,
+    count_argument,
+    customer_argument,
+    customer_path,
+    text_argument,
+)
 from sidecar.cli.screen import printable, show_json, show_table
-from sidecar.cli.times import past, shown, written
+from sidecar.cli.times import add_span, shown, span_of
 from sidecar.domain.amounts import Unit, render
 
 _FILTERS = ("type", "unit", "reservation_id", "feature", "rule")
@@ -27,8 +36,10 @@ def add(subparsers: Subparsers) -> None:
     )
     ledger.add_argument("--feature", type=text_argument, help="only requests of this feature")
     ledger.add_argument("--rule", type=text_argument, help="only requests of this rule")
-    _add_times(ledger)
-    ledger.add_argument("--limit", metavar="N", type=_count, default=50, help="show at most so many (default: 50)")
+    add_span(ledger)
+    ledger.add_argument(
+        "--limit", metavar="N", type=count_argument, default=50, help="show at most so many (default: 50)"
+    )
     ledger.add_argument(
         "--csv", action="store_true", help="print all of them as CSV, the oldest first, in base units"
     )
@@ -45,28 +56,12 @@ def add(subparsers: Subparsers) -> None:
         "were chosen by, such as request.size (default: feature)",
     )
     usage.add_argument("--unit", type=text_argument, help="only of this unit")
-    _add_times(usage)
-
-
-def _add_times(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--from",
-        dest="since",
-        metavar="TIME",
-        type=past,
-        help="from then on: such as 2027-01-31, or 7d for seven days ago",
-    )
-    parser.add_argument("--to", dest="until", metavar="TIME", type=past, help="before then")
-
-
-def _times(args: argparse.Namespace) -> dict[str, str]:
-    given = {"from": args.since, "to": args.until}
-    return {name: written(at) for name, at in given.items() if at is not None}
+    add_span(usage)
 
 
 def _ledger(args: argparse.Namespace, client: Client) -> None:
     path = f"{customer_path(args.customer)}/ledger"
-    query = {name: value for name in _FILTERS if (value := getattr(args, name)) is not None} | _times(args)
+    query = {name: value for name in _FILTERS if (value := getattr(args, name)) is not None} | span_of(args)
     if args.csv:
         for piece in client.download(f"{path}/export", {**query, "format": "csv"}):
             sys.stdout.buffer.write(piece)
@@ -76,7 +71,7 @@ def _ledger(args: argparse.Namespace, client: Client) -> None:
     if args.json:
         show_json({"data": entries})
     elif entries:
-        units = _units(client)
+        units = configured_units(client)
         show_table(
             ("time", "type", "unit", "amount", "balance", "what for"),
             [_row(entry, units) for entry in entries],
@@ -109,7 +104,7 @@ def _what_for(entry: Mapping[str, Any]) -> str:
 
 
 def _usage(args: argparse.Namespace, client: Client) -> None:
-    query = {"group_by": args.by, **_times(args)}
+    query = {"group_by": args.by, **span_of(args)}
     if args.unit is not None:
         query["unit"] = args.unit
     if args.customer is not None:
@@ -141,17 +136,6 @@ def _group(name: str, value: str) -> str:
     return {"hour": value[:13].replace("T", " ") + "h", "day": value[:10]}.get(name, value)
 
 
-def _units(client: Client) -> dict[str, Unit]:
-    units = client.call("GET", "/v1/units").document["data"]
-    return {each["unit"]: Unit(name=each["unit"], scale=each["scale"]) for each in units}
-
-
 def _decimal(units: Mapping[str, Unit], unit: str, amount: int) -> str:
     """A unit that is not configured any more has no decimals to show."""
     return render(amount, units[unit]) if unit in units else str(amount)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number above zero; got {text!r}")
-    return int(text)

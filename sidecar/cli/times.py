@@ -40,3 +40,21 @@ def written(at: datetime) -> str:
 def shown(at: str) -> str:
     """An instant of the control API, to the second, for people."""
     return f"{at[:19].replace('T', ' ')}Z"
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """``--from`` and ``--to``."""
+    parser.add_argument(
+        "--from",
+        dest="since",
+        metavar="TIME",
+        type=past,
+        help="from then on: such as 2027-01-31, or 7d for seven days ago",
+    )
+    parser.add_argument("--to", dest="until", metavar="TIME", type=past, help="before then")
+
+
+def span_of(args: argparse.Namespace) -> dict[str, str]:
+    """What was given of them, as a query of the control API."""
+    given = {"from": args.since, "to": args.until}
+    return {name: written(at) for name, at in given.items() if at is not None}

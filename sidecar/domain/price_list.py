@@ -159,9 +159,12 @@ class PriceVersions(msgspec.Struct, frozen=True):
 
     def current(self) -> "Price | AnswerPrices | PriceList | None":
         """The price in force now; None when none is."""
-        now_s = self.now_s()
+        return self.at(self.now_s())
+
+    def at(self, at_s: float) -> "Price | AnswerPrices | PriceList | None":
+        """The price in force at a time."""
         for version in self.versions:
-            if version.since_s <= now_s < version.until_s:
+            if version.since_s <= at_s < version.until_s:
                 return version.price
         return None
 
