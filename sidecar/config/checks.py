@@ -25,6 +25,7 @@ _NEVER_REACHED: Final = (
     ("timeouts.connect_s", "timeouts.total_s"),
     ("timeouts.head_s", "timeouts.total_s"),
     ("timeouts.idle_s", "timeouts.total_s"),
+    ("timeouts.drain_s", "timeouts.total_s"),
     ("limits.request_line_max_bytes", "limits.head_max_bytes"),
     ("limits.body_inspect_max_bytes", "limits.body_max_bytes"),
     ("upstream.idle_connections_max", "upstream.connections_max"),

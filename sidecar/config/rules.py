@@ -28,7 +28,7 @@ from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.retries import NEVER
-from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, Rule, RuleSet
+from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, OnClientGone, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 
 VERSION = 1
@@ -54,6 +54,7 @@ RULE_KEYS = (
     "on_unreadable",
     "on_unknown",
     "retry",
+    "on_client_gone",
 )
 FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
 _MORE = ("*.yaml", "*.yml")
@@ -173,6 +174,7 @@ class _RuleReader:
         feature = self._name("feature", "the name of a feature")
         errors = self._choice("errors", ERRORS, "a shape of errors", ERRORS[0])
         identity = read_identity(entries["identity"]) if "identity" in entries else identity
+        gone = self._choice("on_client_gone", tuple(OnClientGone), "what becomes of its answer", "")
         retry = read_retry(entries["retry"]) if "retry" in entries else NEVER
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
@@ -192,6 +194,7 @@ class _RuleReader:
             errors=errors,
             identity=identity,
             retry=retry,
+            on_client_gone=OnClientGone(gone) if gone else None,
             quoter=quoter,
             on_short=on_short,
         )

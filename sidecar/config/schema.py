@@ -17,6 +17,7 @@ from sidecar.domain.meters.pointers import Mode
 from sidecar.domain.price import FLAT
 from sidecar.domain.price_list import ANY
 from sidecar.domain.retries import CAUSES, MOST, STATUSES
+from sidecar.domain.rules import OnClientGone
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -39,6 +40,7 @@ _ABOUT: Mapping[str, str] = {
     "on_short": "When the hold does not fit: deny, or lower a field of the request to what the balance buys.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
+    "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
 }
 
@@ -95,6 +97,7 @@ def _rule() -> Schema:
         "on_short": _on_short(),
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
+        "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
         "retry": _closed(
             "after",
             after=_items({"enum": [*CAUSES, *sorted(STATUSES)]}),

@@ -163,6 +163,8 @@ class Timeouts(Section, frozen=True, kw_only=True):
     """The whole request. A hold's deadline is this plus `hold_grace_s`."""
     hold_grace_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     """How long after `total_s` a hold stays, so that its settlement can still arrive."""
+    drain_s: Seconds = 60.0
+    """How long an answer is read on whose client has gone, where its rule wants to know what it cost."""
     shutdown_s: SecondsOrNone = 25.0
     """How long SIGTERM waits for requests to finish before it cuts them."""
 
@@ -180,6 +182,10 @@ class Limits(Section, frozen=True, kw_only=True):
     """Largest request body; beyond it 413."""
     body_inspect_max_bytes: Annotated[int, Meta(ge=0, le=2**30)] = 8_388_608
     """Largest request body that is read into memory when a rule needs its fields."""
+    drains_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    """Most answers that are read on without their clients at once; beyond it they are left at once."""
+    drain_max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 16_777_216
+    """Most bytes that are read of such an answer."""
 
 
 class UnitSection(Section, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ the same result as a walk through all rules.
 import ipaddress
 import operator
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from itertools import chain
 
 import msgspec
@@ -44,12 +45,23 @@ IdentitySource = ApiKey | TrustedHeader
 
 DEFAULT_IDENTITY: tuple[IdentitySource, ...] = (ApiKey(b"authorization", b"Bearer"), ApiKey(b"x-api-key"))
 
+
+class OnClientGone(StrEnum):
+    """What becomes of an answer whose client has gone: left at once, or read to its end to learn what it cost."""
+
+    ABORT = "abort"
+    DRAIN = "drain"
+
+
 FREE = Quoter(meters=Meters(), price=Price.of({}), hold=0)
 """What a free rule quotes: nothing is held, nothing is charged."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule. `where` is its place for people; `errors` the shape of refusals: problem, openai or anthropic."""
+    """One rule. `where` is its place for people; `errors` the shape of refusals: problem, openai or anthropic.
+
+    Without `on_client_gone`, streams are aborted and other answers drained.
+    """
 
     name: str
     where: str
@@ -60,6 +72,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = "problem"
     identity: tuple[IdentitySource, ...] = DEFAULT_IDENTITY
     retry: Retry = NEVER
+    on_client_gone: OnClientGone | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY
 

@@ -143,7 +143,7 @@ class ClientConnection(asyncio.Protocol):
             self._reject(ProtocolError(503, "too_many_connections", detail))
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self.gone = True
+        self.gone, self.paused = True, False
         self.engine.connections.discard(self)
         self._buffer = b""
         if self._exchange is not None:

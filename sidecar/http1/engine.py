@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sidecar.http1.drains import Drains
 from sidecar.http1.errors import ProtocolError
 from sidecar.http1.heads import parse_request
 from sidecar.http1.known_heads import KnownHeads
@@ -33,6 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head_s: float = 300.0
     idle_s: float = 120.0
     total_s: float = 600.0
+    drains_max: int = 100
+    drain_max_bytes: int = 16_777_216
+    drain_s: float = 60.0
 
 
 class Engine:
@@ -46,6 +50,7 @@ class Engine:
         "_idle",
         "connections",
         "draining",
+        "drains",
         "handler",
         "heads",
         "limits",
@@ -68,6 +73,7 @@ class Engine:
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()
         self.draining = False
+        self.drains = Drains(limits)
         self.requests_total = 0
         self.running = 0
         self._idle = asyncio.Event()
@@ -89,6 +95,7 @@ class Engine:
         if not finished:
             for connection in tuple(self.connections):
                 connection.cut_off()
+            self.drains.cut_off()
             await self._wait_idle(None)
         for connection in tuple(self.connections):
             connection.drain()
@@ -110,3 +117,4 @@ class Engine:
         self.now_s = self.loop.time()
         for connection in tuple(self.connections):
             connection.check(self.now_s)
+        self.drains.tick(self.now_s)

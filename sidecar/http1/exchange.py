@@ -23,6 +23,7 @@ from sidecar.http1.reasons import reason_of
 
 if TYPE_CHECKING:
     from sidecar.http1.client import ClientConnection
+    from sidecar.http1.drains import Drain
     from sidecar.http1.upstream import Pool, UpstreamConnection
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -44,6 +45,7 @@ class Exchange(Driven):
         "_chunks_up",
         "_client",
         "_continued",
+        "_drain",
         "_drops",
         "_drops_up",
         "_early",
@@ -71,6 +73,7 @@ class Exchange(Driven):
         "_via",
         "answered",
         "broken",
+        "drains",
         "end",
         "failure",
         "head",
@@ -112,6 +115,10 @@ class Exchange(Driven):
         self.keeps_body = False
         """Set by a handler that may call `again` when the request was sent already."""
         self._kept: list[bytes] | None = None
+        self.drains: Callable[[ResponseHead | None], bool] | None = None
+        """Set by a handler that may want the whole answer although its client has gone (see `drains`). It is asked
+        when the client goes, and again when the head comes after that."""
+        self._drain: Drain | None = None
         # The upstream.
         self._pool: Pool | None = None
         self._upstream: UpstreamConnection | None = None
@@ -321,7 +328,16 @@ class Exchange(Driven):
             self._woken = True
 
     def on_client_gone(self) -> None:
-        self._fail(End.CLIENT_GONE, "The client closed the connection.")
+        if self._outlives_client():
+            self._drain = self._engine.drains.begin(self, self._engine.now_s)
+        if self._drain is None:
+            self._fail(End.CLIENT_GONE, _GONE)
+        elif self._upstream is not None:
+            self._upstream.resume(_SLOW_CLIENT)
+
+    def _outlives_client(self) -> bool:
+        under_way = self.end is None and self.request_done and self._phase in (Phase.HEAD, Phase.BODY)
+        return under_way and self.drains is not None and self.drains(self.response)
 
     def on_client_broke(self, error: ProtocolError) -> None:
         """The rest of the client's body cannot be read; `failure.detail` and the error say why."""
@@ -342,6 +358,8 @@ class Exchange(Driven):
 
     def check(self, now_s: float) -> None:
         """Called on each tick."""
+        if self._drain is not None and now_s >= self._drain.until_s:
+            self._fail(End.CLIENT_GONE, _GONE)
         if self.end is not None or (now_s < self._since_s + self._patience_s() and now_s < self._total_at_s):
             return
         waits_for_body = self._phase is Phase.REQUEST or (self._phase is Phase.HEAD and self._client.reads_body)
@@ -388,12 +406,19 @@ class Exchange(Driven):
         self._since_s = self._engine.now_s
         self.response = head
         self._woken = True
+        if self._drain is not None and not self._outlives_client():
+            self._fail(End.CLIENT_GONE, _GONE)
 
     def on_response_body(self, payload: bytes, done: bool, trailers: list[tuple[bytes, bytes]]) -> None:
         """The next piece of the answer's body."""
         if self.end is not None:
             return
         self.response_bytes += len(payload)
+        if self._drain is not None:
+            self._drain.bytes_left -= len(payload)
+            if self._drain.bytes_left < 0 and not done:
+                self._fail(End.CLIENT_GONE, _GONE)
+                return
         if done:
             self.response_done = True
             self._trailers_down = trailers
@@ -574,12 +599,15 @@ class Exchange(Driven):
         self.answer(error.status, reason_of(error.status), pairs, body)
 
     def _story_ended(self) -> None:
+        if self._drain is not None:
+            self._engine.drains.running.discard(self)
         if not self.answered and not self._client.gone:
             self.cut()
         self._engine.story_ended()
 
 
 _EARLY, _SLOW_CLIENT = 1, 2
+_GONE = "The client closed the connection."
 _TIMED_OUT = {
     Phase.REQUEST: "The request took too long.",
     Phase.CONNECT: "No connection to the upstream could be had in time.",

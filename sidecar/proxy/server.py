@@ -139,6 +139,14 @@ class ProxyServer:
         metrics.gauge("sidecar_client_connections", "Open client connections.", lambda: len(engine.connections))
         metrics.total("sidecar_requests_begun", "Requests whose head was read.", lambda: engine.requests_total)
         metrics.gauge("sidecar_requests_in_flight", "Requests being handled.", lambda: engine.running)
+        drains = engine.drains
+        metrics.gauge("sidecar_drains", "Answers that are read without their clients.", lambda: len(drains.running))
+        metrics.total(
+            "sidecar_drains_begun", "Answers that were read on without a client.", lambda: drains.begun_total
+        )
+        metrics.total(
+            "sidecar_drains_refused", "Clients that went while too many others had.", lambda: drains.refused_total
+        )
         metrics.gauge(
             "sidecar_upstream_connections", "Upstream connections, idle ones included.", lambda: upstreams.size
         )
@@ -174,4 +182,7 @@ def limits_of(settings: Settings) -> Limits:
         head_s=timeouts.head_s,
         idle_s=timeouts.idle_s,
         total_s=timeouts.total_s,
+        drains_max=limits.drains_max,
+        drain_max_bytes=limits.drain_max_bytes,
+        drain_s=timeouts.drain_s,
     )

@@ -164,6 +164,7 @@ class Story:
         self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
+            exchange.drains = terms.drains
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
             answer = await self._upstreams.forward(

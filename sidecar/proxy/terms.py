@@ -1,10 +1,14 @@
 """What the proxy works out once, not for each request: about a rule when rules load, about a head when it is new."""
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from sidecar.domain.amounts import Unit
-from sidecar.domain.rules import Rule
+from sidecar.domain.meters.body import framing_of
+from sidecar.domain.rules import OnClientGone, Rule
 from sidecar.http1.fields import RequestPolicy
+from sidecar.http1.heads import ResponseHead
 from sidecar.proxy import refusals
 from sidecar.proxy.identity import Payer
 
@@ -19,6 +23,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     drops_down: frozenset[bytes]
     unit_line: bytes
     reads_body: bool
+    drains: Callable[[ResponseHead | None], bool] | None
+    """Whether the answer with this head is read to its end when its client has gone; None: never."""
 
     @classmethod
     def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
@@ -32,7 +38,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             drops_down=rule.cost_headers | refusals.OURS,
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
+            drains=_DRAINS[rule.on_client_gone],
         )
+
+
+def _is_no_stream(head: ResponseHead | None) -> bool:
+    """Before the head has come, the answer may be one that is short and all that its customer pays for."""
+    return head is None or framing_of(head.get(b"content-type", b"")) is None
+
+
+_DRAINS: Mapping[OnClientGone | None, Callable[[ResponseHead | None], bool] | None] = {
+    None: _is_no_stream,
+    OnClientGone.ABORT: None,
+    OnClientGone.DRAIN: lambda _head: True,
+}
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from sidecar.config.rules import load_rules
-from sidecar.config.settings import Proxy, Settings, Store, Timeouts
+from sidecar.config.settings import Limits, Proxy, Settings, Store, Timeouts
 from sidecar.config.settings import Upstream as UpstreamSection
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import Grant
@@ -39,6 +39,7 @@ class Shop:
         rules: Path = RULES,
         proxy: Proxy | None = None,
         timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
         **more: object,
     ) -> None:
         """`more` are settings of the section ``upstream``."""
@@ -48,6 +49,7 @@ class Shop:
             upstream=UpstreamSection(url=upstream.url, headers={"X-Api-Token": "of-the-upstream"}, **more),  # type: ignore[arg-type]  # Tests name real ones.
             proxy=proxy or Proxy(listen="127.0.0.1:0"),
             timeouts=timeouts or Timeouts(),
+            limits=limits or Limits(),
             store=Store(timeout_s=5),
         )
         names = {"tenant": "default", "environment": "live"}

@@ -163,7 +163,7 @@ async def test_a_client_that_goes_leaves_nothing_held(lane: Lane, phase: str) ->
 
     async with Upstream(script) as upstream, Shop(lane, upstream) as shop:
         async with RawClient(shop.port) as client:
-            await client.send(request("GET", "/fixed/a", shop.bearer))
+            await client.send(request("GET", "/left", shop.bearer))
             await gate.reached()
             if phase == "in the body":
                 await client.receive(until=b"half")

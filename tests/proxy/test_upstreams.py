@@ -129,7 +129,7 @@ async def test_a_probe_whose_client_goes_lets_the_next_one_find_out(lane: Lane) 
         one.script = silent
         await until(lambda: address.breaker.allows(shop.proxy._engine.loop.time()), "the pause")
         async with RawClient(shop.port) as client:
-            await client.send(request("POST", "/fixed/a", shop.bearer, body=b"x"))
+            await client.send(request("POST", "/left", shop.bearer, body=b"x"))
             await gate.reached()
         gate.open()
         await shop.settled()
