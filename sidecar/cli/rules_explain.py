@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.cli import options
-from sidecar.cli.client import Subparsers
+from sidecar.cli.client import Subparsers, customer_argument
 from sidecar.cli.rules_har import Entry, read_har, split_url
 from sidecar.cli.rules_read import configured, units_of
 from sidecar.cli.screen import plural, printable, show_json, show_table
@@ -41,6 +41,7 @@ def add(commands: Subparsers) -> None:
     )
     data = ("-d", "--data", "--data-raw", "--data-binary")
     explain.add_argument(*data, dest="body", metavar="BODY|@FILE", help="the request's body")
+    explain.add_argument("--customer", metavar="CUSTOMER", type=customer_argument, help="who asks")
     explain.add_argument("--usage", metavar="METER=N,…", default="", help="what the answer reports, to see its cost")
     explain.add_argument("--har", metavar="FILE", type=Path, help="explain the requests of a recording instead")
     explain.add_argument("-v", "--verbose", action="store_true", help="show each rule that was tried before")
@@ -49,8 +50,10 @@ def add(commands: Subparsers) -> None:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    if args.har is not None and (args.words or args.method or args.header or args.body or args.usage):
-        raise InvalidInput("--har brings its own requests: leave out URL, -X, -H, -d and --usage.")
+    if args.har is not None and (
+        args.words or args.method or args.header or args.body or args.usage or args.customer
+    ):
+        raise InvalidInput("--har brings its own requests: leave out URL, -X, -H, -d, --customer and --usage.")
     request = None if args.har is not None else _request(args)
     settings = options.loaded(args).settings
     units = units_of(settings)
@@ -238,7 +241,7 @@ def _request(args: argparse.Namespace) -> Request:
         fields.setdefault(b"host", host)
     method = args.method or (methods[0] if methods else "GET" if args.body is None else "POST")
     body = b"" if args.body is None else _body(args.body)
-    return Request(method=method.encode(), target=target, fields=fields, body=body)
+    return Request(method=method.encode(), target=target, fields=fields, body=body, customer=args.customer or "")
 
 
 def _field(header: str) -> tuple[bytes, bytes]:

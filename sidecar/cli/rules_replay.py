@@ -118,9 +118,11 @@ def _replay(args: argparse.Namespace) -> int:
     replay = Replay(rules, renamed, None if args.at is None else args.at.timestamp())
     path = "/v1" if args.customer is None else customer_path(args.customer)
     query = {"type": _SETTLEMENTS, "format": "ndjson", **span_of(args)}
-    for past in _settlements(client.download(f"{path}/ledger/export", query)):
-        replay.add(past)
-    document = _document(replay, units, _names(client, replay.customers[: args.limit]), args.limit)
+    names = _Names(client)
+    for settlement in _settlements(client.download(f"{path}/ledger/export", query)):
+        asked_by = settlement.asked_by or settlement.customer_id
+        replay.add(_past(settlement, asked_by, names.of(asked_by) if replay.needs_external_ids else ""))
+    document = _document(replay, units, names, args.limit)
     if args.json:
         show_json(document)
     else:
@@ -128,31 +130,40 @@ def _replay(args: argparse.Namespace) -> int:
     return 0 if args.fail_above is None or _within(replay, args.fail_above) else 1
 
 
-def _settlements(pieces: Iterator[bytes]) -> Iterator[Past]:
+class _Names:
+    """The external ids of customers, each asked for once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[str, str] = {}
+
+    def of(self, customer_id: str) -> str:
+        if customer_id not in self._known:
+            customer = self._client.call("GET", f"/v1/customers/{customer_id}").document
+            self._known[customer_id] = customer["external_id"]
+        return self._known[customer_id]
+
+
+def _settlements(pieces: Iterator[bytes]) -> Iterator[_Settlement]:
     """The lines of an export."""
     decode = msgspec.json.Decoder(_Settlement).decode
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
-        yield from map(_past, map(decode, lines))
+        yield from map(decode, lines)
 
 
-def _past(settlement: _Settlement) -> Past:
+def _past(settlement: _Settlement, asked_by: str, external_id: str) -> Past:
     return Past(
         rule=settlement.rule,
         unit=settlement.unit,
-        customer_id=settlement.asked_by or settlement.customer_id,
+        customer_id=asked_by,
+        external_id=external_id,
         at_s=(settlement.reserved_at or settlement.event_time).timestamp(),
         cost=settlement.charged + settlement.uncollected,
         source=settlement.source,
         said=recorded(settlement.usage),
     )
-
-
-def _names(client: Client, changes: Sequence[Change]) -> dict[str, str]:
-    """The external ids of those customers that are shown."""
-    ids = {change.name for change in changes}
-    return {each: client.call("GET", f"/v1/customers/{each}").document["external_id"] for each in sorted(ids)}
 
 
 def _within(replay: Replay, most: Fraction) -> bool:
@@ -172,12 +183,12 @@ def _within(replay: Replay, most: Fraction) -> bool:
 # --- What is shown ------------------------------------------------------------------------------------------------
 
 
-def _document(replay: Replay, units: Mapping[str, Unit], names: Mapping[str, str], limit: int) -> dict[str, Any]:
+def _document(replay: Replay, units: Mapping[str, Unit], names: _Names, limit: int) -> dict[str, Any]:
     return {
         "totals": [_change(change, units) for change in replay.totals],
         "rules": [{"rule": change.name} | _change(change, units) for change in replay.rules[:limit]],
         "customers": [
-            {"customer_id": change.name, "external_id": names[change.name]} | _change(change, units)
+            {"customer_id": change.name, "external_id": names.of(change.name)} | _change(change, units)
             for change in replay.customers[:limit]
         ],
         "not_priced": [_left(left, units) for left in replay.left[:limit]],

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -47,12 +48,14 @@ DENY = "deny"
 BY = re.compile(
     r"request\.(?P<body>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)|header\.(?P<header>[A-Za-z0-9_-]+)"
     r"|query\.(?P<query>[A-Za-z0-9._~\[\]-]+)|path\.(?P<path>[a-z][a-z0-9_]*)"
-    r"|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)",
+    r"|(?P<customer>customer)|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)",
     re.ASCII,
 )
 STATUS = re.compile(r"([2-5])(xx|[0-9]{2})\Z", re.ASCII)
 _STATUSES = "2xx, 3xx, 4xx, 5xx or a status such as 404"
-_A_DIMENSION = "request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
+_A_DIMENSION = (
+    "customer, request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
+)
 _A_RATE = "a rate such as 0.15 per 1M"
 _A_SCHEDULE = "rate, graduated or volume, and free"
 WAYS = ("rate", "graduated", "volume")
@@ -215,7 +218,7 @@ class _Reader:
                 if isinstance(dimension, _OfAnswer):
                     rates.problem("a request that was answered cannot be denied", "its price may be `flat: 0`")
         if isinstance(dimension, Dimension):
-            return PriceList(dimension, Choices.of(prices))
+            return _by(dimension, prices)
         if dimension is None:
             return Price.of({})
         if ANY not in prices:
@@ -249,6 +252,8 @@ class _Reader:
                 return price_dimensions.of_query(name)
             case "path":
                 return self._path_parameter(cursor, name)
+            case "customer":
+                return price_dimensions.of_customer(())
         return _OfAnswer(None if kind == "status" else name.lower().encode())
 
     def _path_parameter(self, cursor: Cursor, name: str) -> Dimension | None:
@@ -337,6 +342,14 @@ class _Reader:
                 entries["up_to"].problem("not above the tier before it", "tiers stand in the order of their bounds")
             tiers.append(Tier(up_to, parsed_rate or Fraction(0), flat or 0))
         return tuple(tiers)
+
+
+def _by(dimension: Dimension, prices: Mapping[str, RequestPrice | None]) -> PriceList:
+    """Prices by what a request says, or by who asks: external ids are kept in NFC."""
+    if dimension.key != price_dimensions.CUSTOMER:
+        return PriceList(dimension, Choices.of(prices))
+    named = {unicodedata.normalize("NFC", name): price for name, price in prices.items()}
+    return PriceList(price_dimensions.of_customer(named), Choices.of(named))
 
 
 def _followed(version: Version, since_s: float, cursor: Cursor) -> Version:

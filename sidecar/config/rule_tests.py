@@ -25,7 +25,7 @@ from sidecar.domain.usage_words import recorded
 
 FILE_KEYS = ("version", "rules", "cases")
 CASE_KEYS = ("name", "request", "response", "expect")
-REQUEST_KEYS = ("method", "path", "headers", "body")
+REQUEST_KEYS = ("method", "path", "headers", "body", "customer")
 RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "ended", "duration_ms")
 EXPECT_KEYS = ("rule", "refused", "hold", "cost", "usage", "charged")
 OF_AN_ANSWER = ("cost", "usage", "charged")
@@ -133,6 +133,7 @@ def _request(cursor: Cursor) -> Request:
         target=(target or "").encode(),
         fields=_fields(entries["headers"]) if "headers" in entries else {},
         body=_body(entries["body"]) if "body" in entries else b"",
+        customer=(entries["customer"].text("a customer, by either id") if "customer" in entries else None) or "",
     )
 
 

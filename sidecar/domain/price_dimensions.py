@@ -1,4 +1,4 @@
-"""What a price may be chosen by: a field of the request's body, a header, a parameter of its query or of its path.
+"""What a price may be chosen by: who asks, a field of the request's body, a header, a parameter of query or path.
 
 A value that servers could read in different ways is none that a price could rest on: a name that is there twice, or
 in other capitals, a path with an escaped slash. Such a request is refused (`Doubt`), since the upstream might take
@@ -14,11 +14,13 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from sidecar.domain.body_fields import field
+from sidecar.domain.ids import is_customer_id
 from sidecar.domain.json_text import finder_of_repeats
 from sidecar.domain.match import PathPattern
 from sidecar.domain.paths import readings
 from sidecar.domain.request_facts import RequestFacts
 
+CUSTOMER = "customer"
 _SEPARATORS = re.compile(rb"[&;]")
 
 
@@ -42,6 +44,21 @@ class Dimension(msgspec.Struct, frozen=True):
     body_field: str
     read: Callable[[Any, RequestFacts], str | Doubt | None]
     parameter: str = ""
+
+
+def of_customer(names: Iterable[str]) -> Dimension:
+    """Who asks: our id of the customer if that is one of `names`, else the operator's own id of it.
+
+    An external id that looks like one of ours is never taken for it.
+    """
+    ids = frozenset(filter(is_customer_id, names))
+
+    def read(request: Any, facts: RequestFacts) -> str | Doubt | None:  # noqa: ARG001 - a face
+        if facts.customer_id in ids or facts.external_id in ids or not facts.external_id:
+            return facts.customer_id or None
+        return facts.external_id
+
+    return Dimension(CUSTOMER, CUSTOMER, "", read)
 
 
 def of_body(name: str) -> Dimension:

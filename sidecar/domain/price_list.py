@@ -13,8 +13,9 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
+from sidecar.domain.ids import is_customer_id
 from sidecar.domain.price import Line, Price, Usage
-from sidecar.domain.price_dimensions import Dimension
+from sidecar.domain.price_dimensions import CUSTOMER, Dimension
 from sidecar.domain.usage_words import word
 
 _T = TypeVar("_T")
@@ -130,11 +131,14 @@ class PriceList(msgspec.Struct, frozen=True):
     def find(self, value: str) -> "Price | AnswerPrices | PriceList | None":
         """The price of a value; None for one that is denied, or that has no price.
 
-        One that is a name here but for its capitals is denied: to an upstream that ignores them it is that name.
+        One that is a name here but for its capitals is denied: to an upstream that ignores them it is that name. Who
+        the customer is, no upstream decides.
         """
         choices = self.choices
         if value in choices.exact:
             return choices.exact[value]
+        if self.by.key == CUSTOMER:
+            return choices.find(value)
         if value.lower() in choices.lower:
             return None
         match = choices.pattern.fullmatch(value)
@@ -196,6 +200,18 @@ def body_fields(price: AnyPrice | None) -> frozenset[str]:
         case PriceVersions():
             return frozenset().union(*(body_fields(version.price) for version in price.versions))
     return frozenset()
+
+
+def needs_external_id(price: AnyPrice | None) -> bool:
+    """Whether a customer's price may depend on the operator's own id of it."""
+    match price:
+        case PriceList():
+            choices = price.choices
+            by_name = bool(choices.by_pattern) or not all(map(is_customer_id, choices.exact))
+            return (by_name and price.by.key == CUSTOMER) or any(map(needs_external_id, choices))
+        case PriceVersions():
+            return any(needs_external_id(version.price) for version in price.versions)
+    return False
 
 
 def needs_body(price: AnyPrice | None) -> bool:

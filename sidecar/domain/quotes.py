@@ -32,8 +32,8 @@ from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
 from sidecar.domain.meters.reader import Reading
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Line, Price, Usage
-from sidecar.domain.price_dimensions import Doubt
-from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, body_fields
+from sidecar.domain.price_dimensions import CUSTOMER, Doubt
+from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, body_fields, needs_external_id
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.usage_words import word
 
@@ -42,6 +42,8 @@ _STREAM_OPTIONS = "stream_options"
 _NOTHING: Reading = {}
 _MODEL = "model"
 """Recorded wherever a rule reads answers, and fields of requests: what most prices go by, now or later."""
+_MODEL_NAME = f"request.{_MODEL}"
+_MODEL_WORD = f" {_MODEL_NAME}="
 _model = operator.attrgetter(field(_MODEL))
 _streaming = operator.attrgetter(field(_STREAM), field(_STREAM_OPTIONS))
 
@@ -121,11 +123,12 @@ class Quoter:
         fields = set(body_fields(price)) | ({_STREAM, _STREAM_OPTIONS} if self._asks else set())
         fields |= {told.body_field for _, told in meters.requests if told.body_field}
         counts = {name for term in terms.values() for name in term.fields}
-        self._notes_model = meters.reader is not None and bool(fields or counts) and _MODEL not in body_fields(price)
+        self._notes_model = meters.reader is not None and bool(fields or counts)
         if self._notes_model:
             fields.add(_MODEL)
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
+        self.needs_external_id = needs_external_id(price)
         self.reads_body = self._reads_fields or self._sized or self._samples
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
@@ -139,10 +142,10 @@ class Quoter:
             if type(found) is Unquoted:
                 return found
             price, by_answer, chosen_by = found
-        if self._notes_model:
+        if self._notes_model and _MODEL_WORD not in chosen_by:
             model = _model(request)
             if type(model) is str:
-                chosen_by += word("request.model", model)
+                chosen_by += word(_MODEL_NAME, model)
         given = self._read_given(request, facts) if self._given else _NOTHING
         if type(given) is Doubt:
             return Unquoted(RefusalCode.UNREADABLE_REQUEST, given.detail)
@@ -201,10 +204,14 @@ class Quoter:
                 return Unquoted(RefusalCode.UNREADABLE_REQUEST, value.detail)
             found = price.choices.other if value is None else price.find(value)
             if found is None:
-                return _unpriced(price.by.name, value)
+                return _UNPRICED_CUSTOMER if price.by.key == CUSTOMER else _unpriced(price.by.name, value)
             words += word(price.by.key, value)
             price = found
         return (price.fallback, price, words) if isinstance(price, AnswerPrices) else (price, None, words)
+
+
+_UNPRICED_CUSTOMER = Unquoted(RefusalCode.UNPRICED, "There is no price for this customer here.")
+"""Without a name: who asks has not been asked for its credential yet."""
 
 
 def _unpriced(name: str, value: str | None) -> Unquoted:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.domain.ids import is_customer_id
 from sidecar.domain.metering import Charge, End
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.paths import normalise
@@ -17,12 +18,16 @@ from sidecar.domain.rules import Rule, RuleSet
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`target` is path and query; `fields` have lower-case names, ``host`` among them."""
+    """`target` is path and query; `fields` have lower-case names, ``host`` among them.
+
+    `customer` is who asks, by either id, "" if that is not said.
+    """
 
     method: bytes
     target: bytes
     fields: Mapping[bytes, bytes] = {}
     body: bytes = b""
+    customer: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +73,9 @@ def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
     tried = tuple(Tried(other, _why_not(other, request, path, host)) for other in before)
     if rule is None:
         return Rehearsal(rule=None, why="no rule matches", refused=RefusalCode.UNMATCHED_ROUTE, tried=tried)
-    facts = RequestFacts(request.fields, path, query, request.body, len(request.body))
+    customer_id = request.customer if is_customer_id(request.customer) else ""
+    external_id = "" if customer_id else request.customer
+    facts = RequestFacts(request.fields, path, query, request.body, len(request.body), customer_id, external_id)
     quote = None if rule.free else rule.quote(facts)
     refused = quote.code if isinstance(quote, Unquoted) else ""
     return Rehearsal(rule=rule, refused=refused, facts=facts, quote=quote, tried=tried)

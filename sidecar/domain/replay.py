@@ -87,6 +87,11 @@ class Replay:
         self.estimated += past.source != Source.REPORTED
 
     @property
+    def needs_external_ids(self) -> bool:
+        """Whether settlements must say the operator's own id of their customer."""
+        return any(rule.needs_external_id for rule in self._rules.values())
+
+    @property
     def totals(self) -> list[Change]:
         """One for each unit; they have no name."""
         sums: dict[tuple[str, str], list[int]] = {}

@@ -4,7 +4,6 @@ Exact or nothing: where the ledger does not say what the price depends on, the a
 under the rule that made it comes to the same amount again.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import final
 
@@ -12,7 +11,9 @@ import msgspec
 
 from sidecar.domain.metering import Source
 from sidecar.domain.price import Price
-from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions
+from sidecar.domain.price_dimensions import CUSTOMER, Dimension
+from sidecar.domain.price_list import AnswerPrices, PriceList, PriceVersions, RequestPrice
+from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule
 from sidecar.domain.usage_words import Recorded
 
@@ -24,6 +25,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     customer_id: str
     """Who asked."""
+    external_id: str = ""
+    """The operator's own id of it, where a price goes by that."""
     at_s: float
     """When its hold was taken, and so its price chosen: seconds since 1970."""
     cost: int
@@ -60,28 +63,37 @@ def reprice(rule: Rule, past: Past, at_s: float) -> int | Unpriceable:
         return 0
     if past.source == Source.HOLD:
         return Unpriceable(Why.CHARGED_BY_HOLD)
-    price = _price(rule.quoter.price, past.said.chosen_by, at_s)
+    versions = rule.quoter.price
+    now = versions.at(at_s) if isinstance(versions, PriceVersions) else versions
+    price = Unpriceable(Why.UNPRICED, "at its time") if now is None else _chosen(now, past)
     if isinstance(price, Unpriceable):
         return price
     return price.charge(past.said.usage, rule.quoter.tariff.max_charge)
 
 
-def _price(price: AnyPrice | None, chosen_by: Mapping[str, str | None], at_s: float) -> Price | Unpriceable:
-    """The price that was chosen by these values, one dimension after the other."""
-    if isinstance(price, PriceVersions):
-        price = price.at(at_s)
-        if price is None:
-            return Unpriceable(Why.UNPRICED, "at its time")
-    while isinstance(price, PriceList | AnswerPrices):
-        key = price.by.key if isinstance(price, PriceList) else price.key
-        if key not in chosen_by:
-            return Unpriceable(Why.NOT_RECORDED, key)
-        value = chosen_by[key]
-        if isinstance(price, AnswerPrices):
-            price = price.find(value)
-            continue
-        price = price.choices.other if value is None else price.find(value)
-        if price is None:
-            return Unpriceable(Why.UNPRICED, f"without {key}" if value is None else f"for {key} {value!a}")
-    assert price is not None, "a version has a price"
+def _chosen(price: RequestPrice, past: Past) -> Price | Unpriceable:
+    """The price that is chosen by what was recorded, one dimension after the other."""
+    chosen_by = past.said.chosen_by
+    while isinstance(price, PriceList):
+        by = price.by
+        if by.key != CUSTOMER and by.key not in chosen_by:
+            return Unpriceable(Why.NOT_RECORDED, by.key)
+        value = _customer(by, past) if by.key == CUSTOMER else chosen_by[by.key]
+        found = price.choices.other if value is None else price.find(value)
+        if found is None:
+            said = f"without {by.key}" if value is None else f"for {by.key} {value!a}"
+            return Unpriceable(Why.UNPRICED, said)
+        price = found
+    while isinstance(price, AnswerPrices):
+        if price.key not in chosen_by:
+            return Unpriceable(Why.NOT_RECORDED, price.key)
+        price = price.find(chosen_by[price.key])
     return price
+
+
+def _customer(by: Dimension, past: Past) -> str:
+    """Who asked is known without a record of it."""
+    fields: dict[bytes, bytes] = {}
+    value = by.read(None, RequestFacts(fields, b"", b"", None, 0, past.customer_id, past.external_id))
+    assert isinstance(value, str), "somebody asked"
+    return value

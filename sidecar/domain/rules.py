@@ -82,6 +82,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.quoter.reads_body
 
     @property
+    def needs_external_id(self) -> bool:
+        """Whether a quote needs the operator's own id of the customer."""
+        return self.quoter.needs_external_id
+
+    @property
     def cost_headers(self) -> frozenset[bytes]:
         """Response fields that a meter reads (lower case): neither client nor upstream gets them through us."""
         return self.quoter.cost_headers

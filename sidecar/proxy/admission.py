@@ -14,7 +14,7 @@ from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.http1.errors import Failure
 from sidecar.http1.exchange import Exchange
-from sidecar.proxy.identity import Payer
+from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
 
@@ -37,22 +37,27 @@ class Admitted(msgspec.Struct, frozen=True):
 class Admission:
     """Admits requests; shared by all requests of a process."""
 
-    def __init__(self, holds: Holds, *, inspect_max_bytes: int) -> None:
+    def __init__(self, holds: Holds, identities: Identities, *, inspect_max_bytes: int) -> None:
         self._holds = holds
+        self._identities = identities
         self._inspect_max_bytes = inspect_max_bytes
 
     async def admit(self, exchange: Exchange, route: Route, payer: Payer) -> Admitted | Failure | Unquoted | Refused:
         """Quote the request and hold what it may cost.
 
-        In this order: `Failure` when its body does not come, `Unquoted` when it has no price, `Refused` by the
-        ledger; nothing is held then, nor when StoreError is raised.
+        In this order: `Failure` when its body does not come, `Refused` when the price goes by a customer that is
+        unknown, `Unquoted` when it has no price, `Refused` by the ledger; nothing is held then, nor when StoreError
+        is raised.
         """
         terms, rule = route.terms, route.terms.rule
         if terms.reads_body and not exchange.request_done:
             await exchange.read_body(self._inspect_max_bytes)
         if exchange.failure is not None:
             return exchange.failure
-        facts = self._facts(exchange, route)
+        external_id = await self._identities.external_id(payer) if terms.needs_external_id else ""
+        if external_id is None:
+            return Refused(RefusalCode.UNIDENTIFIED)
+        facts = self._facts(exchange, route, payer.customer_id, external_id)
         quote = rule.quote(facts)
         if isinstance(quote, Unquoted):
             return quote
@@ -90,7 +95,7 @@ class Admission:
             rules_version=terms.rules_version,
         )
 
-    def _facts(self, exchange: Exchange, route: Route) -> RequestFacts:
+    def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:
         body = exchange.whole_body(self._inspect_max_bytes) if route.terms.reads_body else None
         body_bytes = len(body) if body is not None else max(exchange.head.length, 0)
-        return RequestFacts(exchange.head, route.path, route.query, body, body_bytes)
+        return RequestFacts(exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id)

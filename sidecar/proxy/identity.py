@@ -3,21 +3,30 @@
 Nothing here decides that a key is good: the reserve script does, in the same round trip, by the credential that is
 found here; so what is remembered can be old, but never wrong. An external id costs one look-up when a process first
 sees it, a key none.
+
+Prices may go by the operator's own id of a customer. It is looked up when a process first sees the customer on such a
+rule, and believed for `NAMED_S`: a customer that gets another one has its new prices at the latest then.
 """
 
 import ipaddress
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
 from sidecar.domain import proxy_keys
-from sidecar.domain.errors import InvalidInput
+from sidecar.domain.errors import InvalidInput, NotFound
 from sidecar.domain.rules import ApiKey, IdentitySource, TrustedHeader
 from sidecar.http1.heads import Head
 from sidecar.store.customers import Customers
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
 KNOWN_MAX = 10_000
 """Payers kept in memory, of each kind; when that many are known, all are forgotten."""
+NAMED_S = 60.0
 
 
 class Payer(msgspec.Struct, frozen=True):
@@ -30,11 +39,14 @@ class Payer(msgspec.Struct, frozen=True):
 class Identities:
     """Finds payers. `environment` is the one whose keys are taken."""
 
-    def __init__(self, customers: Customers, environment: str) -> None:
+    def __init__(self, customers: Customers, environment: str, now_s: Callable[[], float] = time.monotonic) -> None:
         self._customers = customers
+        self._now_s = now_s
         self._environment = environment
         self._by_text: dict[bytes, Payer] = {}
         self._by_external_id: dict[bytes, Payer] = {}
+        self._named: dict[str, tuple[str, float]] = {}
+        """External ids by customer, and until when they are believed."""
 
     def known(self, sources: Iterable[IdentitySource], head: Head, peer: bytes) -> Payer | None:
         """The payer by the first source that the request satisfies; None also where only the store knows that."""
@@ -65,6 +77,21 @@ class Identities:
                 return payer
         return None
 
+    async def external_id(self, payer: Payer) -> str | None:
+        """The operator's own id of a payer, as it was at most `NAMED_S` ago; None: there is no such customer.
+
+        Raises StoreError.
+        """
+        now = self._now_s()
+        external_id, until = self._named.get(payer.customer_id, ("", now))
+        if now < until:
+            return external_id
+        try:
+            external_id = (await self._customers.get(payer.customer_id)).external_id
+        except NotFound:
+            return None
+        return _remember(self._named, payer.customer_id, (external_id, now + NAMED_S))[0]
+
     def _of_key(self, source: IdentitySource, value: bytes) -> Payer | None:
         assert isinstance(source, ApiKey)
         if source.scheme:
@@ -92,11 +119,11 @@ class Identities:
         return _remember(self._by_external_id, value, payer)
 
 
-def _remember(payers: dict[bytes, Payer], value: bytes, payer: Payer) -> Payer:
-    if len(payers) >= KNOWN_MAX:
-        payers.clear()
-    payers[value] = payer
-    return payer
+def _remember(known: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+    if len(known) >= KNOWN_MAX:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def _is_in(peer: bytes, source: IdentitySource) -> bool:

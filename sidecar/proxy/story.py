@@ -64,7 +64,7 @@ class Story:
         self._rules = rules
         policy = upstreams.addresses[0].policy
         self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
-        self._admission = Admission(holds, inspect_max_bytes=inspect_max_bytes)
+        self._admission = Admission(holds, identities, inspect_max_bytes=inspect_max_bytes)
         self._holds = holds
         self._identities = identities
         self._metrics = metrics

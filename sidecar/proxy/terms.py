@@ -25,6 +25,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     reads_body: bool
     drains: Callable[[ResponseHead | None], bool] | None
     """Whether the answer with this head is read to its end when its client has gone; None: never."""
+    needs_external_id: bool
 
     @classmethod
     def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
@@ -39,6 +40,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
             drains=_DRAINS[rule.on_client_gone],
+            needs_external_id=rule.needs_external_id,
         )
 
 

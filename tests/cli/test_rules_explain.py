@@ -317,3 +317,17 @@ def test_explain_says_what_happens_when_the_hold_does_not_fit(
     file.write_text(f"version: 1\nrules:\n  - {rule}\n")
     note = "note   when the hold does not fit, max_tokens is lowered to what the balance buys, to 1 at least\n"
     assert note in shown(capsys, "--rules", str(file), "POST", "/a", "-d", "{}")
+
+
+def test_a_price_of_a_customers_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "version: 1\nrules:\n  - name: a\n    match: {path: /a}\n"
+        "    price: {by: customer, rates: {acme: {flat: 1}, no: deny, small-*: {flat: 2}}}\n"
+    )
+    asked = ("--rules", str(file), "GET", "/a", "--customer")
+    assert explained(capsys, *asked, "acme")[1]["hold"]["amount"] == "1"
+    assert explained(capsys, *asked, "small-one")[1]["hold"]["amount"] == "2"
+    code, refused = explained(capsys, *asked, "no")
+    assert (code, refused["refused"]["code"]) == (1, "unpriced")
+    assert explained(capsys, "--rules", str(file), "GET", "/a")[0] == 1

@@ -143,3 +143,18 @@ async def test_options_that_are_wrong(command: Command, option: list[str], said:
     ran = await command("rules", "replay", *option)
     assert ran.code == 2
     assert ran.err.strip().endswith(said)
+
+
+async def test_prices_of_a_customers_own(sidecar: Command, control: Control, tmp_path: Path) -> None:
+    await charge(control, "alice", (100, MINI, "reported"))
+    await charge(control, "bob", (100, MINI, "reported"), (100, MINI, "reported"))
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "version: 1\nrules:\n  - name: chat\n    match: {path: /chat}\n    usage: openai.chat\n"
+        "    price: {by: customer, rates: {bob: {input_tokens: 0.00001}, '*': {input_tokens: 0.00002}}}\n"
+    )
+    found = (await sidecar("rules", "replay", "--rules", str(path), "--json")).json
+    assert {row["external_id"]: (row["old"], row["new"]) for row in found["customers"]} == {
+        "alice": (100, 100),
+        "bob": (200, 100),
+    }

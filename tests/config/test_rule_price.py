@@ -10,11 +10,12 @@ from sidecar.config.cursor import Cursor
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.source import parse
 from sidecar.domain.amounts import CREDITS
+from sidecar.domain.ids import new_id
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import Meters
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
-from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions
+from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, needs_external_id
 from sidecar.domain.request_facts import RequestFacts
 
 CHAT = Meters(reader=READERS["openai.chat"])
@@ -194,3 +195,28 @@ def test_markups() -> None:
 def test_an_amount() -> None:
     assert read_amount(at("0.25"), CREDITS) == 250_000
     assert read_amount(at("nothing"), CREDITS) is None
+
+
+def test_prices_by_customer() -> None:
+    text = '{by: [customer, request.model], rates: {Zoe\u0308: {"*": {flat: 1}}, "a*": deny, "*": {"*": {flat: 2}}}}'
+    prices = read_price(at(text), CREDITS, CHAT)
+    assert isinstance(prices, PriceList)
+    assert prices.by.key == "customer"
+    # As the store keeps external ids: composed.
+    found = prices.find("Zo\u00eb")
+    assert isinstance(found, PriceList)
+    assert prices.find("acme") is None
+    assert needs_external_id(prices)
+
+
+def test_prices_by_our_own_ids() -> None:
+    customer_id = new_id("cus", 1, bytes(10))
+    inside = f'{{by: customer, rates: {{{customer_id}: {{flat: 1}}, "*": {{flat: 2}}}}}}'
+    prices = read_price(at(f"{{by: request.model, rates: {{x: {inside}}}}}"), CREDITS, CHAT)
+    assert isinstance(prices, PriceList)
+    assert not needs_external_id(prices)
+    inner = prices.find("x")
+    assert isinstance(inner, PriceList)
+    fields: dict[bytes, bytes] = {b"customer": customer_id.encode()}
+    facts = RequestFacts(fields, b"/", b"", None, 0, "cus_other", customer_id)
+    assert inner.by.read(None, facts) == "cus_other"

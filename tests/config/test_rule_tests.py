@@ -207,3 +207,17 @@ def test_the_reference_names_every_key_of_a_case() -> None:
     _, _, section = PAGE.partition("### test")
     keys = {*CASE_KEYS, *REQUEST_KEYS, *RESPONSE_KEYS, *EXPECT_KEYS}
     assert [key for key in sorted(keys) if f"`{key}`" not in section and f"{key}:" not in section] == []
+
+
+def test_a_case_says_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "version: 1\nrules:\n  - name: a\n    match: {path: /a}\n"
+        '    price: {by: customer, rates: {acme: {flat: 1}, "*": {flat: 2}}}\n'
+    )
+    (tmp_path / "tests.yaml").write_text(
+        "version: 1\nrules: own.yaml\ncases:\n"
+        "  - {name: own, request: {path: /a, customer: acme}, expect: {hold: 1}}\n"
+        "  - {name: other, request: {path: /a, customer: other}, expect: {hold: 2}}\n"
+        "  - {name: nobody, request: {path: /a}, expect: {hold: 2}}\n"
+    )
+    assert failures(read_suite(tmp_path / "tests.yaml", UNITS), UNITS) == [[], [], []]

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from sidecar.domain.body_fields import BodyFields
 from sidecar.domain.fields import Fields
+from sidecar.domain.ids import new_id
 from sidecar.domain.match import PathPattern
 from sidecar.domain.paths import normalise
-from sidecar.domain.price_dimensions import Dimension, Doubt, of_body, of_header, of_path, of_query
+from sidecar.domain.price_dimensions import Dimension, Doubt, of_body, of_customer, of_header, of_path, of_query
 from sidecar.domain.request_facts import RequestFacts
 
 UNCLEAR = "unclear"
@@ -117,3 +118,30 @@ def test_any_path_has_one_value_or_none(path: bytes) -> None:
     pattern, normal = PathPattern.parse("/{a}"), normalise(path)
     if normal is not None:
         assert read(of_path("a", pattern), facts(normal)) is not None
+
+
+ALICE, BOB = new_id("cus", 1, bytes(10)), new_id("cus", 2, bytes(10))
+
+
+@pytest.mark.parametrize(
+    ("names", "customer_id", "external_id", "value"),
+    [
+        (["acme"], ALICE, "acme", "acme"),
+        (["acme"], ALICE, "", ALICE),
+        ([ALICE, "acme"], ALICE, "acme", ALICE),
+        ([ALICE, "acme"], BOB, "acme", "acme"),
+        ([ALICE], BOB, ALICE, BOB),
+        (["cus_stripe"], ALICE, "cus_stripe", "cus_stripe"),
+        (["acme"], "", "acme", "acme"),
+        (["acme"], "", "", None),
+    ],
+)
+def test_who_asks(names: list[str], customer_id: str, external_id: str, value: str | None) -> None:
+    told = RequestFacts(NO_FIELDS, b"/", b"", None, 0, customer_id, external_id)
+    assert of_customer(names).read(None, told) == value
+
+
+def test_what_is_recorded_of_a_dimension_has_the_name_that_a_rule_gives_it() -> None:
+    named = (of_body("a.b"), of_header("X-Tier"), of_query("q"), of_path("size", PathPattern.parse("/{size}")))
+    keys = [dimension.key for dimension in (*named, of_customer(()))]
+    assert keys == ["request.a.b", "header.x-tier", "query.q", "path.size", "customer"]

@@ -1,7 +1,8 @@
 import pytest
 
+from sidecar.domain.ids import new_id
 from sidecar.domain.price import Price
-from sidecar.domain.price_dimensions import of_body, of_header
+from sidecar.domain.price_dimensions import of_body, of_customer, of_header
 from sidecar.domain.price_list import (
     AnswerPrices,
     AnyPrice,
@@ -12,6 +13,7 @@ from sidecar.domain.price_list import (
     body_fields,
     leaves,
     needs_body,
+    needs_external_id,
 )
 from sidecar.domain.usage_words import recorded
 
@@ -21,6 +23,7 @@ CACHED = AnswerPrices(b"x-cache", Choices.of({"HIT": MINI, "*": LARGE}))
 BY_STATUS = AnswerPrices(None, Choices.of({"2*": CACHED, "404": OTHER, "*": MINI}))
 NO_FIELDS: dict[bytes, bytes] = {}
 HIT: dict[bytes, bytes] = {b"x-cache": b" HIT "}
+CUSTOMER_ID = new_id("cus", 1, bytes(10))
 FOREVER = float("inf")
 
 
@@ -48,6 +51,23 @@ def test_exact_wins_over_patterns_and_the_first_pattern_wins(model: str, price: 
 def test_other_capitals_do_not_lead_to_another_price(value: str, price: Price | None) -> None:
     prices = PriceList(of_body("model"), Choices.of({"gpt-mini": MINI, "gpt-*": LARGE, "Llama-3": OTHER, "*": MINI}))
     assert prices.find(value) is price
+
+
+def test_customers_that_differ_in_capitals_are_two() -> None:
+    prices = PriceList(of_customer(["Acme"]), Choices.of({"Acme": MINI, "Ac*": LARGE, "*": OTHER}))
+    assert [prices.find(name) for name in ("Acme", "ACME", "AcME", "acme")] == [MINI, OTHER, LARGE, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("names", "needed"), [(["acme"], True), (["a*"], True), (["*"], False), ([CUSTOMER_ID, "*"], False)]
+)
+def test_the_operators_own_id_is_needed_where_a_price_goes_by_it(names: list[str], needed: bool) -> None:
+    by_customer = PriceList(of_customer(names), Choices.of(dict.fromkeys(names, MINI)))
+    inside = PriceList(of_body("model"), Choices.of({"x": by_customer, "*": None}))
+    for price in (by_customer, inside, PriceVersions([Version(0, 1, inside)], lambda: 0)):
+        assert needs_external_id(price) is needed
+    assert not needs_external_id(BY_STATUS)
+    assert not needs_external_id(PriceList(of_body("model"), Choices.of({"x": MINI})))
 
 
 def test_an_exact_denial_wins_over_a_pattern() -> None:

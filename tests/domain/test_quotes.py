@@ -13,7 +13,7 @@ from sidecar.domain.metering import End, Meters, OnUnknown, Source
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Price, parse_rate
-from sidecar.domain.price_dimensions import of_body, of_header
+from sidecar.domain.price_dimensions import of_body, of_customer, of_header
 from sidecar.domain.price_list import AnswerPrices, AnyPrice, Choices, PriceList, PriceVersions, RequestPrice, Version
 from sidecar.domain.price_schedule import Schedule, Tier, price_of
 from sidecar.domain.quotes import Quote, Quoter, Unquoted
@@ -326,3 +326,20 @@ def test_a_body_is_not_read_to_record_a_model() -> None:
     quoter = Quoter(meters=Meters(reader=READERS["openai.embeddings"]), price=MINI, hold=5)
     assert not quoter.reads_body
     assert quoted(quoter, {"model": "mini"}).chosen_by == ""
+
+
+def test_a_price_of_a_customers_own() -> None:
+    prices: dict[str, RequestPrice | None] = {"acme": MINI, "big-*": LARGE, "no-*": None, "*": MODELS}
+    quoter = chat(PriceList(of_customer(["acme"]), Choices.of(prices)))
+    assert quoter.needs_external_id
+
+    def of(external_id: str) -> Quote | Unquoted:
+        body = b'{"model": "gpt-4"}'
+        return quoter.quote(RequestFacts(NO_FIELDS, b"/", b"", body, len(body), "cus_a", external_id))
+
+    for name, price in {"acme": MINI, "big-one": LARGE, "other": LARGE}.items():
+        quote = of(name)
+        assert isinstance(quote, Quote)
+        assert quote.price is price
+        assert quote.chosen_by == f' customer="{name}" request.model="gpt-4"'
+    assert of("no-one") == Unquoted(RefusalCode.UNPRICED, "There is no price for this customer here.")

@@ -12,7 +12,7 @@ from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.metering import Charge, End, Meters, OnUnknown, Source
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
-from sidecar.domain.price_dimensions import of_body, of_header
+from sidecar.domain.price_dimensions import of_body, of_customer, of_header
 from sidecar.domain.price_list import AnswerPrices, AnyPrice, Choices, PriceList, PriceVersions, RequestPrice, Version
 from sidecar.domain.price_schedule import Schedule, Tier, price_of
 from sidecar.domain.quotes import Quote, Quoter
@@ -154,3 +154,14 @@ def test_a_rule_that_is_free_now_costs_nothing() -> None:
 def test_what_the_hold_decided_is_not_guessed() -> None:
     by_hold = Charge(9, 'input_tokens=3 request.model="mini"', Source.HOLD, release=False)
     assert reprice(rule(ONE), past(by_hold), 50) == Unpriceable(Why.CHARGED_BY_HOLD)
+
+
+@pytest.mark.parametrize(
+    ("customer_id", "external_id", "found"),
+    [("cus_a", "acme", 6), ("cus_a", "other", 3), ("cus_a", "", 3), ("cus_a", "no-one", None)],
+)
+def test_who_asked_is_known_without_a_record(customer_id: str, external_id: str, found: int | None) -> None:
+    by_customer = PriceList(of_customer(["acme"]), Choices.of({"acme": TWO, "no-*": None, "*": by_model(mini=ONE)}))
+    settlement = past(REPORTED, customer_id=customer_id, external_id=external_id)
+    wanted = Unpriceable(Why.UNPRICED, f"for customer '{external_id}'") if found is None else found
+    assert reprice(rule(by_customer), settlement, 50) == wanted

@@ -5,10 +5,13 @@ import ipaddress
 import pytest
 
 from sidecar.domain import proxy_keys
+from sidecar.domain.ids import new_id
 from sidecar.domain.rules import DEFAULT_IDENTITY, ApiKey, IdentitySource, TrustedHeader
 from sidecar.http1.heads import RequestHead, parse_request
-from sidecar.proxy.identity import KNOWN_MAX, Identities, Payer
+from sidecar.proxy import identity
+from sidecar.proxy.identity import KNOWN_MAX, NAMED_S, Identities, Payer
 from sidecar.store.customers import Customer, Customers
+from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
 HERE = b"127.0.0.1"
@@ -141,3 +144,36 @@ async def test_memory_is_bounded(identities: Identities, alice: Somebody) -> Non
         secret = proxy_keys.mint("live", customer_id, number.to_bytes(32, "big"))
         assert identities.known((KEY,), head(b"Authorization: Bearer " + secret.encode()), HERE) is not None
     assert len(identities._by_text) <= KNOWN_MAX
+
+
+async def test_the_operators_own_id_is_looked_up_and_believed_for_a_minute(
+    lane: Lane, customers: Customers, alice: Somebody
+) -> None:
+    now_s = 0.0
+    identities = Identities(customers, "live", lambda: now_s)
+    before = lane.commands_total
+    assert [await identities.external_id(alice.by_key) for _ in range(3)] == ["alice"] * 3
+    assert lane.commands_total == before + 1
+    place = Keys("default", "live").of(alice.by_key.customer_id)
+    await lane.execute("HSET", place.customer, "external_id", "acme")
+    now_s = NAMED_S - 1
+    assert await identities.external_id(alice.by_key) == "alice"
+    now_s = NAMED_S
+    assert await identities.external_id(alice.by_key) == "acme"
+
+
+async def test_a_customer_that_is_not_there_has_no_id_and_is_not_remembered(
+    identities: Identities, customers: Customers
+) -> None:
+    nobody = Payer(new_id("cus", 1, bytes(10)), "key:x")
+    assert await identities.external_id(nobody) is None
+    assert identities._named == {}
+
+
+async def test_memory_of_names_is_bounded(
+    identities: Identities, alice: Somebody, bob: Somebody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "KNOWN_MAX", 1)
+    assert await identities.external_id(alice.by_key) == "alice"
+    assert await identities.external_id(bob.by_key) == "bob"
+    assert list(identities._named) == [bob.by_key.customer_id]

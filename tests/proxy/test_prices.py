@@ -1,12 +1,18 @@
 """What a request costs by all that it and its answer say, with a real store: held, charged, or refused."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from sidecar.domain import proxy_keys
+from sidecar.domain.blocks import Grant
+from sidecar.domain.ids import new_id
+from sidecar.domain.once import Once
+from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
-from tests.proxy.shop import Shop
-from tests.support.rawhttp import fetch
+from tests.proxy.shop import GRANTED, Shop
+from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.upstream import Upstream, answers
 
 RULES = Path(__file__).parent / "prices.yaml"
@@ -56,3 +62,91 @@ async def test_tiers_an_allowance_and_the_least(lane: Lane, pages: int, spent: i
         body = b'{"pages": %d}' % pages
         assert (await fetch(shop.port, "POST", "/pages", shop.bearer, body=body)).status == 200
         assert (await shop.settled()).spent == spent * CREDIT
+
+
+BY_CUSTOMER = """\
+version: 1
+defaults:
+  identity:
+    - header: {name: X-Customer-Id, from: [127.0.0.0/8]}
+    - api_key: {header: Authorization, scheme: Bearer}
+rules:
+  - name: render
+    match: {path: "/render/{size}"}
+    price:
+      by: [customer, path.size]
+      rates:
+        bob: {"*": {flat: 3}}
+        CUSTOMER: {big: {flat: 2}, "*": {flat: 1}}
+        no-*: deny
+        "*": {"*": {flat: 7}}
+"""
+
+
+async def another(shop: Shop, name: str) -> tuple[str, tuple[str, str]]:
+    """A further customer with credit, and the header with its key."""
+    customer, _ = await shop.customers.create(external_id=name, now_ms=1)
+    _, secret = await shop.customers.create_key(customer.customer_id, name="k", now_ms=1)
+    grant = Grant(block_id="blk_1", unit="credits", amount=GRANTED, source="test")
+    await shop.accounts.grant(customer.customer_id, grant, Once(key="once", fingerprint="f"))
+    return customer.customer_id, ("Authorization", f"Bearer {secret}")
+
+
+@pytest.fixture
+async def shop(lane: Lane, tmp_path: Path) -> AsyncIterator[Shop]:
+    """Prices by customer; alice is named by our own id."""
+    alice, _ = await Customers(lane, tenant="default", environment="live").create(external_id="alice", now_ms=1)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(BY_CUSTOMER.replace("CUSTOMER", alice.customer_id))
+    async with Upstream() as upstream, Shop(lane, upstream, rules=rules) as shop:
+        yield shop
+
+
+async def spent(shop: Shop, customer_id: str) -> int:
+    await shop.settled()
+    (balance,) = await shop.accounts.balances(customer_id)
+    return balance.spent // CREDIT
+
+
+async def test_customers_on_one_connection_have_prices_of_their_own(shop: Shop) -> None:
+    bob, bobs = await another(shop, "bob")
+    carol, carols = await another(shop, "carol")
+    async with RawClient(shop.port) as client:
+        for key in [shop.bearer, bobs, carols, shop.bearer, bobs, bobs, carols, shop.bearer]:
+            await client.send(request("GET", "/render/big", key))
+            assert (await client.answer()).status == 200
+    assert await spent(shop, shop.customer_id) == 3 * 2
+    assert await spent(shop, bob) == 3 * 3
+    assert await spent(shop, carol) == 2 * 7
+
+
+async def test_nothing_that_a_client_says_makes_it_another_customer(shop: Shop) -> None:
+    carol, carols = await another(shop, "carol")
+    said = [("customer", "bob"), ("external_id", "bob"), ("X-Customer", shop.customer_id)]
+    body = b'{"customer": "bob", "customer_id": "bob"}'
+    answer = await fetch(shop.port, "POST", "/render/bob?customer=bob", carols, *said, body=body)
+    assert answer.status == 200
+    assert await spent(shop, carol) == 7
+
+
+async def test_a_customer_whose_own_id_looks_like_one_of_ours_is_not_taken_for_it(shop: Shop) -> None:
+    mallory, mallorys = await another(shop, shop.customer_id)
+    assert (await fetch(shop.port, "GET", "/render/big", mallorys)).status == 200
+    assert await spent(shop, mallory) == 7
+
+
+async def test_a_customer_that_a_trusted_front_names(shop: Shop) -> None:
+    bob, _ = await another(shop, "bob")
+    assert (await fetch(shop.port, "GET", "/render/big", ("X-Customer-Id", "bob"))).status == 200
+    assert await spent(shop, bob) == 3
+
+
+async def test_a_customer_without_a_price_learns_nothing_of_others(shop: Shop) -> None:
+    customer_id, key = await another(shop, "no-money")
+    answer = await fetch(shop.port, "GET", "/render/big", key)
+    assert (answer.status, answer.get("x-sidecar-refusal")) == (403, "unpriced")
+    assert b"no-money" not in answer.body
+    stranger = proxy_keys.mint("live", new_id("cus", 1, bytes(10)), bytes(32))
+    answer = await fetch(shop.port, "GET", "/render/big", ("Authorization", f"Bearer {stranger}"))
+    assert (answer.status, answer.get("x-sidecar-refusal")) == (401, "unidentified")
+    assert await spent(shop, customer_id) == 0
