@@ -16,6 +16,7 @@ from sidecar.cli.screen import plural, printable, show_json, show_table
 from sidecar.config.problems import suggestion
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
+from sidecar.domain.metering import Source
 from sidecar.domain.price import Line, Number, exact_text, number_text, parse_number, rate_text
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.rehearsal import Rehearsal, Request, charge, rehearse
@@ -219,7 +220,8 @@ def _row(explanation: Mapping[str, Any]) -> tuple[str, ...]:
     elif explanation["rule"] is None:
         note = f"refused: {explanation['why']}"
     else:
-        note = "free" if explanation["free"] else cost["usage"] or f"charged: {cost['source']}"
+        source = "" if explanation["free"] or cost["source"] == Source.REPORTED else f"charged: {cost['source']}"
+        note = "free" if explanation["free"] else "; ".join(filter(None, (cost["usage"], source)))
     hold = explanation.get("hold", {}).get("amount", "")
     return (explanation["request"], rule, hold, cost.get("amount", ""), explanation.get("unit", ""), note)
 

@@ -29,7 +29,7 @@ REQUEST_KEYS = ("method", "path", "headers", "body", "customer")
 RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "ended", "duration_ms")
 EXPECT_KEYS = ("rule", "refused", "hold", "cost", "usage", "charged")
 OF_AN_ANSWER = ("cost", "usage", "charged")
-SOURCES = (Source.REPORTED, Source.OBSERVED, Source.HOLD, Source.NONE)
+SOURCES = (Source.REPORTED, Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.NONE)
 _FREE = Charge(0, "", Source.NONE, True)
 _BODIES: Mapping[str, bytes] = {"body": b"application/json", "events": b"text/event-stream",
                                 "lines": b"application/x-ndjson"}  # fmt: skip

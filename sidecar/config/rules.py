@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold
-from sidecar.config.rule_estimate import can_estimate, check_on_unknown
+from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.rule_retry import read_retry
@@ -53,9 +53,11 @@ RULE_KEYS = (
     "on_short",
     "on_unreadable",
     "on_unknown",
+    "estimate",
     "retry",
     "on_client_gone",
 )
+DEFAULT_KEYS = ("identity", "markup", "estimate")
 FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
 _MORE = ("*.yaml", "*.yml")
 
@@ -141,14 +143,15 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
         root.problem("no `version`", f"add `version: {VERSION}`")
     elif top["version"].value != VERSION:
         top["version"].problem(f"this is version {VERSION} of the language", f"write `version: {VERSION}`")
-    defaults = top["defaults"].entries(("identity", "markup"), "identity, markup") if "defaults" in top else {}
+    defaults = top["defaults"].entries(DEFAULT_KEYS, ", ".join(DEFAULT_KEYS)) if "defaults" in top else {}
     identity = read_identity(defaults["identity"]) if "identity" in defaults else DEFAULT_IDENTITY
     markup = read_markup(defaults["markup"]) if "markup" in defaults else Fraction(0)
+    estimate = read_estimate(defaults["estimate"]) if "estimate" in defaults else Estimate()
     if "rules" not in top:
         root.problem("no `rules`", "a file has a list of rules")
         return []
     read = [
-        (_RuleReader(cursor, units, markup).read(identity), cursor)
+        (_RuleReader(cursor, units, markup, estimate).read(identity), cursor)
         for cursor in top["rules"].items("a list of rules")
     ]
     return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]
@@ -157,9 +160,10 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
 class _RuleReader:
     """Reads one rule."""
 
-    def __init__(self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction) -> None:
+    def __init__(self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction, estimate: Estimate) -> None:
         self._cursor = cursor
         self._markup = markup
+        self._estimate = estimate
         self._units = units
         self._entries = cursor.entries(RULE_KEYS, "a rule")
 
@@ -233,7 +237,8 @@ class _RuleReader:
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
-        on_unknown = OnUnknown(self._choice("on_unknown", tuple(OnUnknown), "a way out", OnUnknown.CHARGE_HOLD))
+        on_unknown = self._choice("on_unknown", tuple(OnUnknown), "a way out", "")
+        estimate = read_estimate(entries["estimate"]) if "estimate" in entries else self._estimate
         on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
         if "price" not in entries:
             cursor.problem("no `price`, and not `free: true`", "a rule says what a request costs")
@@ -245,17 +250,17 @@ class _RuleReader:
         )
         if price is None:
             return None
-        estimate = Estimate() if can_estimate(meters, price) else None
+        estimable = can_estimate(meters, price)
         hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
         quoter = Quoter(
             meters=meters,
             price=price,
             hold=hold,
             max_charge=max_charge,
-            on_unknown=on_unknown,
+            on_unknown=on_unknown_of(on_unknown, estimable=estimable),
             charge_on=charge_on,
             hold_when_unreadable=on_unreadable == "hold",
-            estimate=estimate,
+            estimate=estimate if estimable else None,
         )
         if len(cursor.problems) == before:
             self._check(quoter, min_charge or 0, unit)
@@ -264,8 +269,7 @@ class _RuleReader:
     def _check(self, quoter: Quoter, least: int, unit: Unit) -> None:
         """What is right by itself and wrong together."""
         entries = self._entries
-        if "on_unknown" in entries:
-            check_on_unknown(entries["on_unknown"], quoter.tariff)
+        check_estimate(entries.get("estimate"), entries.get("on_unknown"), quoter.tariff)
         if "usage" in entries and not rated_meters(quoter.price):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
         elif "usage" in entries:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.config import rule_match, rule_price, rule_shortage, rule_usage, rules
+from sidecar.config.tokenizers import VOCABULARIES
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
 from sidecar.domain.meters.named import READERS
@@ -42,12 +43,13 @@ _ABOUT: Mapping[str, str] = {
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
+    "estimate": "How the tokens are estimated that an answer does not report: bytes for each token, or a tokenizer.",
 }
 
 
 def schema() -> Schema:
     """The schema of a rule file, for `json.dumps`."""
-    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"))
+    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"), estimate=_ref("estimate"))
     top = _closed("version", "rules", version={"const": rules.VERSION}, defaults=defaults, rules=_items(_ref("rule")))
     return {"$schema": DIALECT, "title": "Rules of the sidecar", **top, "$defs": _definitions()}
 
@@ -58,6 +60,7 @@ def _definitions() -> Schema:
         "match": _match(),
         "identity": _identity(),
         "usage": _usage(),
+        "estimate": _estimate(),
         "price": _price(),
         "list": _list(),
         "choices": _mapping({"anyOf": [_DENY, _ref("price"), _ref("choices")]}),
@@ -98,6 +101,7 @@ def _rule() -> Schema:
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
         "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
+        "estimate": _ref("estimate"),
         "retry": _closed(
             "after",
             after=_items({"enum": [*CAUSES, *sorted(STATUSES)]}),
@@ -141,6 +145,11 @@ def _on_short() -> Schema:
     """`deny`, `clamp max_tokens`, or a mapping."""
     clamp = _one_or_items(_pattern(rule_shortage.CLAMPED))
     return {"anyOf": [_pattern(rule_shortage.ON_SHORT), _closed("clamp", clamp=clamp, least=_ref("count"))]}
+
+
+def _estimate() -> Schema:
+    tokenizer = {"enum": list(VOCABULARIES)}
+    return {**_closed(bytes_per_token=_number_or_text(_DECIMAL), tokenizer=tokenizer), "maxProperties": 1}
 
 
 def _usage() -> Schema:

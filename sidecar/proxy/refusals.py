@@ -12,7 +12,7 @@ from sidecar.http1.fields import Pairs
 OURS = frozenset(
     {
         *(b"x-sidecar-refusal", b"x-reservation-id", b"x-credits-charged", b"x-credits-available"),
-        *(b"x-credits-unit", b"x-credits-clamped"),
+        *(b"x-credits-unit", b"x-credits-source", b"x-credits-clamped"),
     }
 )
 """Fields that only we may write, in either direction."""

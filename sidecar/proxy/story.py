@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from sidecar.domain.amounts import Unit
 from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
-from sidecar.domain.metering import RELEASED, Charge
+from sidecar.domain.metering import RELEASED, Charge, Source
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
@@ -41,6 +41,10 @@ _METER_ENDS = {
     # A customer does not pay for an upstream that is too slow, nor for our restart, beyond what was reported.
     End.TIMED_OUT: MeterEnd.UPSTREAM_FAILED,
     End.CUT: MeterEnd.UPSTREAM_FAILED,
+}
+_SOURCES = {
+    source: b"x-credits-source: %b\r\n" % source.encode()
+    for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD)
 }
 _PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
 
@@ -295,10 +299,11 @@ def _reason(answer: ResponseHead, end: End) -> str:
 
 
 def _charged(charge: Charge, done: Settled | None) -> bytes:
-    """The header lines that say what was charged, and what is left as far as it is known."""
+    """The header lines that say what was charged, from what unless it was reported, and what is left if known."""
+    source = _SOURCES.get(charge.source, b"")
     if done is None:
-        return b"x-credits-charged: %d\r\n" % charge.amount
-    return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n" % (done.charged, done.available)
+        return b"x-credits-charged: %d\r\n%b" % (charge.amount, source)
+    return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n%b" % (done.charged, done.available, source)
 
 
 def _codings(exchange: Exchange, quote: Quote) -> Pairs:

@@ -66,7 +66,8 @@ def test_what_is_as_expected_has_no_failure(tmp_path: Path) -> None:
             f"{CHAT}\nresponse: {{body: {usage}}}\n"
             "expect: {rule: chat, hold: 37, usage: {output_tokens: 4, input_tokens: 3}, charged: reported, cost: 11}",
             f"{CHAT}\nresponse: {{events: [{{data: {usage}}}, {{data: '[DONE]'}}]}}\nexpect: {{cost: 11.0}}",
-            f"{CHAT}\nresponse: {{body: nothing}}\nexpect: {{cost: 37, charged: hold, usage: {{input_tokens: 0}}}}",
+            f"{CHAT}\nresponse: {{body: nothing}}\n"
+            "expect: {charged: estimated, usage: {input_tokens: 5, output_tokens: 3}}",
             f"{CHAT}\nresponse: {{status: 500, body: {usage}}}\nexpect: {{cost: 0, charged: none}}",
             "request: {method: PUT, path: '/time?x', body: 12345}\nresponse: {body: abc, duration_ms: 12}\n"
             "expect: {rule: time, hold: 0.5, usage: {time: 12, up: 5, down: 3}, cost: 8.012}",

@@ -12,6 +12,7 @@ import yaml
 from sidecar.config.problems import ConfigError
 from sidecar.config.rules import load_rules, rule_files
 from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.estimates import Estimate
 from sidecar.domain.metering import Measure, OnUnknown
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.price import Price
@@ -56,7 +57,8 @@ def test_a_good_file_says_what_it_means() -> None:
     assert chat.match.methods == {b"POST", b"PUT"}
     assert (chat.match.host, chat.match.headers) == ("*.example.com", ((b"x-tier", b"gold"),))
     assert (chat.reads_body, chat.quoter.tariff.max_charge) == (True, 5_000_000)
-    assert (chat.quoter.hold_when_unreadable, chat.quoter.tariff.on_unknown) == (True, OnUnknown.CHARGE_OBSERVED)
+    assert (chat.quoter.hold_when_unreadable, chat.quoter.tariff.on_unknown) == (True, OnUnknown.CHARGE_ESTIMATE)
+    assert chat.quoter.tariff.estimate == Estimate(Fraction(16, 5))
     assert chat.where == f"{GOOD}:8"
     assert chat.quoter.tariff.charge_on == {*range(200, 300), 404}
     assert {price.markup for price in leaves(chat.quoter.price)} == {0}

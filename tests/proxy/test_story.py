@@ -10,7 +10,14 @@ from tests.support.until import until
 from tests.support.upstream import Exchange, Gate, Script, Upstream, answers, chunk, head, says
 
 CREDIT = 1_000_000
-OURS = ("x-credits-charged", "x-credits-available", "x-reservation-id", "x-credits-unit", "x-sidecar-refusal")
+OURS = (
+    "x-credits-charged",
+    "x-credits-available",
+    "x-reservation-id",
+    "x-credits-unit",
+    "x-credits-source",
+    "x-sidecar-refusal",
+)
 FORGED = [(name, "forged") for name in OURS]
 CHUNKED = ("transfer-encoding", "chunked")
 
@@ -25,7 +32,7 @@ async def test_a_paid_request_from_both_sides(lane: Lane) -> None:
         assert (answer.all("x-sidecar-refusal"), answer.all("x-credits-unit")) == ([], [])
         received = upstream.requests[0]
         assert received.target == b"/fixed/a?b"
-        assert [received.all(name.encode()) for name in (*OURS, "authorization")] == [[]] * 6
+        assert [received.all(name.encode()) for name in (*OURS, "authorization")] == [[]] * 7
         assert (received.get(b"x-kept"), received.get(b"x-api-token")) == (b"1", b"of-the-upstream")
         assert (await shop.settled()).spent == CREDIT
 
@@ -77,7 +84,7 @@ async def test_a_cost_that_cannot_be_true_never_gives_credit(lane: Lane, cost: s
 async def test_a_free_route_needs_nobody(lane: Lane) -> None:
     async with Upstream() as upstream, Shop(lane, upstream) as shop:
         answer = await fetch(shop.port, "GET", "/free")
-        assert (answer.status, [answer.all(name) for name in OURS]) == (200, [[]] * 5)
+        assert (answer.status, [answer.all(name) for name in OURS]) == (200, [[]] * 6)
         assert (await shop.settled()).spent == 0
 
 

@@ -154,7 +154,7 @@ class JsonBody:
 
     def read_so_far(self) -> tuple[Reading, int]:
         """Before its end nothing of a JSON answer can be read: all that came counts as text."""
-        if self._estimate is None or self._reader.text_of is None:
+        if self._estimate is None or self._reader.text_of is None or self._room < 0:
             return {}, 0
         tally = Tally(self._estimate)
         tally.size = JSON_MAX_BYTES - self._room
