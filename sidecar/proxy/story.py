@@ -38,7 +38,7 @@ _METER_ENDS = {
     End.CLIENT_GONE: MeterEnd.CLIENT_GONE,
     End.CLIENT_BROKE: MeterEnd.CLIENT_GONE,
     End.UPSTREAM_FAILED: MeterEnd.UPSTREAM_FAILED,
-    # A customer does not pay for an upstream that is too slow, nor for our restart, beyond what was reported.
+    # For an upstream that is too slow, and for our restart, a customer does not pay more than for one that fails.
     End.TIMED_OUT: MeterEnd.UPSTREAM_FAILED,
     End.CUT: MeterEnd.UPSTREAM_FAILED,
 }

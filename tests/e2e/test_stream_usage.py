@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.house import CREDIT, House, chat_hold
+from tests.e2e.house import CREDIT, House, chat_estimate
 from tests.support.rawhttp import fetch
 from tests.support.upstream import Exchange, chunk, cut, head
 
@@ -12,7 +12,7 @@ ASKED = (
     b'{"model":"gpt-4o-mini","stream":true,"max_tokens":100,"stream_options":{"include_usage":true},"messages":[]}'
 )
 NOT_ASKED = ASKED.replace(b'"stream_options":{"include_usage":true},', b"")
-HOLD = chat_hold(ASKED)
+ESTIMATE = chat_estimate(ASKED, b"Hi")
 
 TEXT = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
 TEXT_NULL = b'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}\n\n'
@@ -56,9 +56,9 @@ async def stream(house: House, sent: bytes, piece: int | None, asked: bytes) -> 
         pytest.param(b"id: 1\nevent: chunk\nretry: 9\n" + TEXT + b"id: 2\n" + USAGE + DONE, 45, id="other fields"),
         pytest.param(TEXT + USAGE.replace(b'"usage"', b'\ndata: "usage"') + DONE, 45, id="data on two lines"),
         pytest.param(TEXT + NOTHING + DONE, 0, id="a reported 0 is free"),
-        pytest.param(TEXT + DONE, HOLD, id="nothing reported: the hold"),
-        pytest.param(TEXT + USAGE.replace(b"10", b"-10") + DONE, HOLD, id="negative: the hold"),
-        pytest.param(TEXT + USAGE.replace(b"10", b"1e400") + DONE, HOLD, id="infinite: the hold"),
+        pytest.param(TEXT + DONE, ESTIMATE, id="nothing reported: an estimate"),
+        pytest.param(TEXT + USAGE.replace(b"10", b"-10") + DONE, ESTIMATE, id="negative: an estimate"),
+        pytest.param(TEXT + USAGE.replace(b"10", b"1e400") + DONE, ESTIMATE, id="infinite: an estimate"),
         pytest.param(TEXT + b"data: {not json\n\n" + USAGE + DONE, 45, id="an event that is no JSON"),
     ],
 )
@@ -77,7 +77,7 @@ async def test_usage_that_the_client_asked_for(house: House, sent: bytes, price:
         pytest.param((TEXT_NULL + USAGE + DONE).replace(b"\n", b"\r\n"), (TEXT + DONE).replace(b"\n", b"\r\n"), 45,
                      id="CRLF"),
         pytest.param(b": hello\n\n" + TEXT + USAGE + DONE, b": hello\n\n" + TEXT + DONE, 45, id="comments"),
-        pytest.param(TEXT + DONE, TEXT + DONE, chat_hold(NOT_ASKED), id="a server that does not know the wish"),
+        pytest.param(TEXT + DONE, TEXT + DONE, chat_estimate(NOT_ASKED, b"Hi"), id="a server that never says it"),
     ],
 )  # fmt: skip
 async def test_usage_that_only_the_proxy_asked_for(

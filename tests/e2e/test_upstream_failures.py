@@ -6,7 +6,7 @@ import h11
 import pytest
 import pytest_asyncio
 
-from tests.e2e.house import CREDIT, House, Models, chat_hold, sidecar
+from tests.e2e.house import CREDIT, House, Models, chat_estimate, sidecar
 from tests.support.imitation import Delivery
 from tests.support.process import Sidecar, refusing_port
 from tests.support.rawhttp import RawClient, fetch, request
@@ -104,13 +104,16 @@ async def test_a_stream_that_reports_an_error_costs_nothing(house: House) -> Non
     await house.settled(buyer, spent=0)
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"usage":{"prompt_tokens":-5}}', b"not json", b'{"usage":null}'])
-async def test_an_answer_without_readable_usage_costs_the_hold(house: House, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b"{}", b""), (b'{"usage":{"prompt_tokens":-5}}', b""), (b"not json", b"not json"), (b'{"usage":null}', b"")],
+)
+async def test_an_answer_without_readable_usage_is_estimated(house: House, body: bytes, text: bytes) -> None:
     buyer = await house.control.buyer(CREDIT)
     house.upstream.once(answers(body, ("content-type", "application/json")))
     answer = await fetch(house.port, "POST", "/v1/chat/completions", buyer.bearer, body=CHAT)
     assert answer.body == body
-    await house.settled(buyer, spent=chat_hold(CHAT))
+    await house.settled(buyer, spent=chat_estimate(CHAT, text))
 
 
 async def test_an_early_answer_ends_the_request_and_is_charged(house: House) -> None:
@@ -195,7 +198,7 @@ async def test_a_stream_that_stops_is_cut(house: House, impatient: Sidecar) -> N
         with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
             await client.answer("POST")
     balance = await house.settled_later(buyer)
-    assert balance.spent == 0
+    assert balance.spent == chat_estimate(CHAT_STREAM, b"Bonjour, ")
     gate.open()
 
 
