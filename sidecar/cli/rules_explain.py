@@ -118,6 +118,8 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
     notes = list(quote.price.notes)
     if quote.by_answer is not None:
         notes.append(f'the price depends on {quote.by_answer.name}: the hold is for the dearest, the cost for "*"')
+    if quoter.recent is not None:
+        notes.append(quoter.recent.note)
     notes += rule.on_short.notes
     if notes:
         priced["notes"] = notes

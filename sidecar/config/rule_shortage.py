@@ -48,6 +48,8 @@ def check_shortage(cursor: Cursor, shortage: Shortage, quoter: Quoter) -> None:
 
 def _held_by(quoter: Quoter) -> set[str]:
     """What of a request its hold rises and falls with."""
+    if quoter.recent is not None:
+        return set()
     rated = set(rated_meters(quoter.price))
     terms = {} if isinstance(quoter.hold, int) else quoter.hold
     fields = {field for meter, term in terms.items() if meter in rated for field in term.fields}

@@ -6,15 +6,16 @@ matches all that they match, meters without a source, costs without a bound.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
-from sidecar.config.rule_cost import read_hold
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
+from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.rule_retry import read_retry
@@ -27,6 +28,7 @@ from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
+from sidecar.domain.recent_quotes import RecentQuoter
 from sidecar.domain.retries import NEVER
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, OnClientGone, Rule, RuleSet
 from sidecar.domain.shortage import DENY
@@ -251,8 +253,11 @@ class _RuleReader:
         if price is None:
             return None
         estimable = can_estimate(meters, price)
-        hold = read_hold(entries.get("hold"), cursor, unit, meters, price)
-        quoter = Quoter(
+        recent, hold_cursor = read_recent(entries.get("hold"), meters)
+        place, key = (cursor, "hold") if recent is None else (entries["hold"], "at_first")
+        hold = read_hold(hold_cursor, place, unit, meters, price, key)
+        make: Callable[..., Quoter] = Quoter if recent is None else partial(RecentQuoter, recent)
+        quoter = make(
             meters=meters,
             price=price,
             hold=hold,

@@ -34,7 +34,7 @@ _ABOUT: Mapping[str, str] = {
     "usage": "How usage is measured: a reader by its name, or meters with their sources.",
     "price": "What usage costs: rates by meter, prices by what the request or its answer says, versions in time.",
     "markup": "A percentage that is added to the price, such as 20%.",
-    "hold": "What is set aside first: an amount, or a term for each meter.",
+    "hold": "What is set aside first: an amount, a term for each meter, or a percentile of recent costs.",
     "min_charge": "The least that a charged request costs.",
     "max_charge": "The most that one request costs, and holds.",
     "charge_on": "The statuses of answers that are charged.",
@@ -67,7 +67,8 @@ def _definitions() -> Schema:
         "rates": _rates(),
         "schedule": _schedule(),
         "tiers": _items(_tier()),
-        "hold": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_usage.METER))]},
+        "hold": {"anyOf": [_recent(), _ref("terms")]},
+        "terms": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_usage.METER))]},
         "amount": _number_or_text(_DECIMAL),
         "rate": _number_or_text(price.RATE.pattern),
         "count": {"anyOf": [{"type": "integer", "minimum": 1}, _pattern(price.WHOLE)]},
@@ -139,6 +140,11 @@ def _identity() -> Schema:
             "maxProperties": 1,
         }
     )
+
+
+def _recent() -> Schema:
+    percentile = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 100}, {"type": "string"}]}
+    return _closed("percentile", percentile=percentile, of=_ref("count"), at_first=_ref("terms"))
 
 
 def _on_short() -> Schema:

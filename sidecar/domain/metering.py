@@ -75,6 +75,10 @@ class Source:
     NONE: Final = "none"
 
 
+LEARNT_FROM = frozenset({Source.REPORTED, Source.OBSERVED, Source.ESTIMATED})
+"""The charges that say what requests cost; a hold that was charged, or a failure, does not."""
+
+
 class Charge(msgspec.Struct, frozen=True):
     """What to settle: `amount` base units to commit, or a `release`. `usage` is for the journal."""
 

@@ -34,6 +34,7 @@ from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import CUSTOMER, Doubt
 from sidecar.domain.price_list import AnswerPrices, AnyPrice, PriceList, PriceVersions, body_fields, needs_external_id
+from sidecar.domain.recent_costs import RecentCosts
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.usage_words import word
 
@@ -89,6 +90,8 @@ class Quote(Bill, frozen=True):
 
 class Quoter:
     """Makes the quotes of one rule; see the fields of a rule in ``docs/rules.md``."""
+
+    recent: RecentCosts | None = None
 
     def __init__(
         self,

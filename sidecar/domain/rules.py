@@ -118,6 +118,14 @@ class RuleSet:
                 if row:
                     self._exact[method, path] = self.rules[row[0].order] if row[0].simple else row
 
+    def go_on_from(self, earlier: "RuleSet") -> None:
+        """Take over what rules of the same name and unit have learnt, when these here replace `earlier`."""
+        known = {rule.name: rule for rule in earlier.rules}
+        for rule in self.rules:
+            recent, before = rule.quoter.recent, known.get(rule.name)
+            if recent is not None and before is not None and before.unit == rule.unit and before.quoter.recent:
+                recent.add_all(before.quoter.recent)
+
     def match(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:
         """The first rule that matches a normalised `path`; `fields` has lower-case names. None: no rule does.
 

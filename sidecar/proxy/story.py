@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from sidecar.domain.amounts import Unit
 from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
-from sidecar.domain.metering import RELEASED, Charge, Source
+from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
@@ -214,6 +214,8 @@ class Story:
             done = await self._holds.release(hold, reason)
         else:
             done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source)
+        if terms.recent is not None and charge.source in LEARNT_FROM:
+            terms.recent.add(charge.amount)
         metrics, unit = self._metrics, terms.unit.name
         metrics.charges[charge.source] += 1
         metrics.charged[unit] += charge.amount

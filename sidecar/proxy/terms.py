@@ -6,6 +6,7 @@ import msgspec
 
 from sidecar.domain.amounts import Unit
 from sidecar.domain.meters.body import framing_of
+from sidecar.domain.recent_costs import RecentCosts
 from sidecar.domain.rules import OnClientGone, Rule
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
@@ -26,6 +27,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     drains: Callable[[ResponseHead | None], bool] | None
     """Whether the answer with this head is read to its end when its client has gone; None: never."""
     needs_external_id: bool
+    recent: RecentCosts | None
 
     @classmethod
     def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
@@ -41,6 +43,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             reads_body=rule.reads_body,
             drains=_DRAINS[rule.on_client_gone],
             needs_external_id=rule.needs_external_id,
+            recent=rule.quoter.recent,
         )
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from sidecar.config.cursor import Cursor
-from sidecar.config.rule_cost import read_hold
+from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.source import parse
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.metering import Meters
@@ -63,3 +63,22 @@ def test_a_meter_beside_a_reader_needs_a_term_of_its_own() -> None:
     cursor = at("x")
     read_hold(None, cursor, CREDITS, meters, price)
     assert cursor.problems
+
+
+def test_a_percentile_of_recent_costs_and_what_is_held_at_first() -> None:
+    recent, first = read_recent(at("{percentile: 99.5, of: 1k, at_first: 0.25}"), CHAT)
+    assert recent is not None
+    assert (recent.percentile, recent.of) == (Fraction(199, 2), 1000)
+    assert first is not None
+    assert first.value == 0.25
+    recent, first = read_recent(at("{percentile: 95}"), CHAT)
+    assert recent is not None
+    assert (recent.of, first) == (200, None)
+
+
+def test_other_holds_are_no_percentile() -> None:
+    for text in ("0.25", "{output_tokens: 5}", "{of: 1, output_tokens: 5}"):
+        cursor = at(text)
+        meters = Meters(headers=(("of", b"x-of"), ("output_tokens", b"x-out")))
+        assert read_recent(cursor, meters) == (None, cursor)
+    assert read_recent(None, CHAT) == (None, None)

@@ -1,3 +1,6 @@
+from fractions import Fraction
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +9,8 @@ from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.metering import Meters
 from sidecar.domain.price import Price
 from sidecar.domain.quotes import Quote, Quoter
+from sidecar.domain.recent_costs import RecentCosts
+from sidecar.domain.recent_quotes import RecentQuoter
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule, RuleSet
 
@@ -128,3 +133,17 @@ def test_a_rule_says_what_the_proxy_must_do_for_it() -> None:
     quoter = Quoter(meters=Meters(headers=(("cost", b"x-cost"),)), price=Price.of({}), hold=1)
     rule = Rule(name="r", where="test", match=rule.match, unit="credits", quoter=quoter)
     assert rule.cost_headers == {b"x-cost"}
+
+
+def test_rules_that_replace_others_go_on_with_what_these_have_learnt() -> None:
+    def learning(name: str, unit: str = "credits") -> Rule:
+        quoter = RecentQuoter(RecentCosts(Fraction(100), 1), meters=Meters(), price=Price.of({}), hold=1)
+        return msgspec.structs.replace(a_rule("/a"), name=name, unit=unit, free=False, quoter=quoter)
+
+    earlier = RuleSet([learning("same"), learning("other-unit"), learning("gone")])
+    for rule in earlier.rules:
+        assert rule.quoter.recent is not None
+        rule.quoter.recent.add(7)
+    later = RuleSet([learning("same"), learning("other-unit", "tokens"), learning("new"), a_rule("/b")])
+    later.go_on_from(earlier)
+    assert [rule.quoter.recent.value for rule in later.rules if rule.quoter.recent] == [7, None, None]

@@ -12,7 +12,7 @@ from sidecar.services.holds import Hold
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
-from tests.support.upstream import Upstream, answers
+from tests.support.upstream import Exchange, Upstream, answers, head
 
 CREDIT = 1_000_000
 RULES = Path(__file__).parent / "admission.yaml"
@@ -167,3 +167,20 @@ async def test_many_at_once_share_what_there_is(lane: Lane) -> None:
         assert len(served) >= 3
         assert {answer.status for answer in found} <= {200, 429}
         assert (await shop.settled()).spent == len(served) * CREDIT
+
+
+async def test_a_hold_follows_what_the_rule_has_cost(lane: Lane) -> None:
+    costs = [b"3", b"nonsense", b"5", b"1", b"9", b"0", b"0", b"0", b"0"]
+
+    async def script(played: Exchange) -> None:
+        await played.send(head(200, ("X-Cost", costs[len(upstream.requests) - 1].decode()), ("content-length", "0")))
+
+    async with Upstream(script) as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        held = []
+        for _ in costs:
+            before = shop.metrics.held["credits"]
+            assert (await fetch(shop.port, "GET", "/recent", shop.bearer)).status == 200
+            held.append((shop.metrics.held["credits"] - before) // CREDIT)
+        # With the flat part, costs are 4, 6, 2, 10, 1, 1, 1, 1; unknown usage is charged as 20, and teaches nothing.
+        assert held == [20, 20, 20, 20, 20, 4, 2, 1, 1]
+        assert (await shop.settled()).spent == (4 + 20 + 6 + 2 + 10 + 1 + 1 + 1 + 1) * CREDIT
