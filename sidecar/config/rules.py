@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
-from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_cost import read_hold, read_recent
+from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
 from sidecar.config.rule_retry import read_retry

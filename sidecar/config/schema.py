@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config import rule_match, rule_price, rule_shortage, rule_usage, rules
+from sidecar.config import rule_cost, rule_match, rule_price, rule_shortage, rule_usage, rules
 from sidecar.config.tokenizers import VOCABULARIES
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
@@ -67,7 +67,7 @@ def _definitions() -> Schema:
         "rates": _rates(),
         "schedule": _schedule(),
         "tiers": _items(_tier()),
-        "hold": {"anyOf": [_recent(), _ref("terms")]},
+        "hold": {"if": {"type": "object", "required": ["percentile"]}, "then": _recent(), "else": _ref("terms")},
         "terms": {"anyOf": [_ref("amount"), _mapping(_number_or_text(), names=_pattern(rule_usage.METER))]},
         "amount": _number_or_text(_DECIMAL),
         "rate": _number_or_text(price.RATE.pattern),
@@ -143,7 +143,8 @@ def _identity() -> Schema:
 
 
 def _recent() -> Schema:
-    percentile = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 100}, {"type": "string"}]}
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 100}
+    percentile = {"anyOf": [number, _pattern(rule_cost.PERCENTILE)]}
     return _closed("percentile", percentile=percentile, of=_ref("count"), at_first=_ref("terms"))
 
 
