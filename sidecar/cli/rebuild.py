@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from sidecar.cli import options
-from sidecar.cli.screen import printable, show_json
+from sidecar.cli.screen import plural, printable, show_json
 from sidecar.cli.verify import as_document, show_report
 from sidecar.config.settings import Settings
 
@@ -42,7 +42,8 @@ async def _rebuild(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         show_json({"rebuilt": msgspec.to_builtins(rebuilt), "verified": as_document(report)})
     else:
-        print(f"Made {rebuilt.customers} customers and {rebuilt.accounts} accounts from {books.archive}.")
+        made = f"{plural(rebuilt.customers, 'customer')} and {plural(rebuilt.accounts, 'account')}"
+        print(f"Made {made} from {books.archive}.")
         for why in rebuilt.failed:
             print(f"not made: {printable(why)}")
         show_report(report)

@@ -4,7 +4,7 @@ On stdout, as text for people, as JSON, or as the annotations of a GitHub workfl
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from sidecar.cli.screen import plural, show_json
 from sidecar.config.lint import lint
 from sidecar.config.problems import ConfigError, Problem, Severity
 from sidecar.config.rules import in_order, read_rules, rule_files
+from sidecar.domain.amounts import Unit
 
 _DESCRIPTION = """\
 Read rule files as `sidecar run` does and show every problem with its place: errors, with which it would not start,
@@ -23,11 +24,18 @@ and warnings, about what is right and probably not meant. Exit 1 if there is any
 """
 
 
+_ALTERNATIVES = "Each file is right by itself: if they are alternatives to one another, check them with --each."
+
+
 class Checked(msgspec.Struct, frozen=True):
     """What was found, and how many rules without a mistake each file has."""
 
     problems: Sequence[Problem]
     rules: dict[str, int]
+    version: str = ""
+    """Of all files together; empty when they are not meant to be used together, or cannot be used."""
+    alternatives: bool = False
+    """Each file is right by itself, and they cannot be used together."""
 
     def count(self, severity: Severity, file: str | None = None) -> int:
         """So many problems; in `file` only, if one is named."""
@@ -43,6 +51,9 @@ def add(commands: Subparsers) -> None:
     check.add_argument("--config", metavar="FILE", type=Path, help="settings in YAML, for units of your own")
     check.add_argument("--strict", action="store_true", help="a warning is as bad as an error")
     check.add_argument("--format", choices=sorted(_FORMATS), default="text", help="how to print (default: text)")
+    check.add_argument(
+        "--each", action="store_true", help="each file on its own: they are alternatives to one another"
+    )
     check.set_defaults(run=_check)
 
 
@@ -50,18 +61,29 @@ def _check(args: argparse.Namespace) -> int:
     settings = options.loaded(args).settings
     paths = args.paths or rule_paths(settings)
     units = units_of(settings)
-    found = read_rules(paths, units)
-    rules = found.rules
     files = [str(file) for path in paths for file in _files(path)]
-    problems = in_order([*found.problems, *lint(rules, units)], files)
+    alone = [[file] for path in paths for file in _files(path) or [path]]
+    found = [read_rules(group, units) for group in (alone if args.each else [paths])]
+    problems = in_order([each for one in found for each in (*one.problems, *lint(one.rules, units))], files)
     if args.strict:
         problems = [msgspec.structs.replace(problem, severity=Severity.ERROR) for problem in problems]
     counts = dict.fromkeys(files, 0)
-    for rule, _ in rules:
+    for rule, _ in (read for one in found for read in one.rules):
         counts[rule.where.rpartition(":")[0]] += 1
-    checked = Checked(problems, counts)
+    together = None if args.each else found[0]
+    wrong = any(problem.severity is Severity.ERROR for problem in problems)
+    checked = Checked(
+        problems,
+        counts,
+        version=together.version if together and not wrong else "",
+        alternatives=bool(together and together.problems) and _are_right(alone, units),
+    )
     _FORMATS[args.format](checked)
-    return 1 if checked.count(Severity.ERROR) else 0
+    return int(wrong)
+
+
+def _are_right(groups: Sequence[Sequence[Path]], units: Mapping[str, Unit]) -> bool:
+    return not any(read_rules(group, units).problems for group in groups)
 
 
 def _files(path: Path) -> list[Path]:
@@ -76,6 +98,10 @@ def _as_text(checked: Checked) -> None:
         print(problem.render())
     for file, rules in checked.rules.items():
         print(f"{file}: {plural(rules, 'rule')}, {_summary(checked, file)}")
+    if checked.version:
+        print(f"version {checked.version}")
+    if checked.alternatives:
+        print(_ALTERNATIVES)
 
 
 def _summary(checked: Checked, file: str) -> str:
@@ -100,6 +126,7 @@ def _as_json(checked: Checked) -> None:
             "files": [{"file": file, "rules": rules} for file, rules in checked.rules.items()],
             "errors": checked.count(Severity.ERROR),
             "warnings": checked.count(Severity.WARNING),
+            "version": checked.version,
         }
     )
 

@@ -18,9 +18,9 @@ def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers:
         print("  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns).rstrip())
 
 
-def plural(count: int, word: str) -> str:
-    """``1 rule``, ``2 rules``."""
-    return f"{count} {word}{'s'[: count != 1]}"
+def plural(count: int, word: str, many: str = "") -> str:
+    """``1 rule``, ``2 rules``; `many` is the word for several where it takes more than an s."""
+    return f"{count} {word if count == 1 else many or f'{word}s'}"
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from sidecar.cli import options
 from sidecar.cli.client import customer_argument
 from sidecar.cli.exits import exit_code
-from sidecar.cli.screen import printable, show_json, show_table
+from sidecar.cli.screen import plural, printable, show_json, show_table
 from sidecar.config.settings import Settings
 from sidecar.domain.errors import NotFound
 from sidecar.domain.ids import is_customer_id
@@ -89,10 +89,9 @@ def show_report(report: "Report") -> None:
         print(f"… and {more} more")
     for why in report.unchecked:
         print(f"not looked at: {printable(why)}")
-    seen = (
-        f"{report.customers} customers, {report.accounts} accounts, {report.holds} open holds and {report.entries} "
-        "ledger entries"
-    )
+    books = f"{plural(report.customers, 'customer')}, {plural(report.accounts, 'account')}"
+    entries = plural(report.entries, "ledger entry", "ledger entries")
+    seen = f"{books}, {plural(report.holds, 'open hold')} and {entries}"
     if report.clean:
         print(f"All is well: {seen} add up.")
     else:

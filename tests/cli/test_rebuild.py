@@ -15,8 +15,8 @@ async def test_a_lost_store(command: Command, town: Town, shared_store: StoreSer
     ran = await command("rebuild")
     assert (ran.code, ran.err) == (0, "")
     made, well = ran.out.splitlines()
-    assert made.startswith("Made 1 customers and 1 accounts from sqlite:///")
-    assert well.startswith("All is well: 1 customers, 1 accounts, 0 open holds")
+    assert made.startswith("Made 1 customer and 1 account from sqlite:///")
+    assert well.startswith("All is well: 1 customer, 1 account, 0 open holds")
     (balance,) = await town.accounts.balances(town.ids["alice"])
     assert (balance.available, balance.spent) == (880, 120)
 

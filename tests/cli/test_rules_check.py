@@ -1,4 +1,5 @@
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -33,7 +34,51 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 
 
 def test_one_line_for_each_file_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(capsys, OPENAI, HTTP) == (0, f"{OPENAI}: 8 rules, no problem\n{HTTP}: 2 rules, no problem\n")
+    code, out = check(capsys, OPENAI, HTTP)
+    assert code == 0
+    lines = [f"{OPENAI}: 8 rules, no problem", f"{HTTP}: 2 rules, no problem", f"version {version_of(OPENAI, HTTP)}"]
+    assert out.splitlines() == lines
+
+
+def version_of(*files: str) -> str:
+    """As one finds it out with `sha256sum`."""
+    digests = "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}\n" for file in files)
+    return hashlib.sha256(digests.encode()).hexdigest()[:8]
+
+
+def test_the_version_is_of_content_and_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    def version(*files: str) -> str:
+        return check(capsys, *files)[1].splitlines()[-1]
+
+    before = version("odd.yaml")
+    (folder / "odd.yaml").rename(folder / "renamed.yaml")
+    assert version("renamed.yaml") == before
+    (folder / "renamed.yaml").write_text(ODD + "# a word more\n")
+    assert version("renamed.yaml") != before
+    assert version(OPENAI, HTTP) != version(HTTP, OPENAI)
+
+
+def test_alternatives_are_checked_each_on_its_own(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "bad.yaml").write_text(ODD)
+    code, out = check(capsys, ".")
+    assert code == 1
+    assert out.splitlines()[-1] == (
+        "Each file is right by itself: if they are alternatives to one another, check them with --each."
+    )
+    code, out = check(capsys, "--each", ".")
+    assert code == 0
+    assert out.splitlines()[-2:] == ["bad.yaml: 1 rule, 1 warning", "odd.yaml: 1 rule, 1 warning"]
+
+
+def test_each_does_not_lose_a_folder_without_files(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "empty").mkdir()
+    assert check(capsys, "--each", "odd.yaml", "empty", "none.yaml")[0] == 1
+
+
+def test_the_shipped_files_are_alternatives_without_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = check(capsys, "--each", "--strict", str(ROOT / "rules"))
+    assert code == 0
+    assert all(line.endswith("no problem") for line in out.splitlines())
 
 
 def test_errors_and_warnings_come_together(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -26,3 +26,4 @@ def test_numbers_stand_right(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_is_no_plural() -> None:
     assert [plural(count, "rule") for count in (0, 1, 2)] == ["0 rules", "1 rule", "2 rules"]
+    assert [plural(count, "entry", "entries") for count in (0, 1, 2)] == ["0 entries", "1 entry", "2 entries"]

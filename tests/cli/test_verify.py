@@ -18,7 +18,7 @@ KEYS = Keys(TENANT, ENVIRONMENT)
 class TestVerify:
     async def test_all_is_well(self, command: Command) -> None:
         ran = await command("verify")
-        seen = "1 customers, 1 accounts, 1 open holds and 2 ledger entries"
+        seen = "1 customer, 1 account, 1 open hold and 2 ledger entries"
         assert (ran.code, ran.out, ran.err) == (0, f"All is well: {seen} add up.\n", "")
 
     async def test_a_difference_is_1_and_a_table(
@@ -34,7 +34,7 @@ class TestVerify:
             [town.ids["alice"], UNIT, "held", "by", "open", "holds", "0", "50"],
             [town.ids["alice"], UNIT, "block", "1:", "held", "by", "open", "holds", "0", "50"],
         ]
-        assert last.startswith("Not all is well: 2 differences; 1 customers")
+        assert last.startswith("Not all is well: 2 differences; 1 customer")
 
     async def test_json(self, command: Command, town: Town, shared_store: StoreServer) -> None:
         clean = (await command("verify", "--json", "--customer", "alice")).json
@@ -84,7 +84,7 @@ class TestTheBundledStore:
         ran = await command("verify", "--data", str(folder))
         assert (ran.code, ran.out) == (
             0,
-            "All is well: 1 customers, 1 accounts, 0 open holds and 1 ledger entries add up.\n",
+            "All is well: 1 customer, 1 account, 0 open holds and 1 ledger entry add up.\n",
         )
 
     async def test_it_is_shared_while_another_runs_it(self, command: Command, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
 from sidecar.store.topology import slot_of
 from tests.support.books import open_lane
-from tests.support.cluster import Cluster, free_ports
+from tests.support.cluster import Cluster
+from tests.support.ports import free_ports
 from tests.support.puppet import Puppet
 from tests.support.relay import serving
 from tests.support.store import StoreServer

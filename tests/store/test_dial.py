@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,6 +15,7 @@ from sidecar.domain.errors import StoreUnavailable
 from sidecar.store.address import parse_address
 from sidecar.store.dial import dial
 from tests.support.books import open_lane, open_purse
+from tests.support.ports import free_ports
 from tests.support.relay import Relay, serving
 from tests.support.store import StoreServer
 
@@ -27,12 +27,6 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable[None]], 
     """Run a coroutine on one of the two loops."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner.run  # type: ignore[misc]  # A Runner takes coroutines, which is all we give it.
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +74,7 @@ def test_unix_socket(run: Callable[[Awaitable[None]], None], store_url: str) -> 
 
 
 def test_tcp(run: Callable[[Awaitable[None]], None]) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     server = StoreServer("--bind", "127.0.0.1", port=port)
     server.start()
     try:
@@ -141,4 +135,4 @@ async def test_what_is_no_ready_server_is_one_sentence(says: bytes, match: str) 
 
 async def test_nobody_there_is_one_sentence() -> None:
     with pytest.raises(StoreUnavailable, match=r"Cannot reach the store at redis://127.0.0.1:\d+: .*efused"):
-        await dial(parse_address(f"redis://127.0.0.1:{free_port()}"), 5.0)
+        await dial(parse_address(f"redis://127.0.0.1:{free_ports(1)[0]}"), 5.0)

@@ -1,37 +1,17 @@
 """A real Redis Cluster for tests: three primaries, a replica of each, a failover in about a second."""
 
-import random
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sidecar.store.topology import SLOTS
+from tests.support.ports import free_ports
 from tests.support.store import StoreServer
 from tests.support.until import until_sync
 
 BUS = 10_000
 """What a node adds to its port for the bus between nodes."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 whose bus ports are free too."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 1000):
-        if _is_free(port) and _is_free(port + BUS):
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 class ClusterNode(StoreServer):
@@ -60,7 +40,7 @@ class Cluster:
     """`nodes` are all of them. `url` names two of the first ones, so that a lane has to find the others."""
 
     def __init__(self, binary: Path | None = None, *, primaries: int = 3, replicas: int = 1) -> None:
-        ports = free_ports(primaries * (1 + replicas))
+        ports = free_ports(primaries * (1 + replicas), beside=BUS)
         self.nodes = [ClusterNode(port, binary, node_timeout_ms=500) for port in ports]
         self._primaries = primaries
 

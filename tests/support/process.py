@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.buyers import Control
+from tests.support.ports import free_ports
 from tests.support.rawhttp import fetch
 from tests.support.upstream import WAIT_S
 
@@ -25,13 +26,6 @@ ROOT = Path(__file__).parents[2]
 ADMIN_KEY = "ck_live_" + "a" * 43
 POLL_S = 0.02
 START_WAIT_S = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -62,8 +56,7 @@ class Sidecar:
         data_dir: Path | None = None,
     ) -> None:
         self.command = command
-        self.proxy_port = free_port()
-        self.control_port = free_port()
+        self.proxy_port, self.control_port = free_ports(2)
         # Short, because a Unix socket of the bundled store lies in it.
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="sc-"))
         self._own_dir = data_dir is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import redis
 
-from tests.support.cluster import free_ports
+from tests.support.ports import free_ports
 from tests.support.store import StoreServer
 from tests.support.until import until_sync
 
