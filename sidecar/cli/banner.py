@@ -9,7 +9,7 @@ from sidecar.cli.ink import Ink
 from sidecar.config.data_folder import KEY_FILE, data_dir
 from sidecar.config.settings import Control, Settings
 from sidecar.config.values import Endpoint
-from sidecar.domain.rules import ApiKey, Rule
+from sidecar.domain.rules import ApiKey, Rule, RuleSet
 from sidecar.wiring import Sidecar
 
 NO_RULES: Final = (
@@ -33,7 +33,7 @@ def print_up(sidecar: Sidecar) -> None:
     rows: list[tuple[str, str]] = []
     if sidecar.proxy_port is not None:
         rows += [("proxy", f"{_url(settings.proxy.listen, sidecar.proxy_port)} -> {settings.upstream.url}")]
-        rows += [("rules", _rules(settings, len(sidecar.rules.rules)))]
+        rows += [("rules", _rules(settings, sidecar.rules))]
     if sidecar.control_port is not None:
         rows += [("control", _url(settings.control.listen, sidecar.control_port))]
     rows += [("store", f"bundled, in {data_dir(settings)}" if not settings.store.url else sidecar.store)]
@@ -65,9 +65,9 @@ def _print_rows(title: str, rows: list[tuple[str, str]], ink: Ink) -> None:
     print()
 
 
-def _rules(settings: Settings, count: int | None) -> str:
+def _rules(settings: Settings, rules: RuleSet | None) -> str:
     paths = ", ".join(settings.rules.paths) or "none"
-    return paths if not count else f"{count} from {paths}"
+    return f"{len(rules.rules)} from {paths}, version {rules.version}" if rules is not None and rules.rules else paths
 
 
 def _admin_key(sidecar: Sidecar) -> str:

@@ -1,7 +1,8 @@
 """One serving process: its event loop, its signals, and how it ends.
 
 The first SIGTERM or SIGINT ends it in order: finish or cut what is under way, settle it, stop. A second one ends it
-at once with 128 + its number, and leaves open holds to their deadline.
+at once with 128 + its number, and leaves open holds to their deadline. SIGHUP loads the rules again, unless it says
+that the process's terminal was closed: that is the end, too.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
         stop.watch(lifeline)
     try:
         async with running(settings, role, share_port=lifeline is not None) as sidecar:
-            stop.started()
+            stop.started(lambda: sidecar.tasks.start(sidecar.reloading.reload("of SIGHUP"), "reload"))
             announce(sidecar)
             if Role.PROXY in role:
                 sidecar.tasks.start(_warn_about(settings), "upstream check")
@@ -55,19 +56,40 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
     return 0
 
 
+class Terminal:
+    """The terminal that the process was started from, if any."""
+
+    def __init__(self) -> None:
+        self._was_there = os.isatty(0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed meanwhile: what SIGHUP says of old."""
+        return self._was_there and not os.isatty(0)
+
+
 class _Stop:
-    """Why and when to stop. Before `started` a signal cancels what starts; afterwards it ends `wait`."""
+    """When to stop, and when to reload. Before `started` a signal cancels what starts; afterwards it ends `wait`."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._task = asyncio.current_task()
         self._event = asyncio.Event()
         self._starting = True
+        self._terminal = Terminal()
+        self._reload: Callable[[], object] | None = None
+        self._reload_asked = False
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         for number in STOP_SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self._received, number)
+            loop.add_signal_handler(number, self._received, number)
 
-    def started(self) -> None:
+    def started(self, reload: Callable[[], object]) -> None:
+        """From now on `reload` is called on SIGHUP, and at once for one that came before."""
         self._starting = False
+        self._reload = reload
+        if self._reload_asked:
+            reload()
 
     async def wait(self) -> None:
         await self._event.wait()
@@ -81,6 +103,14 @@ class _Stop:
             self._received(signal.SIGTERM)
 
         loop.add_reader(descriptor, gone)
+
+    def _hung_up(self) -> None:
+        if self._terminal.closed:
+            self._received(signal.SIGHUP)
+        elif self._reload is None:
+            self._reload_asked = True
+        else:
+            self._reload()
 
     def _received(self, number: int) -> None:
         if self.signal is not None:

@@ -45,7 +45,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "serve the control API and give back overdue holds; a cluster runs it once",
         _CONTROL_EXAMPLES,
     )
-    options.add(control, "--control-listen", "--store", "--data")
+    options.add(control, "--rules", "--control-listen", "--store", "--data")
     control.set_defaults(run=_control)
 
 

@@ -1,7 +1,8 @@
 """Several processes that share one port: the parent serves nothing, it keeps the workers alive and passes signals on.
 
 The kernel spreads connections over the workers (SO_REUSEPORT). A worker that ends is started again; before the first
-one is up, its end is the end of all, so that a mistake is reported once and not for ever.
+one is up, its end is the end of all, so that a mistake is reported once and not for ever. On SIGHUP each of them
+loads the rules again.
 """
 
 import contextlib
@@ -17,13 +18,15 @@ from typing import Final, NoReturn
 import msgspec
 
 from sidecar.cli.exits import exit_code
-from sidecar.cli.process import STOP_SIGNALS
+from sidecar.cli.process import STOP_SIGNALS, Terminal
 from sidecar.config.settings import Settings
 from sidecar.config.values import Endpoint
 from sidecar.domain.errors import StartupError
 
 SHORT_LIFE_S: Final = 1.0
 """A worker that lived no longer is started again only after as long a pause."""
+
+_SIGNALS: Final = {signal.SIGCHLD, signal.SIGHUP, *STOP_SIGNALS}
 
 Work = Callable[[Settings, Callable[[], None], int], int]
 """What a worker does: with settings whose port is fixed, a call for when it serves, and its lifeline."""
@@ -78,12 +81,13 @@ class _Supervisor:
         self._settings = settings
         self._work = work
         self._workers: dict[int, _Worker] = {}
+        self._terminal = Terminal()
         self._stopping = False
         self._code = 0
         self._lifeline, self._our_end = os.pipe()
 
     def run(self, count: int, announce: Callable[[Settings], None]) -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *STOP_SIGNALS})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         first = self._start()
         if not os.read(first.ready, 1):
             code = os.waitstatus_to_exitcode(os.waitpid(first.pid, 0)[1])
@@ -92,9 +96,12 @@ class _Supervisor:
         for _ in range(count - 1):
             self._start()
         while self._workers:
-            match signal.sigwait({signal.SIGCHLD, *STOP_SIGNALS}):
+            match signal.sigwait(_SIGNALS):
                 case signal.SIGCHLD:
                     self._reap()
+                case signal.SIGHUP if not self._terminal.closed:
+                    for pid in self._workers:
+                        os.kill(pid, signal.SIGHUP)
                 case number:
                     self._stop(number)
         return self._code
@@ -113,7 +120,9 @@ class _Supervisor:
         # A group of its own: Ctrl-C reaches the parent alone, which asks each worker once.
         os.setpgid(0, 0)
         os.close(self._our_end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *STOP_SIGNALS})
+        # Until it listens to it: it loads the rules only then.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         code = 1
         try:
             code = exit_code(lambda: self._work(self._settings, lambda: _say(ready), self._lifeline))

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold, read_recent
@@ -193,6 +195,7 @@ class _RuleReader:
         return Rule(
             name=name,
             where=cursor.where,
+            written=msgspec.json.encode(cursor.value),
             match=match,
             free=free,
             unit=unit.name,

@@ -59,6 +59,10 @@ class Data(Section, frozen=True, kw_only=True):
 class RulesSection(Section, frozen=True, kw_only=True):
     paths: list[FilePath] = []
     """Rule files, or folders whose ``*.yaml`` are read in the order of their names; the first match wins."""
+    watch: bool = True
+    """Load them again when they change. Without it, only SIGHUP does."""
+    poll_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 1.0
+    """How often they are looked at. A change is in force when two looks have seen it: after one to two of these."""
 
 
 class Admin(Section, frozen=True, kw_only=True):

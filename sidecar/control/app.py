@@ -16,6 +16,7 @@ from sidecar.control.routes import ENDPOINTS
 from sidecar.control.serving import serve
 from sidecar.domain.amounts import Unit
 from sidecar.services.history import History
+from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
 from sidecar.store.once import OnceRecords
@@ -35,6 +36,7 @@ def make_app(
     customers: Customers,
     once_records: OnceRecords,
     history: History,
+    reloading: Reloading,
     settings: Settings,
     admin_key: str,
     ready: Callable[[], str | None],
@@ -52,6 +54,7 @@ def make_app(
         customers=customers,
         once_records=once_records,
         history=history,
+        reloading=reloading,
         units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
         ready=ready,
         registry=registry,

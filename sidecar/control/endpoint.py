@@ -15,6 +15,7 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.services.history import History
+from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customer, Customers
 from sidecar.store.once import OnceRecords
@@ -47,6 +48,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     customers: Customers
     once_records: OnceRecords
     history: History
+    reloading: Reloading
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

@@ -10,6 +10,7 @@ from sidecar.control import (
     keys,
     pools,
     reservations,
+    rules,
     service,
 )
 from sidecar.control.endpoint import Endpoint
@@ -22,5 +23,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
     *history.ENDPOINTS,
+    *rules.ENDPOINTS,
     *service.ENDPOINTS,
 )

@@ -65,6 +65,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     where: str
+    written: bytes = b"{}"
+    """What the file says there, as JSON."""
     match: Match
     free: bool = False
     unit: str

@@ -63,6 +63,10 @@ class ProxyServer:
         self._ticking: asyncio.TimerHandle | None = None
         self.port = 0
 
+    def use(self, rules: RuleSet) -> None:
+        """Take these rules from the next request on."""
+        self._story.use(rules)
+
     async def start(self) -> None:
         """Listen. StartupError, in one sentence, when the address cannot be had."""
         listen = Endpoint.parse(self._settings.proxy.listen)

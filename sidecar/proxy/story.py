@@ -65,24 +65,30 @@ class Story:
         inspect_max_bytes: int,
         wait_for_commit: bool,
     ) -> None:
-        self._rules = rules
-        policy = upstreams.addresses[0].policy
-        self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
+        self._units = units
+        self._policy = upstreams.addresses[0].policy
+        self.use(rules)
         self._admission = Admission(holds, identities, inspect_max_bytes=inspect_max_bytes)
         self._holds = holds
         self._identities = identities
         self._metrics = metrics
         self._upstreams = upstreams
-        self._via = policy.via
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
         self._log_access = access_log.isEnabledFor(logging.INFO)
 
+    def use(self, rules: RuleSet) -> None:
+        """From the next request on, these rules decide; requests under way keep theirs."""
+        units, policy = self._units, self._policy
+        self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
+        self._rules = rules
+        self._edition = object()
+
     async def tell(self, exchange: Exchange) -> None:
         """Everything that happens to one request."""
         route = exchange.head.notes.route
-        if not isinstance(route, Route) or route.story is not self:
+        if not isinstance(route, Route) or route.edition is not self._edition:
             route = self._route(exchange)
             if route is None:
                 return
@@ -121,7 +127,7 @@ class Story:
         if isinstance(answer, Failure):
             self._answer_failure(exchange, terms, answer)
             return
-        end = exchange.relay(terms.drops_down, via=self._via) or await exchange.ended()
+        end = exchange.relay(terms.drops_down, via=self._policy.via) or await exchange.ended()
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
@@ -144,7 +150,7 @@ class Story:
         payer = None
         if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
             payer = self._identities.known(rule.identity, head, exchange.peer)
-        route = Route(story=self, terms=self._terms[rule.name], path=path, query=query, payer=payer)
+        route = Route(edition=self._edition, terms=self._terms[rule.name], path=path, query=query, payer=payer)
         head.notes.route = route
         return route
 
@@ -182,9 +188,9 @@ class Story:
                 return
             meter = quote.meter(answer.status, answer)
             extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
-            end = exchange.relay(terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._via) or (
-                await exchange.ended()
-            )
+            end = exchange.relay(
+                terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
+            ) or (await exchange.ended())
             duration_ms = round((self._now() - exchange.started_s) * 1000)
             meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]
             charge = meter.finish(meter_end, exchange.request_bytes, exchange.response_bytes, duration_ms)

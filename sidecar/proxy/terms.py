@@ -60,9 +60,10 @@ _DRAINS: Mapping[OnClientGone | None, Callable[[ResponseHead | None], bool] | No
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request's head alone decides: by whose rules (`story`), the path and query, the payer by its key."""
+    """What a request's head alone decides: by which `edition` of the rules, path and query, the payer by its key."""
 
-    story: object
+    edition: object
+    """Another one from now on when rules change. It does not hold on to the rules: heads are kept for long."""
     terms: Terms
     path: bytes
     query: bytes

@@ -69,6 +69,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         customers=sidecar.customers,
         once_records=sidecar.once_records,
         history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
+        reloading=sidecar.reloading,
         settings=settings,
         admin_key=sidecar.admin_key,
         ready=sidecar.not_ready,

@@ -4,6 +4,7 @@ from enum import Flag, auto
 
 from sidecar.config.settings import Settings
 from sidecar.domain.rules import RuleSet
+from sidecar.services.reloading import Reloading
 from sidecar.store.address import Address
 from sidecar.store.customers import Customers
 from sidecar.store.journal import Journal
@@ -25,10 +26,10 @@ class Role(Flag):
 class Sidecar:
     """One process's parts while it runs. Ports are the real ones, None for what this process does not serve."""
 
-    def __init__(self, settings: Settings, rules: RuleSet, lane: Lane, address: Address) -> None:
+    def __init__(self, settings: Settings, reloading: Reloading, lane: Lane, address: Address) -> None:
         names = {"tenant": settings.tenant, "environment": settings.environment}
         self.settings = settings
-        self.rules = rules
+        self.reloading = reloading
         self.lane = lane
         self.store = str(address)
         """The store's address without its password."""
@@ -43,6 +44,11 @@ class Sidecar:
         self.admin_key = ""
         self.admin_key_made = False
         self.unready: str | None = "The process is starting."
+
+    @property
+    def rules(self) -> RuleSet:
+        """Those in force now."""
+        return self.reloading.rules
 
     def not_ready(self) -> str | None:
         """Why this process cannot serve, in one sentence; None when it can."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.data_folder import make_data_dir
-from sidecar.config.rules import load_rules
 from sidecar.config.settings import Settings
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
+from sidecar.services.reloading import Reloading
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
 from sidecar.store.lanes import make_lane
@@ -42,7 +42,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
             "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
         )
     units = {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}
-    rules = load_rules([Path(path) for path in settings.rules.paths], units)
+    reloading = Reloading([Path(path) for path in settings.rules.paths], units)
     async with AsyncExitStack() as stack:
         address = parse_address(settings.store.url or await _start_store(settings, stack))
         lane = make_lane(
@@ -50,8 +50,9 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         )
         stack.push_async_callback(lane.close)
         await lane.open()
-        sidecar = Sidecar(settings, rules, lane, address)
+        sidecar = Sidecar(settings, reloading, lane, address)
         _measure_store(sidecar)
+        _measure_rules(sidecar)
         stack.push_async_callback(sidecar.tasks.cancel)
         if Role.CONTROL in role:
             # A process that only proxies does without aiohttp and SQL, half of its memory.
@@ -60,6 +61,8 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
             await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
             await _serve_proxy(sidecar, stack, share_port=share_port)
+        if settings.rules.watch:
+            sidecar.tasks.start(reloading.watch(settings.rules.poll_s), "rules watch")
         sidecar.unready = None
         yield sidecar
 
@@ -89,6 +92,7 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
         metrics=sidecar.metrics,
         share_port=share_port,
     )
+    sidecar.reloading.follow(proxy.use)
     await proxy.start()
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
@@ -112,6 +116,24 @@ def _measure_store(sidecar: Sidecar) -> None:
     total("sidecar_store_writes", "Writes that carried them.", lambda: lane.flushes_total)
     total("sidecar_store_timeouts", "Commands without a reply in time.", lambda: lane.timeouts_total)
     total("sidecar_store_reconnects", "Connections made again.", lambda: lane.reconnects_total)
+
+
+def _measure_rules(sidecar: Sidecar) -> None:
+    metrics, reloading = sidecar.metrics, sidecar.reloading
+    metrics.gauge_by(
+        "sidecar_rules_info", "1 for the rules in force.", "version", lambda: {reloading.rules.version: 1}
+    )
+    metrics.total_by("sidecar_rules_reloads", "Reloads, by how they ended.", "outcome", lambda: reloading.outcomes)
+    metrics.gauge(
+        "sidecar_rules_loaded_timestamp_seconds",
+        "When the rules in force were loaded.",
+        lambda: reloading.loaded_at_ms / 1000,
+    )
+    metrics.gauge(
+        "sidecar_rules_last_reload_successful",
+        "0 while the files have a mistake, and older rules are in force.",
+        lambda: int(reloading.failure is None),
+    )
 
 
 async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from sidecar.cli import banner
 from sidecar.config.load import load
-from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
+from sidecar.services.reloading import Reloading
 from sidecar.store.address import parse_address
 from sidecar.store.lanes import make_lane
 from sidecar.wiring import Sidecar
@@ -18,7 +18,7 @@ def up(tmp_path: Path, rules: str, **environ: str) -> Sidecar:
     (tmp_path / "rules.yaml").write_text(f"version: 1\nrules: {rules}\n")
     settings = load(environ={"SIDECAR_UPSTREAM_URL": "http://u", **environ}).settings
     address = parse_address(settings.store.url or "unix:///s")
-    loaded = load_rules([tmp_path / "rules.yaml"], {"credits": CREDITS})
+    loaded = Reloading([tmp_path / "rules.yaml"], {"credits": CREDITS})
     sidecar = Sidecar(settings, loaded, make_lane(address), address)
     sidecar.proxy_port, sidecar.control_port = 8080, 8081
     return sidecar

@@ -1,12 +1,15 @@
 """How a serving process ends: in order on the first signal, at once on the second, and safely when it is killed."""
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import Sidecar
+from tests.support.process import ROOT, Sidecar
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.store import StoreServer
 from tests.support.until import until
@@ -127,3 +130,23 @@ async def test_it_serves_without_uvloop_too(shared_store: StoreServer, tmp_path:
         buyer = await run.control.buyer(2 * CREDIT)
         assert (await fetch(run.proxy_port, "GET", "/fixed/a", buyer.bearer)).body == b"plain"
         assert await run.stop() == 0
+
+
+def test_a_terminal_can_be_closed_under_a_process() -> None:
+    ours, theirs = os.openpty()
+    go_on, wait = os.pipe()[::-1]
+    script = (
+        "import os, sys; from sidecar.cli.process import Terminal; terminal = Terminal(); "
+        f"print(terminal.closed, flush=True); os.read({wait}, 1); print(terminal.closed)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=theirs, stdout=subprocess.PIPE, pass_fds=[wait], text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "False\n"
+        os.close(theirs)
+        os.close(ours)
+        os.write(go_on, b"!")
+        assert process.stdout.readline() == "True\n"
+    os.close(go_on)
+    os.close(wait)

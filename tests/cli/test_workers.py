@@ -102,3 +102,29 @@ async def test_what_keeps_the_first_from_starting_is_said_once(tmp_path: Path) -
     assert run.output.count("\n") == 1
     assert f"Cannot reach the store at unix://{tmp_path}/none" in run.output
     await run.close()
+
+
+async def test_each_worker_reloads_on_the_sighup_of_its_parent(shared_store: StoreServer, tmp_path: Path) -> None:
+    def write(path: str) -> None:
+        (tmp_path / "rules.yaml").write_text(
+            f"version: 1\nrules: [{{name: all, match: {{path: {path}}}, free: true}}]\n"
+        )
+
+    write("/old")
+    async with Upstream() as upstream:
+        sidecar = Sidecar(
+            "proxy",
+            upstream=upstream.url,
+            rules=[tmp_path],
+            store=shared_store.url,
+            settings={"rules.watch": "false"},
+            arguments=["--workers", "2"],
+        )
+        async with sidecar as run:
+            await until(lambda: listening(run) == 2, "two listeners")
+            write("/new")
+            run.send_signal(signal.SIGHUP)
+            await until(lambda: run.output.count("are in force instead of") == 2, "both workers")
+            answers = await asyncio.gather(*(fetch(run.proxy_port, "GET", "/new") for _ in range(20)))
+            assert {answer.status for answer in answers} == {200}
+            assert len(workers(run)) == 2

@@ -46,6 +46,7 @@ async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
             customers=control.customers,
             once_records=OnceRecords(control.lane, **OWNER),
             history=control.history,
+            reloading=control.reloading,
             settings=Settings(),
             admin_key="",
             ready=control.readiness,

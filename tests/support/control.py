@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,11 +19,13 @@ from sidecar.archive.archive import Archive
 from sidecar.config.settings import Settings, UnitSection
 from sidecar.control.app import make_app
 from sidecar.control.schema import Problem
+from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import Grant
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Reserved
 from sidecar.services.archiver import Archiver
 from sidecar.services.history import History
+from sidecar.services.reloading import Reloading
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
@@ -36,6 +39,7 @@ from sidecar.tasks import Tasks
 
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
+RULES = Path(__file__).parents[1] / "cli" / "rules.yaml"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -87,6 +91,7 @@ class Control(msgspec.Struct, kw_only=True):
     archiving: Tasks
     readiness: Readiness
     registry: CollectorRegistry
+    reloading: Reloading
 
     def archive(self) -> None:
         """Let the archive follow the store, until `archiving` is cancelled."""
@@ -158,13 +163,14 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
 @asynccontextmanager
 async def _listening(lane: Lane, history: History, archiver: Archiver, archiving: Tasks) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
-    readiness, registry = Readiness(), CollectorRegistry()
+    readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
     app = make_app(
         accounts=accounts,
         open_holds=OpenHolds(lane, **OWNER),
         customers=customers,
         once_records=OnceRecords(lane, **OWNER),
         history=history,
+        reloading=reloading,
         settings=Settings(units={"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}),
         admin_key=ADMIN_KEY,
         ready=readiness,
@@ -186,5 +192,6 @@ async def _listening(lane: Lane, history: History, archiver: Archiver, archiving
             archiving=archiving,
             readiness=readiness,
             registry=registry,
+            reloading=reloading,
         )
     await runner.cleanup()

@@ -60,8 +60,10 @@ class Sidecar:
         # Short, because a Unix socket of the bundled store lies in it.
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="sc-"))
         self._own_dir = data_dir is None
-        self._arguments = ["--upstream", upstream, "--listen", f"127.0.0.1:{self.proxy_port}"]
-        if command == "run":
+        self._arguments: list[str] = []
+        if command != "control":
+            self._arguments += ["--upstream", upstream, "--listen", f"127.0.0.1:{self.proxy_port}"]
+        if command != "proxy":
             self._arguments += ["--control-listen", f"127.0.0.1:{self.control_port}", "--data", str(self.data_dir)]
         for path in rules:
             self._arguments += ["--rules", str(path)]
@@ -78,7 +80,7 @@ class Sidecar:
     @property
     def control(self) -> Control:
         """The control API of this process, with the admin key."""
-        assert self.command == "run", "this process serves no control API"
+        assert self.command != "proxy", "this process serves no control API"
         return Control(self.control_port, ADMIN_KEY)
 
     @property
@@ -130,7 +132,7 @@ class Sidecar:
     async def ready(self) -> bool:
         """Whether it says that it can serve; a process without a control port says so by listening."""
         try:
-            if self.command == "run":
+            if self.command != "proxy":
                 return (await fetch(self.control_port, "GET", "/readyz")).status == 200
             _, writer = await asyncio.open_connection("127.0.0.1", self.proxy_port)
         except OSError:
