@@ -62,7 +62,7 @@ async def test_run_prints_what_runs_where_and_what_to_try() -> None:
             "sidecar 0.1.0 is running",
             "",
             f"  proxy      http://127.0.0.1:{run.proxy_port} -> {upstream.url}",
-            f"  rules      3 from {RULES}",
+            f"  rules      3 from {RULES}, version d357716c",
             f"  control    http://127.0.0.1:{run.control_port}",
             f"  store      bundled, in {run.data_dir}",
             f"  admin key  {run.data_dir}/admin-key (made now)",
