@@ -18,10 +18,12 @@ from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering import Source
 from sidecar.domain.price import Line, Number, exact_text, number_text, parse_number, rate_text
+from sidecar.domain.price_dimensions import CUSTOMER
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.rehearsal import Rehearsal, Request, charge, rehearse
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule, RuleSet
+from sidecar.domain.usage_words import word
 
 _DESCRIPTION = """\
 Show which rule a request matches and why not an earlier one, what is held, and what given usage costs. The request is
@@ -120,6 +122,8 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
         notes.append(f'the price depends on {quote.by_answer.name}: the hold is for the dearest, the cost for "*"')
     if quoter.recent is not None:
         notes.append(quoter.recent.note)
+    if word(CUSTOMER, None) in quote.chosen_by:
+        notes.append("the price depends on who asks, which --customer says: this is that of anybody else")
     notes += rule.on_short.notes
     if notes:
         priced["notes"] = notes

@@ -323,11 +323,14 @@ def test_a_price_of_a_customers_own(capsys: pytest.CaptureFixture[str], tmp_path
     file = tmp_path / "rules.yaml"
     file.write_text(
         "version: 1\nrules:\n  - name: a\n    match: {path: /a}\n"
-        "    price: {by: customer, rates: {acme: {flat: 1}, no: deny, small-*: {flat: 2}}}\n"
+        '    price: {by: customer, rates: {acme: {flat: 1}, no: deny, small-*: {flat: 2}, "*": {flat: 3}}}\n'
     )
-    asked = ("--rules", str(file), "GET", "/a", "--customer")
-    assert explained(capsys, *asked, "acme")[1]["hold"]["amount"] == "1"
-    assert explained(capsys, *asked, "small-one")[1]["hold"]["amount"] == "2"
-    code, refused = explained(capsys, *asked, "no")
+    asked = ("--rules", str(file), "GET", "/a")
+    for customer, amount in {"acme": "1", "small-one": "2", "other": "3"}.items():
+        found = explained(capsys, *asked, "--customer", customer)[1]
+        assert (found["hold"]["amount"], found.get("notes")) == (amount, None)
+    code, refused = explained(capsys, *asked, "--customer", "no")
     assert (code, refused["refused"]["code"]) == (1, "unpriced")
-    assert explained(capsys, "--rules", str(file), "GET", "/a")[0] == 1
+    anybody = explained(capsys, *asked)[1]
+    assert anybody["hold"]["amount"] == "3"
+    assert anybody["notes"] == ["the price depends on who asks, which --customer says: this is that of anybody else"]

@@ -158,3 +158,15 @@ async def test_prices_of_a_customers_own(sidecar: Command, control: Control, tmp
         "alice": (100, 100),
         "bob": (200, 100),
     }
+
+
+async def test_the_prices_of_one_time_for_all(sidecar: Command, control: Control, tmp_path: Path) -> None:
+    await charge(control, "alice", (100, MINI, "reported"))
+    path = tmp_path / "versions.yaml"
+    path.write_text(
+        "version: 1\nrules:\n  - name: chat\n    match: {path: /chat}\n    price:\n"
+        "      - price: {flat: 0.01}\n      - {effective_at: 2090-01-01, price: {flat: 0.05}}\n"
+    )
+    command = ("rules", "replay", "--rules", str(path), "--json")
+    assert (await sidecar(*command)).json["totals"][0]["new"] == 10_000
+    assert (await sidecar(*command, "--at", "2090-01-02")).json["totals"][0]["new"] == 50_000

@@ -228,6 +228,9 @@ async def test_usage_is_added_up(control: Control) -> None:
         ("", 400, "$.group_by"),
         ("group_by=", 400, "$.group_by"),
         ("group_by=colour", 400, "$.group_by"),
+        ("group_by=request.", 400, "$.group_by"),
+        ("group_by=cookie.a", 400, "$.group_by"),
+        ("group_by=header.a%27b", 400, "$.group_by"),
         ("group_by=rule,rule", 400, "$.group_by"),
         ("group_by=rule,model,day", 400, "$.group_by"),
         ("group_by=rule&from=now", 400, "$.from"),
@@ -261,3 +264,16 @@ async def test_without_the_archive_the_past_is_a_503(impatient: Control, target:
     await impatient.archiving.cancel()
     await impatient.grant(path, 5, "k1")
     assert_problem(await impatient.ask("GET", target), 503, "archive_unavailable")
+
+
+async def test_usage_by_what_prices_were_chosen_by(control: Control) -> None:
+    customer_id = await control.customer()
+    await control.grant(f"/v1/customers/{customer_id}", 10_000_000, "k1")
+    for number, usage in enumerate(['n=1 header.x-tier="gold"', 'header.x-tier="gold"', "header.x-tier=-"]):
+        record = await control.hold(customer_id, f"r{number}", 1_000_000)
+        await control.ledger.commit(record, 10, usage, "reported")
+    found = (await control.ask("GET", "/v1/usage/summary?group_by=header.X-Tier,rule")).json["data"]
+    assert [(row["group"], row["charged"]) for row in found] == [
+        ({"header.x-tier": "", "rule": "chat"}, 10),
+        ({"header.x-tier": "gold", "rule": "chat"}, 20),
+    ]
