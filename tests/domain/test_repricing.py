@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.domain.match import Match, PathPattern
@@ -76,6 +76,7 @@ def charged(of: Rule, request: dict[str, Any], fields: dict[bytes, bytes], answe
     return meter.finish(End.COMPLETE, len(body), len(answer), 7)
 
 
+@settings(deadline=None)
 @given(
     lists(),
     st.sampled_from([{"model": "mini"}, {"model": "gpt-4 o"}, {"model": 'x"\u00e9'}, {}]),
