@@ -26,7 +26,7 @@ from sidecar.domain.usage_words import recorded
 FILE_KEYS = ("version", "rules", "cases")
 CASE_KEYS = ("name", "request", "response", "expect")
 REQUEST_KEYS = ("method", "path", "headers", "body", "customer")
-RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "ended", "duration_ms")
+RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "trailers", "ended", "duration_ms")
 EXPECT_KEYS = ("rule", "refused", "hold", "cost", "usage", "charged")
 OF_AN_ANSWER = ("cost", "usage", "charged")
 SOURCES = (Source.REPORTED, Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.NONE)
@@ -152,6 +152,7 @@ def _answer(cursor: Cursor) -> Answer:
         status=_whole(entries["status"], 999) if "status" in entries else 200,
         fields=fields,
         body=body,
+        trailers=tuple(_fields(entries["trailers"]).items()) if "trailers" in entries else (),
         end=End(ended or End.COMPLETE),
         duration_ms=_whole(entries["duration_ms"], 2**53 - 1) if "duration_ms" in entries else 0,
     )

@@ -39,14 +39,15 @@ BODIES = ("json", "sse", "ndjson")
 _SSE = ("pointer", "mode", "event")
 _NDJSON = ("pointer", "mode")
 _REQUEST = ("request", "characters", "query", "path")
-_KINDS = ("header", *BODIES, "bytes", "duration", "status", *_REQUEST)
-_A_SOURCE = "header, json, sse, ndjson, bytes, duration, status, request, characters, query or path"
+FIELDS = ("header", "trailer")
+_KINDS = (*FIELDS, *BODIES, "bytes", "duration", "status", *_REQUEST)
+_A_SOURCE = "header, trailer, json, sse, ndjson, bytes, duration, status, request, characters, query or path"
 
 
 class _Sources(msgspec.Struct):
     """What the mapping form of ``usage:`` names, by kind."""
 
-    headers: list[tuple[str, bytes]] = []
+    fields: dict[str, list[tuple[str, bytes]]] = msgspec.field(default_factory=lambda: {kind: [] for kind in FIELDS})
     measures: list[tuple[str, Measure]] = []
     statuses: list[tuple[str, frozenset[int]]] = []
     requests: list[tuple[str, RequestMeter]] = []
@@ -77,7 +78,8 @@ def read_usage(cursor: Cursor, path: PathPattern | None = None) -> Meters:
         reader = pointer_reader(sources.json, sources.sse, sources.ndjson)
     return Meters(
         reader=reader,
-        headers=tuple(sources.headers),
+        headers=tuple(sources.fields["header"]),
+        trailers=tuple(sources.fields["trailer"]),
         measures=tuple(sources.measures),
         statuses=tuple(sources.statuses),
         requests=tuple(sources.requests),
@@ -120,14 +122,15 @@ class _Source:
         cursor, meter, sources = self._cursor, self._meter, self._sources
         entries = cursor.entries((*_KINDS, "default"), _A_SOURCE)
         default = self._default(entries)
-        if len(entries) > 1 and not set(entries) <= set(BODIES):
+        if len(entries) > 1 and not any(set(entries) <= set(together) for together in (BODIES, FIELDS)):
             cursor.problem(
-                f"a meter has one source, not {' and '.join(entries)}", "only json, sse and ndjson can stand together"
+                f"a meter has one source, not {' and '.join(entries)}",
+                "only json, sse and ndjson can stand together, and header and trailer",
             )
         for kind, value in entries.items():
             match kind:
-                case "header":
-                    sources.headers.append((meter, _header(value)))
+                case "header" | "trailer":
+                    sources.fields[kind].append((meter, _header(value)))
                 case "bytes":
                     side = value.choice(("request", "response"), "a body to count")
                     sources.measures.append((meter, Measure(f"{side or 'request'}_bytes")))

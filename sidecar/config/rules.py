@@ -290,7 +290,8 @@ class _RuleReader:
                 )
         if quoter.cost_headers and "max_charge" not in entries:
             entries["usage"].problem(
-                "no `max_charge` beside a cost from a header: a mistake of the upstream could cost any amount",
+                "no `max_charge` beside a cost from a header or trailer: "
+                "a mistake of the upstream could cost any amount",
                 "add `max_charge: 5`, or what a request may cost at most",
                 at_key=True,
             )

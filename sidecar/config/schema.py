@@ -165,6 +165,7 @@ def _usage() -> Schema:
     source = {
         **_closed(
             header=_ref("header"),
+            trailer=_ref("header"),
             json=_ref("pointer"),
             sse=_closed("pointer", **place, event=_pattern(rule_usage.EVENT)),
             ndjson=_closed("pointer", **place),

@@ -1,6 +1,10 @@
-"""Header fields as rules see them: looked up by lower-case name, never listed."""
+"""Header fields as rules see them: looked up by lower-case name, never listed. Trailers are few, so they are."""
 
+from collections.abc import Sequence
 from typing import Protocol, overload
+
+Trailers = Sequence[tuple[bytes, bytes]]
+"""Name, in any capitals, and value of each trailer field."""
 
 
 class Fields(Protocol):

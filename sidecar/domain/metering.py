@@ -20,7 +20,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.estimates import Estimate, Tally
-from sidecar.domain.fields import Fields
+from sidecar.domain.fields import Fields, Trailers
 from sidecar.domain.meters.body import (
     EVENTS,
     Body,
@@ -35,7 +35,7 @@ from sidecar.domain.meters.body import (
 from sidecar.domain.meters.codings import CodingError, decoder_of
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
-from sidecar.domain.price import Price, parse_number, usage_text
+from sidecar.domain.price import Number, Price, parse_number, usage_text
 from sidecar.domain.request_meters import RequestMeter
 
 
@@ -94,12 +94,14 @@ _INPUT, _OUTPUT = "input_tokens", "output_tokens"
 class Meters(msgspec.Struct, frozen=True, kw_only=True):
     """All that a rule reads: the body by a `reader`, response `headers`, own measures, each to its meter.
 
-    A meter of `statuses` reads 1 when the answer's status is one of its own, else 0. `requests` are known before
+    `trailers` are fields behind a body in chunks; of a meter that has both, the header counts if it has a number. A
+    meter of `statuses` reads 1 when the answer's status is one of its own, else 0. `requests` are known before
     anything is forwarded.
     """
 
     reader: Reader | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    trailers: tuple[tuple[str, bytes], ...] = ()
     measures: tuple[tuple[str, Measure], ...] = ()
     statuses: tuple[tuple[str, frozenset[int]], ...] = ()
     requests: tuple[tuple[str, RequestMeter], ...] = ()
@@ -108,8 +110,8 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         """All meters, in the order in which they are shown."""
         body = self.reader.meters if self.reader is not None else ()
-        others = (*self.headers, *self.measures, *self.statuses, *self.requests)
-        return (*body, *(meter for meter, _ in others))
+        others = (*self.headers, *self.trailers, *self.measures, *self.statuses, *self.requests)
+        return tuple(dict.fromkeys((*body, *(meter for meter, _ in others))))
 
 
 SUCCESS = frozenset(range(200, 300))
@@ -216,7 +218,9 @@ class Meter(Protocol):
     def flush(self) -> bytes:
         """What was held back of an event that never ended; call it when the body has ended, before its last byte."""
 
-    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
+    def finish(
+        self, end: End, request_bytes: int, response_bytes: int, duration_ms: int, trailers: Trailers = ()
+    ) -> Charge:
         """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
 
     def so_far(self) -> int:
@@ -230,7 +234,7 @@ class Meter(Protocol):
 class _Uncharged(UnreadBody):
     """An answer whose status is not charged costs nothing."""
 
-    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002 - a face
+    def finish(self, *_: object, **__: object) -> Charge:
         return RELEASED
 
     def so_far(self) -> int:
@@ -252,7 +256,14 @@ class _JsonMeter(JsonBody):
         JsonBody.__init__(self, reader, bill.tariff.estimate)
         self._bill = bill
 
-    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:  # noqa: ARG002
+    def finish(
+        self,
+        end: End,
+        request_bytes: int,
+        response_bytes: int,  # noqa: ARG002 - a face
+        duration_ms: int,  # noqa: ARG002
+        trailers: Trailers = (),  # noqa: ARG002
+    ) -> Charge:
         usage = self.read()
         if usage is not None:
             return self._bill.known(usage)
@@ -290,19 +301,22 @@ class _BodyMeter:
         read = self._measured(read | self._head, self._bill.request_bytes, self._passed, 0)
         return self._bill.so_far(read, written)
 
-    def finish(self, end: End, request_bytes: int, response_bytes: int, duration_ms: int) -> Charge:
+    def finish(
+        self, end: End, request_bytes: int, response_bytes: int, duration_ms: int, trailers: Trailers = ()
+    ) -> Charge:
         bill, meters = self._bill, self._bill.tariff.meters
         usage, known = self._body.result(whole=end is End.COMPLETE)
-        usage = self._measured(usage | self._head, request_bytes, response_bytes, duration_ms)
+        head = _read_trailers(meters, trailers) | self._head if meters.trailers else self._head
+        usage = self._measured(usage | head, request_bytes, response_bytes, duration_ms)
         if end is End.UPSTREAM_FAILED and meters.reader is None:
             return RELEASED
-        head_known = all(meter in usage for meter, _ in meters.headers)
-        if known and head_known:
+        fields_known = all(meter in usage for meter, _ in (*meters.headers, *meters.trailers))
+        if known and fields_known:
             return bill.known(usage)
         if self._body.failed:
             return RELEASED
-        # What a field of the head would have said, nobody can estimate.
-        written = self._body.written(whole=end is End.COMPLETE) if head_known else None
+        # What a field would have said, nobody can estimate.
+        written = self._body.written(whole=end is End.COMPLETE) if fields_known else None
         if end is End.UPSTREAM_FAILED and not known:
             return bill.broken(usage, written, request_bytes)
         return bill.unknown(usage, written, request_bytes)
@@ -328,19 +342,40 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
     reader, coding = meters.reader, fields.get(b"content-encoding", b"")
     framing = framing_of(fields.get(b"content-type", b"")) if reader is not None else None
     if reader is not None and not (
-        framing or coding or meters.headers or meters.measures or meters.statuses or reader.read_head
+        framing
+        or coding
+        or meters.headers
+        or meters.trailers
+        or meters.measures
+        or meters.statuses
+        or reader.read_head
     ):
         return _JsonMeter(bill, reader)
     head = reader.read_head(fields) if reader is not None and reader.read_head is not None else None
     body = _body(reader if head is None else None, coding, framing, bill.tariff.estimate, hides=hides)
     readings: Reading = head or {}
     for meter, name in meters.headers:
-        reading = parse_number(fields.get(name, b"").decode("latin-1").strip())
+        reading = _number_in(fields.get(name, b""))
         if reading is not None:
             readings[meter] = reading
     for meter, statuses in meters.statuses:
         readings[meter] = int(status in statuses)
     return _BodyMeter(bill, body, readings)
+
+
+def _read_trailers(meters: Meters, trailers: Trailers) -> Reading:
+    """What trailer fields say; one that came twice has two values, which are no number."""
+    came: dict[bytes, bytes] = {}
+    for name, value in trailers:
+        key = name.lower()
+        came[key] = came[key] + b", " + value if key in came else value
+    read = ((meter, _number_in(came.get(name, b""))) for meter, name in meters.trailers)
+    return {meter: reading for meter, reading in read if reading is not None}
+
+
+def _number_in(value: bytes) -> Number | None:
+    """The value of a field as a reading."""
+    return parse_number(value.decode("latin-1").strip())
 
 
 def _body(

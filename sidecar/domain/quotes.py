@@ -115,7 +115,7 @@ class Quoter:
         most = MAX_AMOUNT if max_charge is None else max_charge
         self.tariff = Tariff(meters, most, on_unknown, charge_on, estimate)
         self._samples = estimate is not None and estimate.tokenizer is not None
-        self.cost_headers = frozenset(name for _, name in meters.headers)
+        self.cost_headers = frozenset(name for _, name in (*meters.headers, *meters.trailers))
         terms = {} if isinstance(hold, int) else hold
         self._fixed_hold = min(hold, self.tariff.max_charge) if isinstance(hold, int) else None
         self._estimate = estimator(terms)

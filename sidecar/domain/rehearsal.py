@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.domain.fields import Trailers
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.metering import Charge, End
 from sidecar.domain.outcomes import RefusalCode
@@ -36,6 +37,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     fields: Mapping[bytes, bytes] = {}
     body: bytes = b""
+    trailers: Trailers = ()
     end: End = End.COMPLETE
     duration_ms: int = 0
 
@@ -86,7 +88,7 @@ def charge(quote: Quote, request: Request, answer: Answer) -> Charge:
     meter = quote.meter(answer.status, answer.fields)
     meter.feed(answer.body)
     meter.flush()
-    return meter.finish(answer.end, len(request.body), len(answer.body), answer.duration_ms)
+    return meter.finish(answer.end, len(request.body), len(answer.body), answer.duration_ms, answer.trailers)
 
 
 def _why_not(rule: Rule, request: Request, path: bytes, host: bytes) -> str:

@@ -90,8 +90,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cost_headers(self) -> frozenset[bytes]:
-        """Response fields that a meter reads (lower case): neither client nor upstream gets them through us."""
+        """Response fields and trailers that a meter reads (lower case): nobody gets them through us."""
         return self.quoter.cost_headers
+
+    @property
+    def reads_trailers(self) -> bool:
+        """Whether the upstream must be told that trailers are read."""
+        return bool(self.quoter.tariff.meters.trailers)
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """What the request may cost, or why that cannot be said."""

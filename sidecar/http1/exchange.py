@@ -67,7 +67,6 @@ class Exchange(Driven):
         "_tail",
         "_through",
         "_total_at_s",
-        "_trailers_down",
         "_trailers_up",
         "_upstream",
         "_via",
@@ -84,6 +83,7 @@ class Exchange(Driven):
         "response",
         "response_bytes",
         "response_done",
+        "response_trailers",
         "started_s",
     )
 
@@ -140,7 +140,8 @@ class Exchange(Driven):
         self._frame = False
         self._head_sent = False
         self._tail: list[bytes] = []
-        self._trailers_down: list[tuple[bytes, bytes]] = []
+        self.response_trailers: list[tuple[bytes, bytes]] = []
+        """All that came, when `response_done`; not all of them are passed on."""
         self.answered = False
 
     # --- The handler's side -------------------------------------------------------------------------------------
@@ -421,7 +422,7 @@ class Exchange(Driven):
                 return
         if done:
             self.response_done = True
-            self._trailers_down = trailers
+            self.response_trailers = trailers
             self._upstream = None
         self._since_s = self._engine.now_s
         if self._relaying:
@@ -525,7 +526,7 @@ class Exchange(Driven):
         if payload:
             self._tail.append(payload)
         if self._frame:
-            trailers = self._trailers_down
+            trailers = self.response_trailers
             if trailers and self.response is not None:
                 trailers = fields.trailers_to_pass(trailers, self.response, self._drops)
             self._tail.append(encode_end(trailers))

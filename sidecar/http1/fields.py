@@ -57,6 +57,9 @@ _NOT_IN_TRAILERS = (
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
+WANTS_TRAILERS: Pairs = ((b"Connection", b"TE"), (b"TE", b"trailers"))
+"""Fields that ask for trailers (RFC 9110 §6.5.1)."""
+
 
 class RequestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What we change in requests, decided once: `set` replaces, `host` is sent unless `preserve_host`."""
@@ -122,14 +125,14 @@ def _constant_lines(head: RequestHead, policy: RequestPolicy, drops: frozenset[b
     """All lines that do not depend on the client's address and the body's length, without the last CRLF."""
     if head.named:
         drops = drops | head.named
-    if extra:
-        drops = drops | {name.lower() for name, _ in extra}
+    replaced = frozenset(name.lower() for name, _ in extra)
+    drops = drops | replaced if replaced else drops
     target = policy.path_prefix + head.target if policy.path_prefix and head.target != b"*" else head.target
     host = (policy.preserve_host and head.host) or policy.host
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, target, host)]
-    lines += [line for name, line in head.lines.items() if name not in drops]
-    if b"te" in head and b"trailers" in (option.strip(b" \t") for option in head.get(b"te", b"").lower().split(b",")):
-        lines.append(b"Connection: TE\r\nTE: trailers")
+    lines += _lines_to_pass(head, drops)
+    if b"te" in head and b"te" not in replaced and b"trailers" in _members(head.get(b"te", b"")):
+        lines += [b"%b: %b" % field for field in WANTS_TRAILERS]
     lines += [b"%b: %b" % field for field in (*policy.set, *extra)]
     # Another line of a list field appends to the ones before it (RFC 9110 §5.3).
     if policy.x_forwarded and not (policy.trust_forwarded and b"x-forwarded-proto" in head):
@@ -154,7 +157,7 @@ def response_head(
     else:
         all_drops = _RESPONSE_DROPS | drops | head.named
         lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-        lines += [line for name, line in head.lines.items() if name not in all_drops]
+        lines += _lines_to_pass(head, all_drops)
         if via:
             lines.append(b"Via: 1.0 sidecar" if head.http_1_0 else b"Via: 1.1 sidecar")
         if close:
@@ -182,8 +185,27 @@ def trailers_to_pass(
     trailers: list[tuple[bytes, bytes]], head: Head, drops: frozenset[bytes]
 ) -> list[tuple[bytes, bytes]]:
     """The trailer fields that may go on."""
-    return [
-        (name, value)
-        for name, value in trailers
-        if (key := name.lower()) not in _NOT_IN_TRAILERS and key not in drops and key not in head.named
-    ]
+    return [(name, value) for name, value in trailers if _may_come_late(name.lower(), head, drops)]
+
+
+def _lines_to_pass(head: Head, drops: frozenset[bytes]) -> list[bytes]:
+    """The field lines that go on; ``Trailer`` announces only what `trailers_to_pass` lets through."""
+    lines = head.lines
+    if b"trailer" in lines and b"trailer" not in drops:
+        announced = _members(head.get(b"trailer", b""))
+        kept = [name for name in announced if name and _may_come_late(name, head, drops)]
+        if not kept:
+            drops = drops | {b"trailer"}
+        elif kept != announced:
+            lines = lines | {b"trailer": b"Trailer: " + b", ".join(kept)}
+    return [line for name, line in lines.items() if name not in drops]
+
+
+def _may_come_late(name: bytes, head: Head, drops: frozenset[bytes]) -> bool:
+    """Whether a trailer field of this lower-case name goes on."""
+    return name not in _NOT_IN_TRAILERS and name not in drops and name not in head.named
+
+
+def _members(value: bytes) -> list[bytes]:
+    """The members of a list field, lower case."""
+    return [member.strip(b" \t") for member in value.lower().split(b",")]

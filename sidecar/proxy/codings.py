@@ -1,9 +1,9 @@
-"""Which content codings an upstream may use: those that the client takes and the meter can read."""
+"""What an upstream is told of how it may answer: the codings that client and meter can read, and with trailers."""
 
 from functools import lru_cache
 
 from sidecar.domain.meters.codings import READABLE
-from sidecar.http1.fields import Pairs
+from sidecar.http1.fields import WANTS_TRAILERS, Pairs
 
 
 @lru_cache(maxsize=256)
@@ -15,3 +15,9 @@ def readable_only(accepted: bytes) -> Pairs:
     members = [member.strip(b" \t") for member in accepted.split(b",")]
     kept = [member for member in members if member.partition(b";")[0].strip(b" \t").lower() in READABLE]
     return () if kept == members else ((b"Accept-Encoding", b", ".join(kept) or b"identity"),)
+
+
+@lru_cache(maxsize=256)
+def with_trailers(fields: Pairs) -> Pairs:
+    """`fields` and those that ask for trailers; the same object for the same fields, as a head's notes want it."""
+    return fields + WANTS_TRAILERS

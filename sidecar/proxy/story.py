@@ -23,7 +23,7 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.proxy import refusals
 from sidecar.proxy.admission import Admission, Admitted
-from sidecar.proxy.codings import readable_only
+from sidecar.proxy.codings import readable_only, with_trailers
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.request_ids import RequestIds
@@ -177,8 +177,9 @@ class Story:
             exchange.drains = terms.drains
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
+            wanted = _wanted(exchange, quote, terms)
             answer = await self._upstreams.forward(
-                exchange, terms.rule.retry, terms.drops_up, _codings(exchange, quote), quote.body, terms.drops_down
+                exchange, terms.rule.retry, terms.drops_up, wanted, quote.body, terms.drops_down
             )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
@@ -193,7 +194,13 @@ class Story:
             ) or (await exchange.ended())
             duration_ms = round((self._now() - exchange.started_s) * 1000)
             meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]
-            charge = meter.finish(meter_end, exchange.request_bytes, exchange.response_bytes, duration_ms)
+            charge = meter.finish(
+                meter_end,
+                exchange.request_bytes,
+                exchange.response_bytes,
+                duration_ms,
+                exchange.response_trailers,
+            )
             settled = True
             if end is not End.COMPLETE or not self._wait_for_commit:
                 self._end(exchange, end, _charged(charge, None))
@@ -314,11 +321,12 @@ def _charged(charge: Charge, done: Settled | None) -> bytes:
     return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n%b" % (done.charged, done.available, source)
 
 
-def _codings(exchange: Exchange, quote: Quote) -> Pairs:
-    """The ``Accept-Encoding`` to send, if not the client's own."""
+def _wanted(exchange: Exchange, quote: Quote, terms: Terms) -> Pairs:
+    """The fields that say how the upstream may answer, where the client's own are not right."""
+    fields: Pairs = ()
     if quote.plain_answer:
-        return _PLAIN_ANSWER
-    if quote.readable_codings:
+        fields = _PLAIN_ANSWER
+    elif quote.readable_codings:
         accepted = exchange.head.get(b"accept-encoding")
-        return () if accepted is None else readable_only(accepted)
-    return ()
+        fields = () if accepted is None else readable_only(accepted)
+    return with_trailers(fields) if terms.reads_trailers else fields

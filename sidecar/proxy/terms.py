@@ -28,6 +28,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the answer with this head is read to its end when its client has gone; None: never."""
     needs_external_id: bool
     recent: RecentCosts | None
+    reads_trailers: bool
 
     @classmethod
     def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
@@ -44,6 +45,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             drains=_DRAINS[rule.on_client_gone],
             needs_external_id=rule.needs_external_id,
             recent=rule.quoter.recent,
+            reads_trailers=rule.reads_trailers,
         )
 
 

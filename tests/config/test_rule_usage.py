@@ -43,6 +43,13 @@ def test_meters_by_source() -> None:
     assert meters.reader.read_json(b'{"a": {"b": 3}}') == {"t": 3}
 
 
+def test_a_header_with_a_trailer_to_fall_back_on_is_one_meter() -> None:
+    meters = read_usage(at("{cost: {header: X-Cost, trailer: X-Late}, ms: {trailer: x-ms}}"))
+    assert meters.headers == (("cost", b"x-cost"),)
+    assert meters.trailers == (("cost", b"x-late"), ("ms", b"x-ms"))
+    assert meters.names == ("cost", "ms")
+
+
 def test_what_counts_of_a_stream() -> None:
     reader = read_usage(at("{n: {sse: {pointer: /n, mode: sum, event: x}, ndjson: {pointer: /m, mode: max}}}")).reader
     assert reader is not None

@@ -92,6 +92,52 @@ def test_a_json_answer_to_a_request_for_a_stream_is_read(hides: bool) -> None:
     assert finish(open_meter(a_bill(CHAT), 200, JSON, hides=hides), golden.CHAT_JSON) == CHAT_CHARGE
 
 
+TRAILER = Meters(trailers=(("cost", b"x-cost"),))
+EITHER = Meters(headers=(("cost", b"x-cost"),), trailers=(("cost", b"x-late"),))
+
+
+@pytest.mark.parametrize(
+    ("meters", "fields", "trailers", "amount"),
+    [
+        (TRAILER, {}, [(b"X-Cost", b"7")], 7),
+        (TRAILER, cost(b"9"), [(b"X-Other", b"8"), (b"x-cost", b" 7.0 ")], 7),
+        (EITHER, cost(b"9"), [(b"X-Late", b"7")], 9),
+        (EITHER, {}, [(b"X-Late", b"7")], 7),
+        (EITHER, cost(b"nan"), [(b"X-Late", b"7")], 7),
+    ],
+)
+def test_a_cost_in_a_trailer(
+    meters: Meters, fields: dict[bytes, bytes], trailers: list[tuple[bytes, bytes]], amount: int
+) -> None:
+    meter = open_meter(a_bill(meters), 200, fields, hides=False)
+    charge = meter.finish(End.COMPLETE, 1, 1, 1, trailers)
+    assert charge == Charge(amount, f"cost={amount}", Source.REPORTED, release=False)
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        [],
+        [(b"x-cost", b"")],
+        [(b"x-cost", b"-1")],
+        [(b"x-cost", b"nan")],
+        [(b"x-cost", b"7"), (b"X-Cost", b"7")],
+        [(b"x-late", b"7, 7")],
+    ],
+)
+def test_a_cost_that_no_trailer_says_is_unknown(trailers: list[tuple[bytes, bytes]]) -> None:
+    for meters in (TRAILER, EITHER):
+        meter = open_meter(a_bill(meters), 200, NO_FIELDS, hides=False)
+        assert meter.finish(End.COMPLETE, 1, 1, 1, trailers) == HELD
+
+
+def test_trailers_and_a_body_are_read_together() -> None:
+    meters = Meters(reader=READERS["openai.chat"], trailers=(("cost", b"x-cost"),))
+    meter = open_meter(a_bill(meters), 200, JSON, hides=False)
+    meter.feed(golden.CHAT_JSON)
+    assert meter.finish(End.COMPLETE, 1, 1, 1, [(b"x-cost", b"7")]).usage == CHAT_CHARGE.usage + " cost=7"
+
+
 UNREAD = [
     pytest.param(CHAT, JSON, b'{"choices": []}', id="no usage"),
     pytest.param(CHAT, JSON, b"<html>", id="no JSON"),

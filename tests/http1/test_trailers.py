@@ -1,7 +1,9 @@
 """Trailers in both directions, and what may never come in one."""
 
+import pytest
+
 from sidecar.http1.exchange import Exchange
-from sidecar.http1.fields import RequestPolicy
+from sidecar.http1.fields import WANTS_TRAILERS, RequestPolicy
 from tests.http1.stage import Stage
 from tests.support.rawhttp import RawClient, request
 from tests.support.upstream import Upstream, answers, says
@@ -69,3 +71,45 @@ async def test_a_buffered_body_with_trailers_stays_chunked() -> None:
         await client.send(request("POST", "/", CHUNKED), b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
         assert (await client.answer()).status == 200
         assert upstream.requests[0].raw_body == b"8\r\nreplaced\r\n0\r\nX-Sum: 1\r\n\r\n"
+
+
+async def test_trailers_are_asked_for_once_whatever_the_client_said() -> None:
+    async with Upstream() as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+
+        async def handler(exchange: Exchange) -> None:
+            await stage.pass_on(exchange, extra=WANTS_TRAILERS)
+
+        stage.handler = handler
+        theirs = [("TE", "trailers, gzip"), ("Connection", "TE, X-Named"), ("X-Named", "1")]
+        for fields in ([], theirs[:1], theirs):
+            await client.send(request("GET", "/", *fields))
+            assert (await client.answer()).status == 200
+            received = upstream.requests[-1]
+            assert received.headers == [(b"Host", b"upstream.test"), *WANTS_TRAILERS]
+
+
+@pytest.mark.parametrize(
+    ("announced", "passed"),
+    [
+        (b"X-Sum", "X-Sum"),
+        (b"X-Sum, X-Cost", "x-sum"),
+        (b"x-cost,X-Other ,, X-Sum", "x-other, x-sum"),
+        (b"X-Cost", None),
+        (b"Content-Length, X-Named", None),
+    ],
+)
+async def test_what_does_not_pass_is_not_announced(announced: bytes, passed: str | None) -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: x-named\r\nTrailer: %b\r\n\r\n" % announced
+    answer = head + b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-Cost: 5\r\n\r\n"
+    async with Upstream(says(answer)) as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+
+        async def handler(exchange: Exchange) -> None:
+            await exchange.forward(stage.pool, stage.policy, stage.policy.dropped())
+            exchange.relay(frozenset({b"x-cost"}), via=False) or await exchange.ended()
+            assert exchange.response_trailers == [(b"X-Sum", b"1"), (b"X-Cost", b"5")]
+            exchange.finish()
+
+        stage.handler = handler
+        await client.send(request("GET", "/"))
+        got = await client.answer()
+        assert (got.get("trailer"), got.trailers) == (passed, [(b"X-Sum", b"1")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.proxy.codings import readable_only
+from sidecar.proxy.codings import readable_only, with_trailers
 
 
 @pytest.mark.parametrize("accepted", [b"gzip", b"gzip, deflate", b"GZIP;q=0.5", b"identity", b"gzip;q=0"])
@@ -24,3 +24,9 @@ def test_what_can_be_read_stays_as_it_was_written(accepted: bytes) -> None:
 )
 def test_what_cannot_be_read_is_left_out(accepted: bytes, sent: bytes) -> None:
     assert readable_only(accepted) == ((b"Accept-Encoding", sent),)
+
+
+def test_asking_for_trailers_gives_the_same_fields_each_time() -> None:
+    fields = ((b"Accept-Encoding", b"gzip"),)
+    assert with_trailers(fields) == (*fields, (b"Connection", b"TE"), (b"TE", b"trailers"))
+    assert with_trailers(fields) is with_trailers(tuple(fields))

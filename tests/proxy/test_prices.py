@@ -13,7 +13,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.lane import Lane
 from tests.proxy.shop import GRANTED, Shop
 from tests.support.rawhttp import RawClient, fetch, request
-from tests.support.upstream import Upstream, answers
+from tests.support.upstream import Upstream, answers, says
 
 RULES = Path(__file__).parent / "prices.yaml"
 CREDIT = 1_000_000
@@ -150,3 +150,25 @@ async def test_a_customer_without_a_price_learns_nothing_of_others(shop: Shop) -
     answer = await fetch(shop.port, "GET", "/render/big", ("Authorization", f"Bearer {stranger}"))
     assert (answer.status, answer.get("x-sidecar-refusal")) == (401, "unidentified")
     assert await spent(shop, customer_id) == 0
+@pytest.mark.parametrize(
+    ("fields", "trailers", "spent"),
+    [
+        (b"", b"X-Cost: 1.5\r\nX-Sum: 9\r\n", 3),
+        (b"X-Cost: 1\r\n", b"X-Cost: 1.5\r\nX-Sum: 9\r\n", 2),
+        (b"", b"X-Sum: 9\r\n", 5),
+        (b"", b"X-Cost: 1\r\nX-Cost: 1\r\nX-Sum: 9\r\n", 5),
+    ],
+)
+async def test_a_cost_in_a_trailer(lane: Lane, fields: bytes, trailers: bytes, spent: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Cost, X-Sum\r\n%b\r\n" % fields
+    script = says(head, b"3\r\nabc\r\n", b"0\r\n%b\r\n" % trailers)
+    async with Upstream(script) as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        async with RawClient(shop.port) as client:
+            head = request("POST", "/late", shop.bearer, ("Transfer-Encoding", "chunked"), ("X-Cost", "0"))
+            await client.send(head + b"1\r\na\r\n0\r\nX-Cost: 0\r\n\r\n")
+            answer = await client.answer()
+        assert (answer.body, answer.trailers) == (b"abc", [(b"X-Sum", b"9")])
+        assert (answer.get("x-cost"), answer.get("trailer")) == (None, "x-sum")
+        (received,) = upstream.requests
+        assert (received.get(b"te"), received.get(b"x-cost"), received.trailers) == (b"trailers", None, [])
+        assert (await shop.settled()).spent == spent * CREDIT
