@@ -140,8 +140,8 @@ class Exchange(Driven):
         self._frame = False
         self._head_sent = False
         self._tail: list[bytes] = []
+        # All that came; not all of them are passed on.
         self.response_trailers: list[tuple[bytes, bytes]] = []
-        """All that came, when `response_done`; not all of them are passed on."""
         self.answered = False
 
     # --- The handler's side -------------------------------------------------------------------------------------

@@ -150,6 +150,8 @@ async def test_a_customer_without_a_price_learns_nothing_of_others(shop: Shop) -
     answer = await fetch(shop.port, "GET", "/render/big", ("Authorization", f"Bearer {stranger}"))
     assert (answer.status, answer.get("x-sidecar-refusal")) == (401, "unidentified")
     assert await spent(shop, customer_id) == 0
+
+
 @pytest.mark.parametrize(
     ("fields", "trailers", "spent"),
     [
