@@ -104,7 +104,9 @@ class Upstream(Section, frozen=True, kw_only=True):
     tls_verify: bool = True
     """Verify the upstream's certificate and name."""
     connections_max: Connections = 1024
-    """Most connections open at once; requests beyond it wait for one."""
+    """Most connections open at once; requests beyond it wait for one, each customer's in its turn."""
+    waiting_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    """Most requests that wait for a connection; beyond it 503."""
     idle_connections_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
     """Most connections kept open without a request."""
     idle_timeout_s: Seconds = 4.0
@@ -186,6 +188,15 @@ class Limits(Section, frozen=True, kw_only=True):
     """Largest request body; beyond it 413."""
     body_inspect_max_bytes: Annotated[int, Meta(ge=0, le=2**30)] = 8_388_608
     """Largest request body that is read into memory when a rule needs its fields."""
+    body_min_bytes_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 240.0
+    """A request body that comes more slowly than this for 10 s is 408. 0: it may trickle."""
+    bodies_max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 268_435_456
+    """Memory for request bodies that are read because a rule needs their fields and that did not come at once; beyond
+    it 503."""
+    requests_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 5_000
+    """Most requests in flight at once; beyond it 503."""
+    customer_share: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    """The part of `requests_max` that one customer's requests may be; beyond it 429, so that others get through."""
     drains_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     """Most answers that are read on without their clients at once; beyond it they are left at once."""
     drain_max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 16_777_216

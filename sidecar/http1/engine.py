@@ -37,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     drains_max: int = 100
     drain_max_bytes: int = 16_777_216
     drain_s: float = 60.0
+    body_min_bytes_per_s: float = 0.0
+    body_window_s: float = 10.0
 
 
 class Engine:

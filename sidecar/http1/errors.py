@@ -45,3 +45,5 @@ class End(StrEnum):
     TIMED_OUT = "timed_out"
     CUT = "cut"
     """We ended it, at shutdown."""
+    SHED = "shed"
+    """We have too much to do already; nothing was sent."""

@@ -19,12 +19,14 @@ from sidecar.http1.driver import Driven
 from sidecar.http1.engine import HIGH_WATER_BYTES
 from sidecar.http1.errors import End, Failure, Phase, ProtocolError
 from sidecar.http1.heads import CHUNKED, RequestHead, ResponseHead
+from sidecar.http1.pace import Pace
 from sidecar.http1.reasons import reason_of
 
 if TYPE_CHECKING:
     from sidecar.http1.client import ClientConnection
     from sidecar.http1.drains import Drain
-    from sidecar.http1.upstream import Pool, UpstreamConnection
+    from sidecar.http1.pool import Pool
+    from sidecar.http1.upstream import UpstreamConnection
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -58,6 +60,7 @@ class Exchange(Driven):
         "_interims",
         "_kept",
         "_limits",
+        "_pace",
         "_phase",
         "_pool",
         "_relaying",
@@ -77,6 +80,7 @@ class Exchange(Driven):
         "failure",
         "head",
         "keeps_body",
+        "party",
         "peer",
         "request_bytes",
         "request_done",
@@ -112,12 +116,13 @@ class Exchange(Driven):
         self._chunks_up = False
         self._trailers_up: list[tuple[bytes, bytes]] = []
         self._drops_up = _NO_NAMES
-        self.keeps_body = False
-        """Set by a handler that may call `again` when the request was sent already."""
-        self._kept: list[bytes] | None = None
+        self._pace: Pace | None = None
+        # Set by a handler: for whom it is (see `fair_queue`); whether it may call `again` for a request that was sent
+        # already; whether it may want the whole answer although its client has gone (see `drains`), which is asked
+        # when the client goes, and again when the head comes after that.
+        self.party, self.keeps_body = "", False
         self.drains: Callable[[ResponseHead | None], bool] | None = None
-        """Set by a handler that may want the whole answer although its client has gone (see `drains`). It is asked
-        when the client goes, and again when the head comes after that."""
+        self._kept: list[bytes] | None = None
         self._drain: Drain | None = None
         # The upstream.
         self._pool: Pool | None = None
@@ -359,6 +364,8 @@ class Exchange(Driven):
 
     def check(self, now_s: float) -> None:
         """Called on each tick."""
+        if not self.request_done and self.end is None:
+            self._check_pace(now_s)
         if self._drain is not None and now_s >= self._drain.until_s:
             self._fail(End.CLIENT_GONE, _GONE)
         if self.end is not None or (now_s < self._since_s + self._patience_s() and now_s < self._total_at_s):
@@ -370,6 +377,17 @@ class Exchange(Driven):
             self._fail(End.CLIENT_GONE, "The client did not read the answer in time.")
         else:
             self._fail(End.TIMED_OUT, _TIMED_OUT[self._phase])
+
+    def _check_pace(self, now_s: float) -> None:
+        """End a request whose body trickles; time in which we do not read it is not the client's."""
+        least, received = self._limits.body_min_bytes_per_s, self.request_bytes
+        if self._pace is None:
+            self._pace = Pace(now_s, received)
+        elif not self._client.reads_body:
+            self._pace.restart(now_s, received)
+        elif self._pace.too_slow(now_s, received, self._limits.body_window_s, least):
+            detail = f"The request body came with less than {least:g} bytes a second."
+            self.on_client_broke(ProtocolError(408, "request_timed_out", detail))
 
     def cut_off(self) -> None:
         """Shutdown: end now, whatever phase it is in."""
@@ -387,6 +405,9 @@ class Exchange(Driven):
 
     def on_connect_failed(self, detail: str, *, timed_out: bool) -> None:
         self._fail(End.TIMED_OUT if timed_out else End.UPSTREAM_FAILED, detail)
+
+    def on_shed(self, detail: str) -> None:
+        self._fail(End.SHED, detail)
 
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx answer: passed on to clients that can understand it (RFC 9110 §15.2)."""

@@ -15,6 +15,7 @@ from sidecar.domain.request_facts import RequestFacts
 from sidecar.http1.errors import Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.proxy.identity import Identities, Payer
+from sidecar.proxy.load import Load
 from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
 
@@ -37,9 +38,10 @@ class Admitted(msgspec.Struct, frozen=True):
 class Admission:
     """Admits requests; shared by all requests of a process."""
 
-    def __init__(self, holds: Holds, identities: Identities, *, inspect_max_bytes: int) -> None:
+    def __init__(self, holds: Holds, identities: Identities, load: Load, *, inspect_max_bytes: int) -> None:
         self._holds = holds
         self._identities = identities
+        self._load = load
         self._inspect_max_bytes = inspect_max_bytes
 
     async def admit(self, exchange: Exchange, route: Route, payer: Payer) -> Admitted | Failure | Unquoted | Refused:
@@ -51,7 +53,9 @@ class Admission:
         """
         terms, rule = route.terms, route.terms.rule
         if terms.reads_body and not exchange.request_done:
-            await exchange.read_body(self._inspect_max_bytes)
+            crowded = await self._read_body(exchange)
+            if crowded is not None:
+                return crowded
         if exchange.failure is not None:
             return exchange.failure
         external_id = await self._identities.external_id(payer) if terms.needs_external_id else ""
@@ -67,6 +71,18 @@ class Admission:
         if rule.on_short.clamp is not None and hold.code in _SHORT:
             return await self._clamp(rule.on_short.clamp, facts, terms, payer, hold)
         return hold
+
+    async def _read_body(self, exchange: Exchange) -> Failure | None:
+        """Read what has not come yet, if there is memory for it; it is given back when the body can go on."""
+        size = exchange.head.length if exchange.head.length >= 0 else self._inspect_max_bytes
+        size = min(size, self._inspect_max_bytes)
+        crowded = self._load.take_body(size)
+        if crowded is None:
+            try:
+                await exchange.read_body(self._inspect_max_bytes)
+            finally:
+                self._load.give_body_back(size)
+        return crowded
 
     async def _clamp(
         self, clamp: Clamp, facts: RequestFacts, terms: Terms, payer: Payer, refused: Refused

@@ -15,6 +15,7 @@ from sidecar.http1.fields import Pairs
 from sidecar.proxy import refusals
 from sidecar.proxy.health import Health
 from sidecar.proxy.identity import Identities
+from sidecar.proxy.load import Load
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.story import Story
 from sidecar.proxy.upstream_settings import upstreams_of
@@ -46,6 +47,12 @@ class ProxyServer:
         self._request_ids = RequestIds()
         self._engine = Engine(limits_of(settings), self._refuse)
         self._upstreams = upstreams_of(settings, self._engine)
+        self._load = Load(
+            self._engine,
+            requests_max=settings.limits.requests_max,
+            share=settings.limits.customer_share,
+            bodies_max_bytes=settings.limits.bodies_max_bytes,
+        )
         self._checking: list[asyncio.Task[None]] = []
         self._story = Story(
             rules=rules,
@@ -55,6 +62,7 @@ class ProxyServer:
             metrics=metrics,
             upstreams=self._upstreams,
             request_ids=self._request_ids,
+            load=self._load,
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
         )
@@ -143,7 +151,10 @@ class ProxyServer:
         metrics.gauge("sidecar_client_connections", "Open client connections.", lambda: len(engine.connections))
         metrics.total("sidecar_requests_begun", "Requests whose head was read.", lambda: engine.requests_total)
         metrics.gauge("sidecar_requests_in_flight", "Requests being handled.", lambda: engine.running)
-        drains = engine.drains
+        load, drains = self._load, engine.drains
+        metrics.gauge("sidecar_customers_in_flight", "Customers with a request in flight.", lambda: load.customers)
+        metrics.gauge("sidecar_bodies_bytes", "Memory promised to request bodies.", lambda: load.bodies_bytes)
+        metrics.gauge("sidecar_upstream_waiting", "Requests that wait for a connection.", lambda: upstreams.waiting)
         metrics.gauge("sidecar_drains", "Answers that are read without their clients.", lambda: len(drains.running))
         metrics.total(
             "sidecar_drains_begun", "Answers that were read on without a client.", lambda: drains.begun_total
@@ -186,6 +197,7 @@ def limits_of(settings: Settings) -> Limits:
         head_s=timeouts.head_s,
         idle_s=timeouts.idle_s,
         total_s=timeouts.total_s,
+        body_min_bytes_per_s=limits.body_min_bytes_per_s,
         drains_max=limits.drains_max,
         drain_max_bytes=limits.drain_max_bytes,
         drain_s=timeouts.drain_s,

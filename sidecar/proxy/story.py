@@ -25,6 +25,7 @@ from sidecar.proxy import refusals
 from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import readable_only, with_trailers
 from sidecar.proxy.identity import Identities, Payer
+from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.terms import Route, Terms
@@ -62,13 +63,15 @@ class Story:
         metrics: Metrics,
         upstreams: Upstreams,
         request_ids: RequestIds,
+        load: Load,
         inspect_max_bytes: int,
         wait_for_commit: bool,
     ) -> None:
         self._units = units
         self._policy = upstreams.addresses[0].policy
         self.use(rules)
-        self._admission = Admission(holds, identities, inspect_max_bytes=inspect_max_bytes)
+        self._admission = Admission(holds, identities, load, inspect_max_bytes=inspect_max_bytes)
+        self._load = load
         self._holds = holds
         self._identities = identities
         self._metrics = metrics
@@ -92,13 +95,28 @@ class Story:
             route = self._route(exchange)
             if route is None:
                 return
-        terms, rule = route.terms, route.terms.rule
-        if rule.free:
+        terms = route.terms
+        crowded = self._load.full()
+        if crowded is not None:
+            self._answer_failure(exchange, terms, crowded)
+            return
+        if terms.rule.free:
             await self._pass(exchange, terms)
             return
         payer = route.payer or await self._look_up(exchange, terms)
         if payer is None:
             return
+        if not self._load.enter(payer.customer_id):
+            self._refuse_crowding(exchange, terms)
+            return
+        try:
+            await self._admit(exchange, route, payer)
+        finally:
+            self._load.leave(payer.customer_id)
+
+    async def _admit(self, exchange: Exchange, route: Route, payer: Payer) -> None:
+        """Hold what the request may cost and serve it, or say why not."""
+        terms, exchange.party = route.terms, payer.customer_id
         unavailable = self._upstreams.unavailable()
         if unavailable is not None:
             self._answer_failure(exchange, terms, unavailable)
@@ -254,6 +272,14 @@ class Story:
         refusal = refusals.of_refused(refused, terms.unit, request_id, terms.rule.errors, retry_after_s=wait_s)
         self._answer(exchange, terms, refusal)
 
+    def _refuse_crowding(self, exchange: Exchange, terms: Terms) -> None:
+        detail = f"This customer has {self._load.customer_max} requests in flight here, as many as one may have."
+        instance, wait_s = self._request_ids.next(), self._metrics.typical_request_s()
+        shape = terms.rule.errors
+        self._answer(
+            exchange, terms, Refusal("too_many_in_flight", detail, instance, shape=shape, retry_after_s=wait_s)
+        )
+
     def _refuse_without_store(self, exchange: Exchange, terms: Terms) -> None:
         detail = (
             "The credit store does not answer, so nothing can be charged now. Nothing was forwarded; try again soon."
@@ -268,6 +294,8 @@ class Story:
                 refusal = refusals.of_protocol_error(exchange.broken, self._request_ids.next(), shape)
             case End.CUT:
                 refusal = Refusal("shutting_down", failure.detail, self._request_ids.next(), shape=shape)
+            case End.SHED:
+                refusal = Refusal("overloaded", failure.detail, self._request_ids.next(), shape=shape)
             case End.TIMED_OUT:
                 refusal = Refusal("upstream_timed_out", failure.detail, self._request_ids.next(), shape=shape)
             case End.UPSTREAM_FAILED if isinstance(failure, Unavailable):

@@ -7,7 +7,8 @@ from sidecar.config.settings import Forwarding, Settings
 from sidecar.domain.errors import StartupError
 from sidecar.http1.engine import Engine
 from sidecar.http1.fields import RequestPolicy
-from sidecar.http1.upstream import Origin, Pool
+from sidecar.http1.pool import Pool
+from sidecar.http1.upstream import Origin
 from sidecar.proxy.breaker import Breaker
 from sidecar.proxy.upstreams import Address, Upstreams
 
@@ -23,6 +24,7 @@ def upstreams_of(settings: Settings, engine: Engine) -> Upstreams:
                 connections_max=upstream.connections_max,
                 idle_max=upstream.idle_connections_max,
                 idle_timeout_s=upstream.idle_timeout_s,
+                waiting_max=upstream.waiting_max,
             ),
             policy=policy_of(settings, url),
             breaker=Breaker(

@@ -18,7 +18,7 @@ from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
 from sidecar.http1.heads import ResponseHead
-from sidecar.http1.upstream import Pool
+from sidecar.http1.pool import Pool
 from sidecar.proxy.breaker import Breaker
 
 log = logging.getLogger("sidecar.upstreams")
@@ -71,6 +71,11 @@ class Upstreams:
     @property
     def idle(self) -> int:
         return sum(address.pool.idle for address in self.addresses)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection to one of them."""
+        return sum(address.pool.waiting for address in self.addresses)
 
     def unavailable(self) -> Unavailable | None:
         """What to tell a request that no address would get now; None when one would."""

@@ -15,7 +15,8 @@ from sidecar.http1.engine import Engine, Limits
 from sidecar.http1.errors import End, ProtocolError
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import RequestPolicy
-from sidecar.http1.upstream import Origin, Pool
+from sidecar.http1.pool import Pool
+from sidecar.http1.upstream import Origin
 from tests.http1.stage import PLAIN, refuse
 
 TURNS = 12

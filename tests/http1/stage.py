@@ -17,7 +17,8 @@ from sidecar.http1.engine import Engine, Limits
 from sidecar.http1.errors import End, Failure, ProtocolError
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
-from sidecar.http1.upstream import Origin, Pool
+from sidecar.http1.pool import Pool
+from sidecar.http1.upstream import Origin
 from tests.support.until import until
 
 TICK_S = 0.01
