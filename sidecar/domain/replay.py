@@ -63,6 +63,8 @@ class Replay:
         self._rules = {rule.name: rule for rule in rules.rules}
         self._renamed = renamed
         self._at_s = at_s
+        self.needs_external_ids = any(rule.needs_external_id for rule in rules.rules)
+        """Whether settlements must say the operator's own id of their customer."""
         self._rule_sums: dict[tuple[str, str], list[int]] = {}
         self._customer_sums: dict[tuple[str, str], list[int]] = {}
         self._left: dict[tuple[Why, str, str, str], list[int]] = {}
@@ -85,11 +87,6 @@ class Replay:
         _add(self._customer_sums, (past.unit, past.customer_id), past.cost, cost)
         self._read.setdefault(name, set()).update(past.said.usage)
         self.estimated += past.source != Source.REPORTED
-
-    @property
-    def needs_external_ids(self) -> bool:
-        """Whether settlements must say the operator's own id of their customer."""
-        return any(rule.needs_external_id for rule in self._rules.values())
 
     @property
     def totals(self) -> list[Change]:
