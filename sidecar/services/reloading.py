@@ -125,6 +125,7 @@ class Reloading:
         if (rules.version, rules.files) == (self.rules.version, self.rules.files):
             log.info("rules %s: loaded again because %s, and unchanged", rules.version, why)
             return Reloaded.UNCHANGED
+        rules.go_on_from(self.rules)
         before, self.rules, self.loaded_at_ms = self.rules, rules, self._now_ms()
         for use in self._followers:
             use(rules)

@@ -12,6 +12,7 @@ import pytest
 from sidecar.config.problems import ConfigError
 from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
+from sidecar.domain.recent_costs import RecentCosts
 from sidecar.domain.rules import RuleSet
 from sidecar.services import reloading
 from sidecar.services.reloading import Failure, Reloaded, Reloading
@@ -146,6 +147,25 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(
     writes[:] = [text("c", *"x" * number) for number in range(9)]
     assert await found.reload("a test says so") is Reloaded.FAILED
     assert names(found.rules) == ["a"]
+
+
+async def test_what_rules_have_learnt_is_kept(file: Path) -> None:
+    content = text("a").replace("flat: 1}", "flat: 1}, hold: {percentile: 95, at_first: 9}")
+    write(file, content)
+    found = Reloading([file], UNITS)
+
+    def learnt() -> RecentCosts:
+        (rule,) = found.rules.rules
+        assert rule.quoter.recent is not None
+        return rule.quoter.recent
+
+    for _ in range(50):
+        learnt().add(7)
+    first = learnt()
+    write(file, f"{content}# another version\n")
+    assert await found.reload("a test says so") is Reloaded.APPLIED
+    assert learnt() is not first
+    assert learnt().value == 7
 
 
 async def test_the_log_names_what_is_new(file: Path, caplog: pytest.LogCaptureFixture) -> None:
