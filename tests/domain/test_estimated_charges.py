@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from sidecar.config.rule_estimate import can_estimate, on_unknown_of
 from sidecar.domain.estimates import Estimate
 from sidecar.domain.metering import RELEASED, Bill, Charge, End, Meters, OnUnknown, Source, open_meter
 from sidecar.domain.meters.events import EVENT_MAX_BYTES
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.meters.pointers import Mode, Place, pointer_reader
+from sidecar.domain.price import Price
 from sidecar.domain.price_schedule import Schedule, Tier, price_of
 from tests.domain.meters import golden, golden_bedrock
 from tests.domain.meters import golden_others as others
@@ -129,6 +131,33 @@ def test_a_success_without_usage_is_never_free(name: str, fields: dict[bytes, by
     charge = finish(open_meter(an_estimating_bill(name), 200, fields, hides=False), body)
     assert charge.amount >= 30
     assert (charge.source, charge.release) == (Source.ESTIMATED, False)
+
+
+@pytest.mark.parametrize("body", [b'{"x":[]}', b'{"usage":{}}', b'{"usage":null,"usageMetadata":null}', b"", b"[]"])
+@pytest.mark.parametrize("name", READERS)
+def test_no_reader_makes_a_success_without_usage_free(name: str, body: bytes) -> None:
+    """As a rule that says nothing has it: an estimate where one can be made, else the hold."""
+    meters, rates = Meters(reader=READERS[name]), dict.fromkeys(READERS[name].meters, Fraction(1))
+    estimable = can_estimate(meters, Price.of(rates))
+    bill = an_estimating_bill(name, on_unknown=on_unknown_of("", estimable=estimable))
+    for fields, sent in ((JSON, body), (EVENTS, b"data: %b\n\n" % body), (EVENTS, b"data: [DONE]\n\n"), ({}, body)):
+        charge = finish(open_meter(bill, 200, fields, hides=False), sent)
+        assert charge.source == (Source.ESTIMATED if estimable else Source.HOLD)
+        assert charge.amount > 0
+
+
+def test_a_stream_is_estimated_as_the_same_answer_in_one_piece() -> None:
+    text = 'Hé "\\n'
+    for name, whole, delta in (
+        ("openai.chat", {"choices": [{"message": {"content": text}}]}, {"choices": [{"delta": {"content": text}}]}),
+        ("openai.responses", {"output": [{"content": [{"text": text}]}]}, {"type": "x.delta", "delta": text}),
+        ("anthropic.messages", {"content": [{"text": text}]}, {"delta": {"type": "text_delta", "text": text}}),
+        ("ollama", {"response": text}, {"response": text}),
+    ):
+        charges = []
+        for fields, told in ((JSON, msgspec.json.encode(whole)), (EVENTS, golden.event(msgspec.json.encode(delta)))):
+            charges.append(finish(open_meter(an_estimating_bill(name), 200, fields, hides=False), told))
+        assert charges[0] == charges[1] == estimated(30, len(text.encode()))
 
 
 def test_so_far_a_stream_has_cost_what_it_said_or_wrote() -> None:
