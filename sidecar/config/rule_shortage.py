@@ -12,25 +12,40 @@ from sidecar.domain.shortage import DENY, Shortage
 
 _FIELD = r"(?:query\.[A-Za-z0-9._~\[\]-]+|[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
 CLAMPED = re.compile(rf"{_FIELD}\Z", re.ASCII)
-ON_SHORT = re.compile(rf"(?:deny|clamp +(?P<field>{_FIELD}))\Z", re.ASCII)
+_DURATION = r"[1-9][0-9]{0,4}(?:ms|s|m)"
+DURATION = re.compile(rf"{_DURATION}\Z", re.ASCII)
+ON_SHORT = re.compile(rf"(?:deny|wait +(?P<wait>{_DURATION})|clamp +(?P<field>{_FIELD}))\Z", re.ASCII)
 """The short form."""
-_WAYS = "`deny`, or `clamp` and a field of the request: clamp max_tokens"
+_WAYS = "`deny`, `wait` and how long, or `clamp` and a field of the request: wait 2s, clamp max_tokens"
+_WAIT_MAX_MS = 60_000
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 
 
 def read_shortage(cursor: Cursor) -> Shortage:
-    """``deny``, ``clamp max_tokens``, or ``{clamp: [max_completion_tokens, max_tokens], least: 16}``."""
+    """``deny``, ``wait 2s``, ``clamp max_tokens``, or ``{wait: 2s, clamp: [max_completion_tokens, max_tokens]}``."""
     if isinstance(cursor.value, dict):
-        entries = cursor.entries(("clamp", "least"), "clamp, and least")
-        if "clamp" not in entries:
-            cursor.problem("no `clamp`: which field shall be lowered?", "add `clamp: max_tokens`, or leave this out")
-            return DENY
-        least = _least(entries["least"]) if "least" in entries else 1
-        return Shortage(clamp=Clamp(_fields(entries["clamp"]), least))
+        return _read_ways(cursor)
     text = cursor.text(_WAYS)
-    match = ON_SHORT.match(text) if text is not None else None
-    if text is not None and match is None:
+    if text is None:
+        return DENY
+    match = ON_SHORT.match(text)
+    if match is None:
         cursor.problem(f"`{text}` is not a way out", f"write {_WAYS}")
-    return Shortage(clamp=Clamp((match["field"],))) if match is not None and match["field"] else DENY
+        return DENY
+    wait_ms = _milliseconds(cursor, match["wait"]) if match["wait"] else 0
+    return Shortage(wait_ms=wait_ms, clamp=Clamp((match["field"],)) if match["field"] else None)
+
+
+def _read_ways(cursor: Cursor) -> Shortage:
+    entries = cursor.entries(("wait", "clamp", "least"), "wait, clamp, and least")
+    if "clamp" not in entries and ("least" in entries or not entries):
+        cursor.problem("no `clamp`: which field shall be lowered?", "add `clamp: max_tokens`, or leave this out")
+        return DENY
+    wait_ms = _wait(entries["wait"]) if "wait" in entries else 0
+    if "clamp" not in entries:
+        return Shortage(wait_ms=wait_ms)
+    least = _least(entries["least"]) if "least" in entries else 1
+    return Shortage(wait_ms=wait_ms, clamp=Clamp(_fields(entries["clamp"]), least))
 
 
 def check_shortage(cursor: Cursor, shortage: Shortage, quoter: Quoter) -> None:
@@ -67,6 +82,22 @@ def _fields(cursor: Cursor) -> tuple[str, ...]:
         elif field is not None:
             fields.append(field)
     return tuple(fields)
+
+
+def _wait(cursor: Cursor) -> int:
+    text = cursor.text("how long, such as 2s or 500ms")
+    if text is not None and not DURATION.match(text):
+        cursor.problem(f"`{text}` is not a duration", "a whole number with ms, s or m, such as 2s or 500ms")
+        return 0
+    return _milliseconds(cursor, text) if text is not None else 0
+
+
+def _milliseconds(cursor: Cursor, duration: str) -> int:
+    number = duration.rstrip("ms")
+    wait_ms = int(number) * _UNITS_MS[duration.removeprefix(number)]
+    if wait_ms > _WAIT_MAX_MS:
+        cursor.problem(f"`{duration}` is too long: a client would give up before", "wait 60s at most")
+    return wait_ms
 
 
 def _least(cursor: Cursor) -> int:

@@ -38,7 +38,7 @@ _ABOUT: Mapping[str, str] = {
     "min_charge": "The least that a charged request costs.",
     "max_charge": "The most that one request costs, and holds.",
     "charge_on": "The statuses of answers that are charged.",
-    "on_short": "When the hold does not fit: deny, or lower a field of the request to what the balance buys.",
+    "on_short": "When the hold does not fit: deny, wait for others, or lower a field to what the balance buys.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
@@ -149,9 +149,10 @@ def _recent() -> Schema:
 
 
 def _on_short() -> Schema:
-    """`deny`, `clamp max_tokens`, or a mapping."""
-    clamp = _one_or_items(_pattern(rule_shortage.CLAMPED))
-    return {"anyOf": [_pattern(rule_shortage.ON_SHORT), _closed("clamp", clamp=clamp, least=_ref("count"))]}
+    """`deny`, `wait 2s`, `clamp max_tokens`, or a mapping."""
+    wait, clamp = _pattern(rule_shortage.DURATION), _one_or_items(_pattern(rule_shortage.CLAMPED))
+    ways = [_closed("wait", wait=wait), _closed("clamp", wait=wait, clamp=clamp, least=_ref("count"))]
+    return {"anyOf": [_pattern(rule_shortage.ON_SHORT), *ways]}
 
 
 def _estimate() -> Schema:

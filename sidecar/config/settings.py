@@ -201,6 +201,10 @@ class Limits(Section, frozen=True, kw_only=True):
     """Most answers that are read on without their clients at once; beyond it they are left at once."""
     drain_max_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 16_777_216
     """Most bytes that are read of such an answer."""
+    waiting_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Most requests of one process that wait for credit (`on_short: wait`); further ones are refused at once."""
+    waiting_per_account_max: Annotated[int, Meta(ge=0, le=10_000)] = 100
+    """Most requests of all processes that wait for the credit of one customer, or one pool, in one unit."""
 
 
 class UnitSection(Section, frozen=True, kw_only=True):

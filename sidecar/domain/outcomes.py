@@ -101,6 +101,12 @@ class Refused(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Nothing is held yet: the request stands in the queue for holds to come back. `refused` is why."""
+
+    refused: Refused
+
+
 class Ended(msgspec.Struct, frozen=True):
     """Nothing is held: the reservation has ended, or its release came before it."""
 

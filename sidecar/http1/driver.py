@@ -7,7 +7,7 @@ such as `asyncio.timeout`, does not work in it.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ _EVENT = _Event()
 class Driven:
     """What a coroutine belongs to. `_story_failed` and `_story_ended` are for the class on top."""
 
-    __slots__ = ("_engine", "_story", "_waiting", "_woken")
+    __slots__ = ("_engine", "_parked", "_story", "_waiting", "_woken")
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._story: Coroutine[Any, Any, None] | None = None
+        self._parked: Callable[[], None] | None = None
         self._waiting = False
         self._woken = False
 
@@ -50,6 +51,15 @@ class Driven:
         """Run the handler on, if what it waits for has happened. Connections call this when they have told all."""
         if self._woken and self._waiting:
             self._step()
+
+    def park(self, give_up: Callable[[], None] | None) -> None:
+        """From now on the handler waits for what no connection brings, until `give_up` is called; None: no more."""
+        self._parked = give_up
+
+    def _leave_parked(self) -> None:
+        """What the handler was there for has ended."""
+        if self._parked is not None:
+            self._parked()
 
     def _event(self) -> _Event:
         """Wait until one of the `on_…` methods has changed what the handler waits for."""

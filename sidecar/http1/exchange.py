@@ -368,7 +368,8 @@ class Exchange(Driven):
             self._check_pace(now_s)
         if self._drain is not None and now_s >= self._drain.until_s:
             self._fail(End.CLIENT_GONE, _GONE)
-        if self.end is not None or (now_s < self._since_s + self._patience_s() and now_s < self._total_at_s):
+        in_time = self._parked is not None or now_s < self._since_s + self._patience_s()
+        if self.end is not None or (in_time and now_s < self._total_at_s):
             return
         waits_for_body = self._phase is Phase.REQUEST or (self._phase is Phase.HEAD and self._client.reads_body)
         if waits_for_body and not self.request_done:
@@ -611,6 +612,7 @@ class Exchange(Driven):
                 self._pool.give_up(self)
             self.end = end
             self._wake_soon()
+            self._leave_parked()
 
     # --- When the handler ends ----------------------------------------------------------------------------------
 

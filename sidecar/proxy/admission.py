@@ -65,12 +65,21 @@ class Admission:
         quote = rule.quote(facts)
         if isinstance(quote, Unquoted):
             return quote
-        hold = await self._take(terms, payer, quote)
-        if not isinstance(hold, Refused):
-            return Admitted(quote, hold)
-        if rule.on_short.clamp is not None and hold.code in _SHORT:
-            return await self._clamp(rule.on_short.clamp, facts, terms, payer, hold)
-        return hold
+        hold = await self._take(exchange, terms, payer, quote, rule.on_short.wait_ms)
+        if isinstance(hold, Refused):
+            return await self._refused(exchange, route, payer, facts, hold)
+        return Admitted(quote, hold)
+
+    async def _refused(
+        self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, refused: Refused
+    ) -> Admitted | Failure | Refused:
+        """What the rule does when it does not fit, all waiting in vain."""
+        if exchange.failure is not None:
+            return exchange.failure
+        clamp = route.terms.rule.on_short.clamp
+        if clamp is None or refused.code not in _SHORT:
+            return refused
+        return await self._clamp(clamp, facts, exchange, route.terms, payer, refused)
 
     async def _read_body(self, exchange: Exchange) -> Failure | None:
         """Read what has not come yet, if there is memory for it; it is given back when the body can go on."""
@@ -85,7 +94,7 @@ class Admission:
         return crowded
 
     async def _clamp(
-        self, clamp: Clamp, facts: RequestFacts, terms: Terms, payer: Payer, refused: Refused
+        self, clamp: Clamp, facts: RequestFacts, exchange: Exchange, terms: Terms, payer: Payer, refused: Refused
     ) -> Admitted | Refused:
         """Lower the request to what is available; the first refusal when that does not succeed."""
         left = refused
@@ -93,13 +102,15 @@ class Admission:
             clamped = clamp.fit(facts, terms.rule.quote, left.available) if left.code in _SHORT else None
             if clamped is None:
                 break
-            hold = await self._take(terms, payer, clamped.quote)
+            hold = await self._take(exchange, terms, payer, clamped.quote)
             if not isinstance(hold, Refused):
                 return Admitted(clamped.quote, hold, clamped)
             left = hold
         return refused
 
-    def _take(self, terms: Terms, payer: Payer, quote: Quote) -> Coroutine[Any, Any, Hold | Refused]:
+    def _take(
+        self, exchange: Exchange, terms: Terms, payer: Payer, quote: Quote, wait_ms: int = 0
+    ) -> Coroutine[Any, Any, Hold | Refused]:
         rule = terms.rule
         return self._holds.take(
             payer.customer_id,
@@ -109,6 +120,8 @@ class Admission:
             rule.feature,
             rule.name,
             rules_version=terms.rules_version,
+            wait_ms=wait_ms,
+            tell_how=exchange.park,
         )
 
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:

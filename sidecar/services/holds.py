@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import logging
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -16,10 +15,21 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
-from sidecar.domain.outcomes import Refused, Rejected, Reserved, Resolved, Settled, UnknownReservation
+from sidecar.domain.outcomes import (
+    RefusalCode,
+    Refused,
+    Rejected,
+    Reserved,
+    Resolved,
+    Settled,
+    UnknownReservation,
+    Waiting,
+)
 from sidecar.services.pressure import Pressure
+from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger, PaidBy
+from sidecar.store.reply import Reply
 from sidecar.tasks import Tasks
 
 log = logging.getLogger("sidecar.holds")
@@ -47,6 +57,10 @@ class Hold(msgspec.Struct, frozen=True):
 _Ending = Settled | UnknownReservation | Resolved | Rejected
 
 
+def _nobody(_give_up: object) -> None:
+    """Is told how to make a request give up, and never does."""
+
+
 class _Work(msgspec.Struct, frozen=True):
     """One settlement that has to be acknowledged."""
 
@@ -61,14 +75,16 @@ class Holds:
     `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it.
     """
 
-    def __init__(self, ledger: Ledger, pressure: Pressure, *, ttl_s: float, timeout_s: float, tasks: Tasks) -> None:
+    def __init__(
+        self, ledger: Ledger, pressure: Pressure, queue: Queue, *, ttl_s: float, timeout_s: float, tasks: Tasks
+    ) -> None:
         self._ledger = ledger
         self._pressure = pressure
+        self._queue = queue
         self._ttl_s = ttl_s
         self._ttl_ms = round(ttl_s * 1000)
         self._timeout_s = timeout_s
         self._tasks = tasks
-        self._prefix = f"rsv_{secrets.token_hex(8)}_"
         self._numbers = itertools.count(1)
         self._drained: asyncio.Event | None = None
         self.pending = 0
@@ -86,14 +102,18 @@ class Holds:
         rule: str,
         *,
         rules_version: str = "",
+        wait_ms: int = 0,
+        tell_how: TellHow = _nobody,
     ) -> Hold | Refused:
         """Hold `amount`, or say why not. What asks for it is kept with it: feature, rule and the rules' version.
 
+        With `wait_ms`, what does not fit because of holds in flight waits for so long at most, in fair order;
+        `tell_how` is told how to make it give up, which is answered by the refusal.
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background. Also unavailable while the journal is full.
         """
         self._pressure.check(customer_id)
-        reservation_id = f"{self._prefix}{next(self._numbers):x}"
+        reservation_id = f"{self._queue.process}_{next(self._numbers):x}"
         parts = ((unit, amount),)
         ttl_ms = self._ttl_ms
         record = self._ledger.hold(
@@ -101,13 +121,15 @@ class Holds:
         )
         hold = Hold(record, time.monotonic() + self._ttl_s)
         try:
-            outcome = await self._ledger.reserve(record, credential)
+            outcome = await self._reserve(record, credential, wait_ms)
             if isinstance(outcome, PaidBy):
                 record = self._ledger.hold(
                     customer_id, reservation_id, parts, ttl_ms, feature, rule, rules_version=rules_version
                 )
                 hold = Hold(record, time.monotonic() + self._ttl_s)
-                outcome = await self._ledger.reserve(record, credential)
+                outcome = await self._reserve(record, credential, wait_ms)
+            if wait_ms and isinstance(outcome, Refused):
+                hold, outcome = await self._wait(hold, credential, outcome, wait_ms, tell_how)
         except (StoreTimeout, asyncio.CancelledError):
             self._give_back(hold)
             raise
@@ -146,10 +168,31 @@ class Holds:
             return False
         return True
 
-    def _give_back(self, hold: Hold) -> None:
+    def _reserve(
+        self, record: HoldRecord, credential: str, wait_ms: int
+    ) -> Reply[Outcome] | Reply[Outcome | Waiting]:
+        if wait_ms:
+            return self._ledger.reserve_in_turn(record, credential, IN_TURN)
+        return self._ledger.reserve(record, credential)
+
+    async def _wait(
+        self, hold: Hold, credential: str, refused: Refused, wait_ms: int, tell_how: TellHow
+    ) -> tuple[Hold, Outcome]:
+        if refused.code is not RefusalCode.HOLDS_IN_FLIGHT:
+            return hold, refused
+        outcome = await self._queue.wait(hold.record, credential, refused, wait_ms, tell_how)
+        if outcome is None:
+            # At once, since others stand behind it.
+            self._give_back(hold, "it gave up waiting", pause_s=0)
+            return hold, refused
+        return Hold(hold.record, time.monotonic() + self._ttl_s), outcome
+
+    def _give_back(
+        self, hold: Hold, why: str = "the reserve was not acknowledged", *, pause_s: float = REPEAT_FIRST_S
+    ) -> None:
         """Release a hold that may have been taken, though nobody knows."""
         self.pending += 1
-        self._start(self._release(hold, "the reserve was not acknowledged"), may_be_done=False)
+        self._start(self._release(hold, why), may_be_done=False, pause_s=pause_s)
 
     def _release(self, hold: Hold, reason: str) -> _Work:
         def attempt() -> Awaitable[_Ending]:
@@ -178,12 +221,13 @@ class Holds:
         done, _ = await asyncio.wait({repeated}, timeout=left_s)
         return repeated.result() if done else None
 
-    def _start(self, work: _Work, *, may_be_done: bool) -> "asyncio.Task[Settled | None]":
-        return self._tasks.start(self._repeat(work, may_be_done), f"settle {work.hold.reservation_id}")
+    def _start(
+        self, work: _Work, *, may_be_done: bool, pause_s: float = REPEAT_FIRST_S
+    ) -> "asyncio.Task[Settled | None]":
+        return self._tasks.start(self._repeat(work, may_be_done, pause_s), f"settle {work.hold.reservation_id}")
 
-    async def _repeat(self, work: _Work, may_be_done: bool) -> Settled | None:
+    async def _repeat(self, work: _Work, may_be_done: bool, pause_s: float) -> Settled | None:
         """`may_be_done`: an attempt was made whose effect is unknown."""
-        pause_s = REPEAT_FIRST_S
         while True:
             try:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
@@ -199,7 +243,7 @@ class Holds:
             except asyncio.CancelledError:
                 self._abandon(work, "we are stopping")
                 raise
-            pause_s = min(2 * pause_s, REPEAT_MOST_S)
+            pause_s = min(max(2 * pause_s, REPEAT_FIRST_S), REPEAT_MOST_S)
 
     def _acknowledged(self, work: _Work, outcome: _Ending, may_be_done: bool) -> Settled | None:
         if isinstance(outcome, Settled):

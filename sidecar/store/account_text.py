@@ -8,7 +8,7 @@ from sidecar.domain.blocks import BlockState
 
 IMAGE: Final = struct.Struct(">9d")
 """The number of the last journal line, and the totals after it."""
-HEADER: Final = struct.Struct(">10dIHH")
+HEADER: Final = struct.Struct(">10dIBBH")
 BLOCK: Final = struct.Struct(">IdddHBBiHIdddd")
 STATES: Final = MappingProxyType(
     {

@@ -19,6 +19,7 @@ from sidecar.store.pauses import Pauses
 from sidecar.store.redirects import Journey
 from sidecar.store.reply import Reply
 from sidecar.store.server_lane import ServerLane, in_full
+from sidecar.store.subscription import Subscription
 from sidecar.store.topology import Topology, read_redirection, read_topology, slot_of, tag_of
 from sidecar.store.wire import Redirect, Waiter
 from sidecar.tasks import Tasks
@@ -138,6 +139,14 @@ class ClusterLane(Lane):
         tag = tag_of(packed)
         lane = self._by_tag.get(tag) or self._lane_for(tag)
         return lane.ask(packed, decode)
+
+    @property
+    def counts_listeners(self) -> bool:
+        return False
+
+    async def listen(self, channel: bytes, heard: Callable[[bytes], object]) -> Subscription:
+        """At any node: each tells all others what is published."""
+        return await self._lane_for(b"").listen(channel, heard)
 
     # Where commands go
 

@@ -33,6 +33,7 @@ _STATES = {
     5: HoldState.RELEASED,
     6: HoldState.COMMITTED_LATE,
 }
+_NO_HOLDS = frozenset({3, 7})
 
 
 class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +154,10 @@ def hold_record(
 
 
 def stored_hold(record: bytes) -> StoredHold | None:
-    """What the store has under a reservation id; None for the mark of a release that came first."""
+    """What the store has among a payer's holds; None for what is no hold.
+
+    That is the mark of a release that came first, and the queue of those who wait for holds to come back.
+    """
     try:
         return _parsed(record)
     except (struct.error, ValueError, KeyError) as error:
@@ -192,7 +196,7 @@ def slices_of(packed: bytes) -> tuple[tuple[int, Slice], ...]:
 
 def _parsed(record: bytes) -> StoredHold | None:
     time_ms, state, charged, _, count = _HEAD.unpack_from(record)
-    if state == 3:
+    if state in _NO_HOLDS:
         return None
     end = _HEAD.size + count * _SLICE.size
     text = hold_text(record[end:])

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sidecar.store.commands import pack
 from sidecar.store.reply import Reply
+from sidecar.store.subscription import Subscription
 from sidecar.telemetry import Histogram
 
 T = TypeVar("T")
@@ -67,6 +68,15 @@ class Lane(ABC):
     @abstractmethod
     def ask(self, packed: bytes, decode: Callable[[Any], T]) -> Reply[T]:
         """`send` for the commands of every request: without a future, and `decode` makes the result of the reply."""
+
+    @property
+    @abstractmethod
+    def counts_listeners(self) -> bool:
+        """Whether who publishes in a script learns how many listen: in a cluster, they may do so elsewhere."""
+
+    @abstractmethod
+    async def listen(self, channel: bytes, heard: Callable[[bytes], object]) -> Subscription:
+        """Call `heard` with what scripts publish on `channel`, until the subscription is lost; StoreUnavailable."""
 
     def execute(self, *arguments: bytes | str | int) -> asyncio.Future[Any]:
         """`send` for a plain command."""

@@ -26,6 +26,7 @@ from sidecar.domain.outcomes import (
     Resolved,
     Settled,
     UnknownReservation,
+    Waiting,
 )
 from sidecar.store.commands import COMMIT, DUE, PUT_OFF, RELEASE, RESERVE, RESIZE, SWEEP, bulk
 from sidecar.store.hold_record import HoldRecord, hold_record, slices_of
@@ -71,6 +72,17 @@ class CommitTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FINAL = CommitTerms()
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reserve in turn: nothing is taken that those want who stand in the queue before it.
+
+    What does not fit because of other holds stands in the queue for `wait_ms`, if fewer than `queue_max` stand there;
+    with 0 it leaves it. Its process is told by `Lane.listen` when to reserve again, by its reservation id.
+    """
+
+    wait_ms: int = 0
+    queue_max: int = 0
 
 
 class Ledger:
@@ -132,14 +144,15 @@ class Ledger:
                 name, bulk(b"%d" % amount),
             ))  # fmt: skip
             return self._lane.ask(packed, partial(self._reserved, record))
-        accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
-        packed = b"".join((
-            RESERVE.head(5 + len(parts), 5 + 2 * len(parts)), self._keys.of(payer).packed_ledger, accounts,
-            self._keys.of(record.customer_id).packed_customer,
-            record.packed_id, _known(record.ttl_ms), _known(credential),
-            _EMPTY if payer == record.customer_id else _known(payer), record.packed_text, amounts,
-        ))  # fmt: skip
-        return self._lane.ask(packed, partial(self._reserved, record))
+        return self._lane.ask(self._reserve(record, credential), partial(self._reserved, record))
+
+    def reserve_in_turn(
+        self, record: HoldRecord, credential: str, patience: Patience
+    ) -> Reply[Reserved | Refused | Ended | PaidBy | Waiting]:
+        """The same for a record of one part that waits its turn; Waiting takes the place of holds_in_flight."""
+        more = (patience.wait_ms, patience.queue_max, int(self._lane.counts_listeners))
+        packed = self._reserve(record, credential, *(bulk(b"%d" % each) for each in more))
+        return self._lane.ask(packed, partial(self._reserved_in_turn, record))
 
     def commit(
         self, record: HoldRecord, cost: int, usage: str, source: str, terms: CommitTerms = FINAL
@@ -244,6 +257,23 @@ class Ledger:
             b"".join([each.packed_account for each in accounts]),
             b"".join([each.packed_name + bulk(b"%d" % checked(amount, "cost")) for each, amount in pairs]),
         )
+
+    def _reserve(self, record: HoldRecord, credential: str, *more: bytes) -> bytes:
+        parts, payer = record.parts, record.payer_id
+        accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
+        return b"".join((
+            RESERVE.head(5 + len(parts), 5 + 2 * len(parts) + len(more)),
+            self._keys.of(payer).packed_ledger, accounts, self._keys.of(record.customer_id).packed_customer,
+            record.packed_id, _known(record.ttl_ms), _known(credential),
+            _EMPTY if payer == record.customer_id else _known(payer), record.packed_text, amounts, *more,
+        ))  # fmt: skip
+
+    def _reserved_in_turn(
+        self, record: HoldRecord, reply: list[Any]
+    ) -> Reserved | Refused | Ended | PaidBy | Waiting:
+        if reply[0] == b"waiting":
+            return Waiting(_refused("reserve", record, [b"holds_in_flight", *reply[1:]]))
+        return self._reserved(record, reply)
 
     def _reserved(self, record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Ended | PaidBy:
         word = reply[0]

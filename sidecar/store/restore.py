@@ -178,7 +178,7 @@ def _packed(customer_id: str, state: AccountState) -> tuple[bytes, bytes, Pairs,
     terms += [text for name, number in series.items() for text in (f"series:{name}", number)]
     header = HEADER.pack(
         state.seq, totals.granted, scheduled, available, 0, totals.spent, totals.expired, totals.voided, totals.owed,
-        NEVER_MS, state.last_number, len(scopes), len(series),
+        NEVER_MS, state.last_number, 0, len(scopes), len(series),
     )  # fmt: skip
     return header, packed, terms, [text for pair in scoped.items() for text in pair]
 

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import hiredis
+
 from sidecar.domain.errors import StoreCorrupt, StoreError, StoreUnavailable
 from sidecar.store.address import Address
 from sidecar.store.commands import SCRIPTS, pack
@@ -16,6 +18,7 @@ from sidecar.store.dial import dial
 from sidecar.store.lane import Lane
 from sidecar.store.pauses import Pauses
 from sidecar.store.reply import Reply
+from sidecar.store.subscription import Subscription
 from sidecar.store.wire import Redirect, Wire
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Histogram
@@ -98,6 +101,22 @@ class ServerLane(Lane):
         reply = Reply(decode)
         wire.put(packed, reply)
         return reply
+
+    @property
+    def counts_listeners(self) -> bool:
+        return True
+
+    async def listen(self, channel: bytes, heard: Callable[[bytes], object]) -> Subscription:
+        subscription = Subscription(await self._dial(), heard)
+        try:
+            answer = await subscription.ask(self._question, self._connect_timeout_s)
+            if not isinstance(answer, hiredis.ReplyError):  # Not everybody may ask.
+                self._check(answer)
+            await subscription.subscribe(channel, self._connect_timeout_s)
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
 
     def wire(self) -> Wire:
         """The connection as it is now; `StoreUnavailable` when there is none."""

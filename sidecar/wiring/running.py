@@ -17,6 +17,7 @@ from sidecar.domain.errors import StartupError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
+from sidecar.services.queue import Queue
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
@@ -77,9 +78,17 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
     settings = sidecar.settings
     pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
     sidecar.tasks.start(pressure.run(), "journal pressure")
+    queue = Queue(
+        sidecar.lane,
+        sidecar.ledger,
+        waiting_max=settings.limits.waiting_max,
+        account_max=settings.limits.waiting_per_account_max,
+        tasks=sidecar.tasks,
+    )
     holds = Holds(
         sidecar.ledger,
         pressure,
+        queue,
         ttl_s=settings.timeouts.total_s + settings.timeouts.hold_grace_s,
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
@@ -99,6 +108,7 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
     gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
+    _measure_queue(sidecar, queue)
     gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: holds.pending)
     total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: holds.abandoned_total)
 
@@ -134,6 +144,14 @@ def _measure_rules(sidecar: Sidecar) -> None:
         "0 while the files have a mistake, and older rules are in force.",
         lambda: int(reloading.failure is None),
     )
+
+
+def _measure_queue(sidecar: Sidecar, queue: Queue) -> None:
+    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_waiting_requests", "Requests that wait for holds to come back.", lambda: queue.waiting)
+    total("sidecar_waits_admitted", "Requests that were admitted after a wait.", lambda: queue.admitted_total)
+    total("sidecar_waits_in_vain", "Requests that waited and were not admitted.", lambda: queue.in_vain_total)
+    sidecar.metrics.histogram("sidecar_wait_duration_seconds", "A wait for holds to come back.", queue.waited)
 
 
 async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> None:

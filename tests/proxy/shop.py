@@ -14,6 +14,7 @@ from sidecar.domain.outcomes import Balance
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
+from sidecar.services.queue import Queue
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
 from sidecar.store.journal import Journal
@@ -58,9 +59,11 @@ class Shop:
         self.customers = Customers(lane, tenant="default", environment="live")
         self.metrics = Metrics()
         self.tasks = Tasks()
+        self.queue = Queue(lane, self.ledger, waiting_max=100, account_max=50, tasks=self.tasks)
         self.holds = Holds(
             self.ledger,
             Pressure(Journal(lane, **names), max_entries=1_000_000),
+            self.queue,
             ttl_s=60,
             timeout_s=5,
             tasks=self.tasks,

@@ -11,6 +11,7 @@ from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.services import holds as module
 from sidecar.services.holds import Hold, Holds
 from sidecar.services.pressure import Pressure
+from sidecar.services.queue import Queue
 from sidecar.store.commands import COMMIT, RELEASE, RESERVE, Script
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks
@@ -32,7 +33,10 @@ class Desk:
         self.purse = purse
         self.tasks = Tasks()
         self.pressure = Pressure(purse.journal, max_entries=10)
-        self.holds = Holds(purse.ledger, self.pressure, ttl_s=ttl_s, timeout_s=TIMEOUT_S, tasks=self.tasks)
+        self.queue = Queue(lane, purse.ledger, waiting_max=10, account_max=5, tasks=self.tasks)
+        self.holds = Holds(
+            purse.ledger, self.pressure, self.queue, ttl_s=ttl_s, timeout_s=TIMEOUT_S, tasks=self.tasks
+        )
 
     async def take(self, amount: int = 300) -> Hold:
         hold = await self.try_to_take(amount)

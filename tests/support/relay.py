@@ -60,6 +60,7 @@ class Relay:
                 to_store.write(data)
         finally:
             replies.cancel()
+            to_store.close()  # Before the first wait, in which this may be cancelled.
             await asyncio.gather(replies, return_exceptions=True)
             await _closed(to_store)
 

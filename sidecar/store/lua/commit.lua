@@ -24,13 +24,13 @@ if not record then return {'unknown'} end
 local time, state, charged, steps, count = struct.unpack('>dBdI4I2', record)
 
 -- The common case, before the functions of the general one are even defined: the final commit of one slice of one of
--- the first blocks, which covers the cost and stays; nothing is owed, due, or to be remembered. The general case
--- would do the same.
+-- the first blocks, which covers the cost and stays; nothing is owed, due, or to be remembered, and nobody waits. The
+-- general case would do the same.
 if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' and ARGV[4] == '' then
   local part, number, held_of_it = struct.unpack('>BI4d', record, 24)
   local account, cost = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[8])
-  local seq, granted, scheduled, available, held, spent, expired, voided, owed, next_at =
-    struct.unpack('>dddddddddd', account)
+  local seq, granted, scheduled, available, held, spent, expired, voided, owed, next_at, _, waiting =
+    struct.unpack('>ddddddddddI4B', account)
   local at, block, left, kept, _, _, block_state = 89, struct.unpack('>I4dddI2B', account, 89)
   while block ~= number and at + 74 < #account do
     at = at + 74
@@ -41,7 +41,7 @@ if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' an
     local now = redis.call('TIME')
     due = next_at <= now[1] * 1000 + math.floor(now[2] / 1000)
   end
-  if block == number and block_state == 1 and back >= 0 and owed == 0 and not due and
+  if block == number and block_state == 1 and back >= 0 and owed == 0 and waiting == 0 and not due and
     kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and
     string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
     available = available + back
@@ -56,7 +56,7 @@ if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' an
     return {'committed', cost, 0, 0, available}
   end
 end
---- include amounts clock keys account journal blocks hold pool draw settle
+--- include amounts clock keys account journal blocks hold queue pool draw settle
 local _, _, _, _, slices, text = read_hold(record)
 if state == DEAD then return {'unknown'} end
 local parts, step, policy, member = #KEYS - 4, tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '' and ARGV[4] or nil
@@ -105,6 +105,7 @@ for part, each in ipairs(settled) do
   local account = keep_part(kind, each, record, member, 'usage', ARGV[5], 'source', ARGV[6])
   local at = 4 * part - 2
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = each.charged, each.debt, each.uncollected, account[AVAILABLE]
+  wake(account)
 end
 charged = charged + settled[1].charged
 

@@ -37,7 +37,7 @@
 --   scopes     the account has as many different scopes as it can have
 --   granted    {answer}
 -- where answer is packed: amount, withheld, totals, then <journal position> <block id>.
---- include amounts clock keys account journal blocks once terms
+--- include amounts clock keys account journal blocks hold queue once terms
 local BLOCKS_MAX, SCOPES_MAX = 256, 255
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local name, wanted, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16])
@@ -124,6 +124,7 @@ local position = write('grant', account, moves, 'block', packed_block(block), 't
 local live
 account, live = settle_blocks(account, blocks, now)
 forget_terms(terms_key, live)
+wake(account)
 
 local answer = struct.pack('>dd', amount, wanted - amount) .. image(account) .. position .. ' ' .. ARGV[3]
 for index = 17, 16 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end

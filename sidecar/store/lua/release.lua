@@ -9,16 +9,17 @@
 --
 -- Answers, the first that applies:
 --   unknown   it never was, or it has ended and is not remembered; its id is dead for a while, so that a reserve that
---             is still under way does nothing
+--             is still under way does nothing; if it waits in the queue of its first part, it leaves it
 --   resolved  {state}: it was committed; nothing changed
 --   replayed  {available of each part}: it was released before; nothing changed
 --   released  {available of each part}: it is free again
---- include amounts clock keys account journal blocks hold pool draw settle
+--- include amounts clock keys account journal blocks hold queue pool draw settle
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then
   local forget_at = now_ms() + DEAD_KEPT_MS
   redis.call('HSET', HOLDS, ARGV[1], packed_hold(forget_at, DEAD, 0, 0, 0, '', string.rep('-', 64)))
   due_at_latest(ARGV[4], forget_at)
+  leave(open(KEYS[5], ARGV[4]), ARGV[1])
   return {'unknown'}
 end
 local _, state, charged, steps, slices, text = read_hold(record)
@@ -37,7 +38,9 @@ for part = 1, #KEYS - 4 do
 end
 if state ~= OPEN then return reply end
 for part, each in ipairs(settled) do
-  reply[1 + part] = keep_part('release', each, record, member, 'reason', ARGV[2])[AVAILABLE]
+  local account = keep_part('release', each, record, member, 'reason', ARGV[2])
+  reply[1 + part] = account[AVAILABLE]
+  wake(account)
 end
 if remembered(text) then
   remember(ARGV[1], RELEASED, charged, steps, {}, text)

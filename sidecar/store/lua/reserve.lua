@@ -8,7 +8,8 @@
 -- ARGV[3]  field of the customer that must exist: the credential of the request
 -- ARGV[4]  the parent, if it is the payer; else ''
 -- ARGV[5]  text of the hold
--- ARGV[6..]  for each part: <payer id> <unit>, amount
+-- ARGV[6..]  for each part: <payer id> <unit>, amount; then, if it waits its turn, which only one part may: how long it
+--            may still wait, ms (0: it leaves the queue); most requests in the queue; 1: PUBLISH counts its process
 --
 -- Answers, the first that applies:
 --   replayed             {slices, available of each part}: it is held already; nothing changed
@@ -18,17 +19,20 @@
 --   unidentified         no such customer, or it does not have the credential
 --   customer_suspended   it or its payer
 --   pool_cap_reached     {left of the cap, held, part, amount}
+--   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
 --   insufficient_credits {within reach, held of it, part, amount}
 --   reserved             {slices, available of each part}
 --
+-- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
 -- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', ARGV[3], 'parent', 'due')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The common case, before the functions of the general one are even defined: one part, paid by the customer itself,
--- nothing owed, restricted or due, and one of the first blocks covers it. The general case would do the same.
+-- nothing owed, restricted or due, and one of the first blocks covers it. The general case would do the same. (`scopes`
+-- has WAITING in its upper byte: while anybody waits, this is not the common case.)
 if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] and ARGV[4] == '' then
   local account, amount = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[7])
   if #account > 88 then
@@ -52,13 +56,35 @@ if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] an
     end
   end
 end
---- include amounts clock keys account journal blocks hold pool draw
+--- include amounts clock keys account journal blocks hold queue pool draw
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
   payer_status, due, member = payer[1], payer[2], customer_of(ARGV[5])
 end
-local accounts, slices = {}, {}
+local accounts, slices, waits = {}, {}, #KEYS == 6 and ARGV[8]
+
+local function is_its_turn(account, amount)
+  local _, before = place_in(queue_of(account, now), ARGV[1], now)
+  return amount == 0 or before + amount <= account[AVAILABLE]
+end
+
+-- One that has to wait stands where it stood, or at the end; whoever is refused for another reason leaves the queue.
+local function stand_in_queue(refused)
+  local account = open(KEYS[5], ARGV[6])
+  local queue = queue_of(account, now)
+  local place = place_in(queue, ARGV[1], now) or #queue + 1
+  if refused[1] ~= 'holds_in_flight' or tonumber(waits) == 0 or place > tonumber(ARGV[9]) then
+    leave(account, ARGV[1])
+    return refused
+  end
+  queue[place] = {
+    ends_at = now + waits + TRIES_LAST_WITHIN_MS, amount = tonumber(ARGV[7]), woken_at = 0, counted = tonumber(ARGV[10]),
+    id = ARGV[1],
+  }
+  keep_queue(account, queue)
+  return {'waiting', unpack(refused, 2)}
+end
 
 local function refusal()
   if not customer[1] or not customer[2] then return {'unidentified'} end
@@ -72,7 +98,8 @@ local function refusal()
   for part = 1, #KEYS - 5 do
     local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
     local account = accounts[part]
-    if account[DEBT] > 0 or hold_slices(account, part, amount, ARGV[5], slices) > 0 then
+    if account[DEBT] > 0 or waits and not is_its_turn(account, amount) or
+      hold_slices(account, part, amount, ARGV[5], slices) > 0 then
       return shortage(open(account.key, name), part, amount, ARGV[5])
     end
   end
@@ -97,7 +124,7 @@ if not refused then
 end
 if refused then
   local record = redis.call('HGET', HOLDS, ARGV[1])
-  if not record then return refused end
+  if not record then return waits and stand_in_queue(refused) or refused end
   local _, state, _, _, held, text = read_hold(record)
   if state ~= OPEN then return {'ended'} end
   if text ~= ARGV[5] then return {'mismatch'} end
@@ -111,4 +138,5 @@ for part, account in ipairs(accounts) do
   if member then count_in_pool(account, member, tonumber(ARGV[5 + 2 * part]), 0) end
 end
 due_at_latest(ARGV[6], deadline, due)
+if waits then leave(accounts[1], ARGV[1]) end
 return answer('reserved', packed)

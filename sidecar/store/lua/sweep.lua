@@ -12,7 +12,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
---- include amounts clock keys account journal blocks hold pool draw settle
+--- include amounts clock keys account journal blocks hold queue pool draw settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0
@@ -50,7 +50,10 @@ for index = 1, #found[2], 2 do
     redis.call('HDEL', HOLDS, id)
   end
 end
-for _, account in pairs(accounts) do earliest = math.min(earliest, account[NEXT_AT]) end
+for _, account in pairs(accounts) do
+  wake(account)
+  earliest = math.min(earliest, account[NEXT_AT])
+end
 
 if ARGV[1] ~= '0' or found[1] ~= '0' then
   local before = ARGV[1] == '0' and NEVER or tonumber(redis.call('HGET', PAYER, 'due') or NEVER)

@@ -14,7 +14,7 @@
 --   replayed  {answer}: as it was given then; nothing changed
 --   no_block  the customer has no such block, or it is over
 --   voided    {answer}: packed: amount that was voided, totals, then journal position
---- include amounts clock keys account journal blocks once terms
+--- include amounts clock keys account journal blocks hold queue once terms
 local account_key, terms_key, once_key = KEYS[5], KEYS[6], KEYS[7]
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
@@ -33,6 +33,7 @@ block[STATE], block[LEFT], block[GONE] = VOID, 0, amount
 local moves = amount > 0 and struct.pack(MOVE, VOIDED, block[NUMBER], amount) or ''
 local position = write('void', account, moves, 'block', packed_block(block), 'detail', ARGV[4])
 account = settle_blocks(account, blocks, now)
+wake(account)
 local answer = struct.pack('>d', amount) .. image(account) .. position
 keep_answer(once_key, ARGV[2], answer)
 return {'voided', answer}

@@ -1,11 +1,11 @@
 -- An account is a customer's balance in one unit: a string, its totals, then its live blocks in the order in which
 -- they burn, each of the same size. It is changed in place; only who adds, ends or removes a block writes it anew.
 --   granted = scheduled + available + held + spent + expired + voided
-local HEADER, HEADER_SIZE, TOTALS_SIZE = '>ddddddddddI4I2I2', 88, 72
+local HEADER, HEADER_SIZE, TOTALS_SIZE = '>ddddddddddI4BBI2', 88, 72
 local SEQ, GRANTED_TOTAL, SCHEDULED, AVAILABLE, HELD = 1, 2, 3, 4, 5
 local SPENT_TOTAL, EXPIRED_TOTAL, VOIDED_TOTAL, DEBT = 6, 7, 8, 9
-local NEXT_AT, NEXT_NUMBER, SCOPES, SERIES = 10, 11, 12, 13
-local NOTHING = struct.pack(HEADER, 0, 0, 0, 0, 0, 0, 0, 0, 0, NEVER, 0, 0, 0)
+local NEXT_AT, NEXT_NUMBER, WAITING, SCOPES, SERIES = 10, 11, 12, 13, 14
+local NOTHING = struct.pack(HEADER, 0, 0, 0, 0, 0, 0, 0, 0, 0, NEVER, 0, 0, 0, 0)
 
 -- What settling and drawing need of a block; the rest, for who changes the list, is in blocks.lua.
 local BLOCK_START, BLOCK_SIZE = '>I4dddI2B', 74
@@ -82,16 +82,20 @@ local function due_at_latest(name, at, due)
   end
 end
 
+local function unit_of(account)
+  return string.match(account.name, ' (.+)$')
+end
+
 -- A payer lists the units that it has accounts in.
 local function enlist(account)
-  local unit, units = string.match(account.name, ' (.+)$'), redis.call('HGET', PAYER, 'units')
+  local unit, units = unit_of(account), redis.call('HGET', PAYER, 'units')
   redis.call('HSET', PAYER, 'units', units and units .. ' ' .. unit or unit)
 end
 
 -- Writes the totals and the blocks that changed.
 local function save(account)
   if account.new then enlist(account) end
-  local header, first = struct.pack(HEADER, unpack(account, 1, 13)), account.seen[HEADER_SIZE + 1]
+  local header, first = struct.pack(HEADER, unpack(account, 1, 14)), account.seen[HEADER_SIZE + 1]
   if first and first.changed then
     header = header .. struct.pack('>I4dd', first[NUMBER], first[LEFT], first[KEPT])
     first.changed = false

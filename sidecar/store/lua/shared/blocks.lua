@@ -102,7 +102,7 @@ local function settle_blocks(account, blocks, now)
   end
   if account.new then enlist(account) end
   account[NEXT_AT] = next_at
-  local parts = {struct.pack(HEADER, unpack(account, 1, 13))}
+  local parts = {struct.pack(HEADER, unpack(account, 1, 14))}
   for _, block in ipairs(live) do parts[#parts + 1] = packed_block(block) end
   redis.call('SET', account.key, table.concat(parts))
   if next_at < NEVER then due_at_latest(account.name, next_at) end

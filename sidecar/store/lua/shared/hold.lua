@@ -1,6 +1,6 @@
 -- A hold is a record under its reservation id:
 --   time     its deadline while it is open, later when to forget it, ms
---   state
+--   state    WAITERS: it is no hold, see queue.lua
 --   charged  by its step commits so far
 --   steps    how many of them
 --   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
@@ -8,7 +8,7 @@
 --            <feature> <rule> <version of the rules>; - for what there is not
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
-local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE = 1, 2, 3, 4, 5, 6
+local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE, WAITERS = 1, 2, 3, 4, 5, 6, 7
 local STATES = {'open', 'expired', 'dead', 'committed', 'released', 'committed_late'}
 local LATE_KEPT_MS, DEAD_KEPT_MS, END_KEPT_MS = 900000, 60000, 86400000
 

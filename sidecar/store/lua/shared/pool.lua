@@ -2,10 +2,6 @@
 local POOL = '>ddd'
 local NO_CAP = struct.pack(POOL, -1, 0, 0)
 
-local function unit_of(account)
-  return string.match(account.name, ' (.+)$')
-end
-
 -- Answers the field, cap, held, spent.
 local function share_of(account, member)
   local field = 'member:' .. member .. ':' .. unit_of(account)
