@@ -1,12 +1,14 @@
 """Rules are exchanged whole, when their files are right and at rest; else the old ones stay in force, loudly."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.config.problems import ConfigError
@@ -178,6 +180,22 @@ async def test_the_log_names_what_is_new(file: Path, caplog: pytest.LogCaptureFi
     write(file, text("b", "c", "d").replace("path: /b", "path: /bb"))
     await found.reload("a test says so")
     assert caplog.messages[-1].endswith("; each as before")
+
+
+async def test_rules_of_the_past_are_forgotten(file: Path) -> None:
+    """A process may reload every minute for months, and is set to look for garbage seldom."""
+    fields = "usage: openai.chat, price: {input_tokens: 1 per 1M, output_tokens: 2 per 1M}"
+    content = text("a").replace("price: {flat: 1}", fields).replace("path", "method: POST, path")
+    found, counts = Reloading([file], UNITS), []
+    gc.disable()
+    try:
+        for number in range(6):
+            write(file, f"{content}# {number}\n")
+            assert await found.reload("a test says so") is Reloaded.APPLIED
+            counts.append(len(msgspec.Struct.__subclasses__()))
+    finally:
+        gc.enable()
+    assert counts[-1] <= counts[1]
 
 
 async def test_reloads_follow_one_another(file: Path) -> None:
