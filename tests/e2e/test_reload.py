@@ -135,6 +135,39 @@ async def test_a_request_under_way_keeps_its_rule(shared_store: StoreServer, fil
         assert await commits(run, buyer) == [("other", 7 * CREDIT, now), ("paid", CREDIT, before)]
 
 
+async def test_a_request_that_waits_for_credit_keeps_its_rule(shared_store: StoreServer, file: Path) -> None:
+    write(file, text(1).replace("}}", "}, on_short: wait 20s}"))
+    gate = Gate()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.pause()
+        await answers(b"", status=503)(exchange)
+
+    async with (
+        Upstream(slow) as upstream,
+        Sidecar(upstream=upstream.url, rules=[file], store=shared_store.url, settings=OFTEN) as run,
+    ):
+        buyer = await run.control.buyer(CREDIT)
+        before = await version(run)
+        async with RawClient(run.proxy_port) as first, RawClient(run.proxy_port) as second:
+            await first.send(request("GET", "/paid", buyer.bearer))
+            await gate.reached()
+            await second.send(request("GET", "/paid", buyer.bearer))
+
+            async def waits() -> bool:
+                return await metric(run, "sidecar_waiting_requests") == 1
+
+            await until_async(waits, "the second to wait")
+            write(file, text(7, name="other"))
+            await changed(run, before)
+            upstream.script = answers(b"ok")
+            # The first is not charged, so its hold comes back.
+            gate.open()
+            assert (await first.answer()).status == 503
+            assert (await second.answer()).status == 200
+        assert await commits(run, buyer) == [("paid", CREDIT, before)]
+
+
 async def test_a_route_can_become_free_and_go(shared_store: StoreServer, file: Path) -> None:
     async with (
         Upstream(answers(b"ok")) as upstream,
