@@ -20,7 +20,11 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         metrics = self._metrics
-        yield self._requests()
+        yield self._by_rule(
+            "sidecar_requests", "Requests by rule and by how they ended.", "outcome", metrics.requests
+        )
+        would = "Requests served in shadow that would have been refused, by rule and code."
+        yield self._by_rule("sidecar_shadow_refusals", would, "code", metrics.shadow_refusals)
         yield from self._by_label()
         for name, text, histogram in metrics.histograms:
             family = HistogramMetricFamily(name, text)
@@ -35,12 +39,10 @@ class Exposition(Collector):
         for name, text, label, read_all in metrics.totals_by:
             yield _labelled(CounterMetricFamily(name, text, labels=[label]), read_all())
 
-    def _requests(self) -> Metric:
-        family = CounterMetricFamily(
-            "sidecar_requests", "Requests by rule and by how they ended.", labels=["rule", "outcome"]
-        )
-        for (rule, outcome), count in list(self._metrics.requests.items()):
-            family.add_metric([rule, outcome], count)
+    def _by_rule(self, name: str, text: str, label: str, counter: Mapping[tuple[str, str], int]) -> Metric:
+        family = CounterMetricFamily(name, text, labels=["rule", label])
+        for labels, count in list(counter.items()):
+            family.add_metric(labels, count)
         return family
 
     def _by_label(self) -> Iterator[Metric]:
@@ -58,6 +60,7 @@ class Exposition(Collector):
             ("sidecar_held_base_units", "Amounts held.", "unit", metrics.held),
             ("sidecar_charged_base_units", "Amounts charged.", "unit", metrics.charged),
             ("sidecar_returned_base_units", "Amounts of holds that went back.", "unit", metrics.returned),
+            ("sidecar_shadow_uncharged_base_units", "What such requests would have cost.", "unit", metrics.uncharged),
             ("sidecar_owed_base_units", "Charged amounts that became debt.", "unit", metrics.owed),
         ):
             yield _labelled(CounterMetricFamily(name, text, labels=[label]), counter)

@@ -35,12 +35,17 @@ class Histogram:
 
 
 class Metrics:
-    """The counters. `requests` is by (rule, outcome), where outcome is how the proxy ended a request."""
+    """The counters. `requests` is by (rule, outcome), where outcome is how the proxy ended a request.
+
+    `shadow_refusals` is by (rule, code).
+    """
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
         self.clamped: Counter[str] = Counter()
+        self.shadow_refusals: Counter[tuple[str, str]] = Counter()
+        self.uncharged: Counter[str] = Counter()
         self.upstream_failures: Counter[str] = Counter()
         self.charges: Counter[str] = Counter()
         self.held: Counter[str] = Counter()

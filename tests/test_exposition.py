@@ -19,10 +19,12 @@ def test_counters_carry_their_labels() -> None:
     metrics.refusals["insufficient_credits"] += 1
     metrics.upstream_failures["connect"] += 1
     metrics.charged["credits"] += 12
+    metrics.shadow_refusals["chat", "unpriced"] += 3
     found = scraped(metrics)
     assert found['sidecar_requests_total{outcome="charged",rule="chat"}'] == 2
     assert found['sidecar_refusals_total{code="insufficient_credits"}'] == 1
     assert found['sidecar_upstream_failures_total{phase="connect"}'] == 1
+    assert found['sidecar_shadow_refusals_total{code="unpriced",rule="chat"}'] == 3
     assert found['sidecar_charged_base_units_total{unit="credits"}'] == 12
 
 

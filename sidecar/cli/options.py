@@ -29,6 +29,7 @@ _OPTIONS: Final[dict[str, tuple[str, str, str]]] = {
         "URL",
         "Redis or Valkey: redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://",
     ),
+    "--shadow": ("proxy.shadow", "", "refuse nothing: serve and count what would be refused"),
 }
 _REPEATABLE: Final = frozenset({"--upstream-header", "--rules"})
 
@@ -38,6 +39,9 @@ def add(parser: argparse.ArgumentParser, *options: str) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings in YAML; variables and options win")
     for option in options or _OPTIONS:
         name, metavar, text = _OPTIONS[option]
+        if not metavar:
+            parser.add_argument(option, dest=name, action="store_const", const="true", help=text)
+            continue
         action = "append" if option in _REPEATABLE else "store"
         parser.add_argument(option, dest=name, metavar=metavar, action=action, help=text)
 

@@ -125,6 +125,8 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
     if word(CUSTOMER, None) in quote.chosen_by:
         notes.append("the price depends on who asks, which --customer says: this is that of anybody else")
     notes += rule.on_short.notes
+    if rule.shadow:
+        notes.append("in shadow: what would be refused is served, and not charged")
     if notes:
         priced["notes"] = notes
     if quote.body is not None:

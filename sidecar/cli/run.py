@@ -34,7 +34,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     options.add(run)
     run.set_defaults(run=_run)
     proxy = _parser(subparsers, "proxy", "serve the data path only, on the store that --store names", _PROXY_EXAMPLES)
-    options.add(proxy, "--upstream", "--upstream-header", "--rules", "--listen", "--store")
+    options.add(proxy, "--upstream", "--upstream-header", "--rules", "--listen", "--store", "--shadow")
     proxy.add_argument(
         "--workers", metavar="N", type=_count, default=1, help="processes that share the port (default: 1)"
     )

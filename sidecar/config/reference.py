@@ -36,8 +36,8 @@ secrets masked. Unknown keys and values that cannot be are errors at start, all 
   `sidecar config reference` prints it. Relative paths start at the file's folder. A key without a value sets nothing.
 - **Environment**: `SIDECAR_<SECTION>_<KEY>`, such as `SIDECAR_UPSTREAM_URL`. An empty variable sets nothing. Lists
   are separated by commas, headers are one `Name: value` on each line, units are `tokens:0,gpu_seconds:3`.
-- **Flags**: `--upstream`, `--upstream-header`, `--rules`, `--data`, `--listen`, `--control-listen`, `--store`.
-  `--rules` and `--upstream-header` may be repeated.
+- **Flags**: `--upstream`, `--upstream-header`, `--rules`, `--data`, `--listen`, `--control-listen`, `--store`,
+  `--shadow`. `--rules` and `--upstream-header` may be repeated.
 
 Headers and units are merged by name over these sources; everything else is replaced.
 

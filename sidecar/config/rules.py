@@ -60,8 +60,9 @@ RULE_KEYS = (
     "estimate",
     "retry",
     "on_client_gone",
+    "shadow",
 )
-DEFAULT_KEYS = ("identity", "markup", "estimate")
+DEFAULT_KEYS = ("identity", "markup", "estimate", "shadow")
 FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
 _MORE = ("*.yaml", "*.yml")
 
@@ -151,11 +152,12 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
     identity = read_identity(defaults["identity"]) if "identity" in defaults else DEFAULT_IDENTITY
     markup = read_markup(defaults["markup"]) if "markup" in defaults else Fraction(0)
     estimate = read_estimate(defaults["estimate"]) if "estimate" in defaults else Estimate()
+    shadow = "shadow" in defaults and defaults["shadow"].flag() is True
     if "rules" not in top:
         root.problem("no `rules`", "a file has a list of rules")
         return []
     read = [
-        (_RuleReader(cursor, units, markup, estimate).read(identity), cursor)
+        (_RuleReader(cursor, units, markup, estimate, shadow=shadow).read(identity), cursor)
         for cursor in top["rules"].items("a list of rules")
     ]
     return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]
@@ -164,10 +166,13 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
 class _RuleReader:
     """Reads one rule."""
 
-    def __init__(self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction, estimate: Estimate) -> None:
+    def __init__(
+        self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction, estimate: Estimate, *, shadow: bool
+    ) -> None:
         self._cursor = cursor
         self._markup = markup
         self._estimate = estimate
+        self._shadow = shadow
         self._units = units
         self._entries = cursor.entries(RULE_KEYS, "a rule")
 
@@ -206,6 +211,7 @@ class _RuleReader:
             on_client_gone=OnClientGone(gone) if gone else None,
             quoter=quoter,
             on_short=on_short,
+            shadow=entries["shadow"].flag() is True if "shadow" in entries else self._shadow and not free,
         )
 
     def _name(self, key: str, wanted: str) -> str:

@@ -40,6 +40,7 @@ _ABOUT: Mapping[str, str] = {
     "charge_on": "The statuses of answers that are charged.",
     "on_short": "When the hold does not fit: deny, wait for others, or lower a field to what the balance buys.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
+    "shadow": "Refuse nothing: serve and count what would be refused, and do not charge it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
@@ -47,9 +48,12 @@ _ABOUT: Mapping[str, str] = {
 }
 
 
+_SHADOW: Schema = {"type": "boolean"}
+
+
 def schema() -> Schema:
     """The schema of a rule file, for `json.dumps`."""
-    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"), estimate=_ref("estimate"))
+    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"), estimate=_ref("estimate"), shadow=_SHADOW)
     top = _closed("version", "rules", version={"const": rules.VERSION}, defaults=defaults, rules=_items(_ref("rule")))
     return {"$schema": DIALECT, "title": "Rules of the sidecar", **top, "$defs": _definitions()}
 
@@ -108,6 +112,7 @@ def _rule() -> Schema:
             after=_items({"enum": [*CAUSES, *sorted(STATUSES)]}),
             most={"type": "integer", "minimum": 1, "maximum": MOST},
         ),
+        "shadow": _SHADOW,
     }  # fmt: skip
     described = {key: {"description": _ABOUT[key], **properties[key]} for key in rules.RULE_KEYS}
     return {

@@ -79,6 +79,8 @@ class Proxy(Section, frozen=True, kw_only=True):
     """Keep the forwarding headers that arrive and append to them (we stand behind a trusted front); else replace."""
     via: bool = True
     """Add ``Via`` to requests and answers (RFC 9110 §7.6.3)."""
+    shadow: bool = False
+    """Refuse nothing: serve and count what would be refused, to try out rules on real traffic."""
     wait_for_commit: bool = True
     """Let the end of an answer wait until its charge is acknowledged, at most `store.timeout_s`."""
 

@@ -45,6 +45,10 @@ class RecentCosts:
         if count >= self._enough:
             self.value = in_order[math.ceil(count * self._share) - 1]
 
+    def keeps_like(self, other: "RecentCosts") -> bool:
+        """Whether both come to the same whenever they see the same."""
+        return (self.percentile, self.of) == (other.percentile, other.of)
+
     def add_all(self, earlier: "RecentCosts") -> None:
         """What another one knows, in its order: a rule that was loaded again goes on with what it has seen."""
         for cost in earlier._last:

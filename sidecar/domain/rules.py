@@ -77,6 +77,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     on_client_gone: OnClientGone | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY
+    shadow: bool = False
+    """Nothing is refused: what would have been is counted, served and not charged."""
 
     @property
     def reads_body(self) -> bool:
@@ -130,7 +132,12 @@ class RuleSet:
         known = {rule.name: rule for rule in earlier.rules}
         for rule in self.rules:
             recent, before = rule.quoter.recent, known.get(rule.name)
-            if recent is not None and before is not None and before.unit == rule.unit and before.quoter.recent:
+            if recent is None or before is None or before.unit != rule.unit or before.quoter.recent is None:
+                continue
+            if recent.keeps_like(before.quoter.recent):
+                # Requests under way still teach it.
+                rule.quoter.recent = before.quoter.recent
+            else:
                 recent.add_all(before.quoter.recent)
 
     def match(self, method: bytes, path: bytes, host: bytes, fields: Fields) -> Rule | None:

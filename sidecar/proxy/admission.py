@@ -4,11 +4,13 @@ It answers nobody: whatever keeps a request from being served is a value, which 
 """
 
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from sidecar.domain.clamp import Clamp, Clamped
+from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.request_facts import RequestFacts
@@ -92,6 +94,19 @@ class Admission:
             finally:
                 self._load.give_body_back(size)
         return crowded
+
+    async def quoted(self, exchange: Exchange, route: Route, payer: Payer | None) -> Quote | None:
+        """What a request may cost that is served whoever asks; None when that cannot be said."""
+        terms = route.terms
+        if terms.reads_body and not exchange.request_done and await self._read_body(exchange) is not None:
+            return None
+        customer_id, external_id = "", ""
+        if payer is not None:
+            customer_id = payer.customer_id
+            with suppress(StoreError):
+                external_id = (terms.needs_external_id and await self._identities.external_id(payer)) or ""
+        quote = terms.rule.quote(self._facts(exchange, route, customer_id, external_id))
+        return quote if isinstance(quote, Quote) else None
 
     async def _clamp(
         self, clamp: Clamp, facts: RequestFacts, exchange: Exchange, terms: Terms, payer: Payer, refused: Refused

@@ -3,7 +3,22 @@
 from functools import lru_cache
 
 from sidecar.domain.meters.codings import READABLE
+from sidecar.domain.quotes import Quote
 from sidecar.http1.fields import WANTS_TRAILERS, Pairs
+from sidecar.http1.heads import RequestHead
+
+_PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
+
+
+def wanted(head: RequestHead, quote: Quote, *, trailers: bool) -> Pairs:
+    """The fields that say how the upstream may answer, where the client's own are not right."""
+    fields: Pairs = ()
+    if quote.plain_answer:
+        fields = _PLAIN_ANSWER
+    elif quote.readable_codings:
+        accepted = head.get(b"accept-encoding")
+        fields = () if accepted is None else readable_only(accepted)
+    return with_trailers(fields) if trailers else fields
 
 
 @lru_cache(maxsize=256)

@@ -65,6 +65,7 @@ class ProxyServer:
             load=self._load,
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
+            shadow=settings.proxy.shadow,
         )
         self._engine.handler = self._story.tell
         self._server: asyncio.Server | None = None

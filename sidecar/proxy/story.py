@@ -14,22 +14,22 @@ from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
-from sidecar.domain.quotes import Quote, Unquoted
+from sidecar.domain.quotes import Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
-from sidecar.http1.errors import End, Failure, Phase
+from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
-from sidecar.http1.fields import Pairs
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.proxy import refusals
 from sidecar.proxy.admission import Admission, Admitted
-from sidecar.proxy.codings import readable_only, with_trailers
+from sidecar.proxy.codings import wanted
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.request_ids import RequestIds
+from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
-from sidecar.proxy.upstreams import Unavailable, Upstreams
+from sidecar.proxy.upstreams import Upstreams
 from sidecar.services.holds import Hold, Holds
 from sidecar.telemetry import Metrics
 
@@ -47,7 +47,6 @@ _SOURCES = {
     source: b"x-credits-source: %b\r\n" % source.encode()
     for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD)
 }
-_PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
 
 
 class Story:
@@ -66,8 +65,11 @@ class Story:
         load: Load,
         inspect_max_bytes: int,
         wait_for_commit: bool,
+        shadow: bool = False,
     ) -> None:
+        """`shadow`: nothing is refused, whatever rules say."""
         self._units = units
+        self._shadow = shadow
         self._policy = upstreams.addresses[0].policy
         self.use(rules)
         self._admission = Admission(holds, identities, load, inspect_max_bytes=inspect_max_bytes)
@@ -76,6 +78,7 @@ class Story:
         self._identities = identities
         self._metrics = metrics
         self._upstreams = upstreams
+        self._shadowed = Shadow(holds, upstreams, metrics, via=self._policy.via)
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
@@ -83,8 +86,12 @@ class Story:
 
     def use(self, rules: RuleSet) -> None:
         """From the next request on, these rules decide; requests under way keep theirs."""
-        units, policy = self._units, self._policy
-        self._terms = {rule.name: Terms.of(rule, rules.version, units[rule.unit], policy) for rule in rules.rules}
+        units, policy, shadow = self._units, self._policy, self._shadow
+        self._terms = {
+            rule.name: Terms.of(rule, rules.version, units[rule.unit], policy, shadow=shadow) for rule in rules.rules
+        }
+        self._unmatched = Terms.unmatched(rules, policy, shadow=shadow)
+        warn_of_shadow(self._terms.values())
         self._rules = rules
         self._edition = object()
 
@@ -92,9 +99,11 @@ class Story:
         """Everything that happens to one request."""
         route = exchange.head.notes.route
         if not isinstance(route, Route) or route.edition is not self._edition:
-            route = self._route(exchange)
-            if route is None:
+            found = self._route(exchange)
+            if isinstance(found, Refusal):
+                await self._turn_away(exchange, self._unmatched, found)
                 return
+            route = found
         terms = route.terms
         crowded = self._load.full()
         if crowded is not None:
@@ -104,7 +113,8 @@ class Story:
             await self._pass(exchange, terms)
             return
         payer = route.payer or await self._look_up(exchange, terms)
-        if payer is None:
+        if isinstance(payer, Refusal):
+            await self._turn_away(exchange, terms, payer, route)
             return
         if not self._load.enter(payer.customer_id):
             self._refuse_crowding(exchange, terms)
@@ -124,16 +134,15 @@ class Story:
         try:
             admitted = await self._admission.admit(exchange, route, payer)
         except StoreError:
-            self._refuse_without_store(exchange, terms)
+            refusal = refusals.without_store(self._request_ids.next(), terms.rule.errors)
+            await self._turn_away(exchange, terms, refusal, route, payer)
             return
         if isinstance(admitted, Admitted):
             await self._serve(exchange, terms, admitted)
         elif isinstance(admitted, Failure):
             self._answer_failure(exchange, terms, admitted)
-        elif isinstance(admitted, Unquoted):
-            self._refuse(exchange, terms, admitted.code, admitted.detail)
         else:
-            self._refuse_unheld(exchange, terms, admitted)
+            await self._turn_away(exchange, terms, self._refusal(terms, admitted), route, payer)
 
     # --- Before anything is held --------------------------------------------------------------------------------
 
@@ -149,8 +158,8 @@ class Story:
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
-    def _route(self, exchange: Exchange) -> Route | None:
-        """Which rule decides, and who pays if a key says so; None when the request has been answered instead.
+    def _route(self, exchange: Exchange) -> Route | Refusal:
+        """Which rule decides, and who pays if a key says so.
 
         It depends on the head alone, so it is kept with the head.
         """
@@ -159,12 +168,11 @@ class Story:
         path = normalise(target)
         if path is None:
             detail = "The path can be read in more than one way: send it without `.`, `..` and empty segments."
-            self._refuse(exchange, None, "bad_request", detail)
-            return None
+            return Refusal("bad_request", detail, self._request_ids.next())
         rule = self._rules.match(head.method, path, head.host, head)
         if rule is None:
-            self._refuse(exchange, None, RefusalCode.UNMATCHED_ROUTE, "No rule covers this method and path.")
-            return None
+            detail = "No rule covers this method and path."
+            return Refusal(RefusalCode.UNMATCHED_ROUTE, detail, self._request_ids.next())
         payer = None
         if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
             payer = self._identities.known(rule.identity, head, exchange.peer)
@@ -172,17 +180,48 @@ class Story:
         head.notes.route = route
         return route
 
-    async def _look_up(self, exchange: Exchange, terms: Terms) -> Payer | None:
-        """Who pays, asking the store if need be; None when the request has been answered instead."""
+    async def _look_up(self, exchange: Exchange, terms: Terms) -> Payer | Refusal:
+        """Who pays, asking the store if need be."""
         sources, head, peer = terms.rule.identity, exchange.head, exchange.peer
         try:
             payer = self._identities.known(sources, head, peer) or await self._identities.look_up(sources, head, peer)
         except StoreError:
-            self._refuse_without_store(exchange, terms)
-            return None
-        if payer is None:
-            self._answer(exchange, terms, refusals.unidentified(self._request_ids.next(), terms.rule.errors))
-        return payer
+            return refusals.without_store(self._request_ids.next(), terms.rule.errors)
+        return payer or refusals.unidentified(self._request_ids.next(), terms.rule.errors)
+
+    def _refusal(self, terms: Terms, denied: Unquoted | Refused) -> Refusal:
+        request_id, shape = self._request_ids.next(), terms.rule.errors
+        if isinstance(denied, Unquoted):
+            return Refusal(denied.code, denied.detail, request_id, shape=shape)
+        wait_s = self._metrics.typical_request_s()
+        return refusals.of_refused(denied, terms.unit, request_id, shape, retry_after_s=wait_s)
+
+    async def _turn_away(
+        self,
+        exchange: Exchange,
+        terms: Terms,
+        refusal: Refusal,
+        route: Route | None = None,
+        payer: Payer | None = None,
+    ) -> None:
+        """Tell the client why its request does not pass; in shadow, serve it all the same, and charge nothing."""
+        if not terms.shadow:
+            self._answer(exchange, terms, refusal)
+            return
+        crowded = self._load.full()
+        if crowded is not None:
+            self._answer_failure(exchange, terms, crowded)
+            return
+        self._metrics.shadow_refusals[terms.rule.name, refusal.code] += 1
+        quote = await self._admission.quoted(exchange, route, payer) if route is not None else None
+        served = await self._shadowed.serve(exchange, terms, quote)
+        if isinstance(served, Failure):
+            self._answer_failure(exchange, terms, served)
+            return
+        end, cost = served
+        self._end(exchange, end)
+        self._count(exchange, terms, "shadow", refusal.code)
+        await self._shadowed.record(terms, payer, refusal.code, quote, cost)
 
     # --- While something is held --------------------------------------------------------------------------------
 
@@ -195,9 +234,9 @@ class Story:
             exchange.drains = terms.drains
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
-            wanted = _wanted(exchange, quote, terms)
+            fields = wanted(exchange.head, quote, trailers=terms.reads_trailers)
             answer = await self._upstreams.forward(
-                exchange, terms.rule.retry, terms.drops_up, wanted, quote.body, terms.drops_down
+                exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
             )
             if isinstance(answer, Failure):
                 charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
@@ -206,7 +245,9 @@ class Story:
                 self._answer_failure(exchange, terms, answer)
                 return
             meter = quote.meter(answer.status, answer)
-            extra = b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
+            extra = (
+                b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
+            )
             end = exchange.relay(
                 terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
             ) or (await exchange.ended())
@@ -221,10 +262,10 @@ class Story:
             )
             settled = True
             if end is not End.COMPLETE or not self._wait_for_commit:
-                self._end(exchange, end, _charged(charge, None))
+                self._end(exchange, end, _charged(terms, charge, None))
             done = await self._settle(terms, hold, charge, _reason(answer, end) if charge.release else "")
             if not exchange.answered:
-                exchange.finish(_charged(charge, done))
+                exchange.finish(_charged(terms, charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
         finally:
             if not settled:
@@ -263,15 +304,6 @@ class Story:
         else:
             exchange.cut()
 
-    def _refuse(self, exchange: Exchange, terms: Terms | None, code: str, detail: str) -> None:
-        shape = terms.rule.errors if terms is not None else "problem"
-        self._answer(exchange, terms, Refusal(code, detail, self._request_ids.next(), shape=shape))
-
-    def _refuse_unheld(self, exchange: Exchange, terms: Terms, refused: Refused) -> None:
-        request_id, wait_s = self._request_ids.next(), self._metrics.typical_request_s()
-        refusal = refusals.of_refused(refused, terms.unit, request_id, terms.rule.errors, retry_after_s=wait_s)
-        self._answer(exchange, terms, refusal)
-
     def _refuse_crowding(self, exchange: Exchange, terms: Terms) -> None:
         detail = f"This customer has {self._load.customer_max} requests in flight here, as many as one may have."
         instance, wait_s = self._request_ids.next(), self._metrics.typical_request_s()
@@ -280,44 +312,24 @@ class Story:
             exchange, terms, Refusal("too_many_in_flight", detail, instance, shape=shape, retry_after_s=wait_s)
         )
 
-    def _refuse_without_store(self, exchange: Exchange, terms: Terms) -> None:
-        detail = (
-            "The credit store does not answer, so nothing can be charged now. Nothing was forwarded; try again soon."
-        )
-        self._refuse(exchange, terms, RefusalCode.STORE_UNAVAILABLE, detail)
-
     def _answer_failure(self, exchange: Exchange, terms: Terms, failure: Failure) -> None:
         """Tell a client why there is no answer from the upstream; one that has gone is not told."""
-        shape = terms.rule.errors
-        match failure.end:
-            case End.CLIENT_BROKE if exchange.broken is not None:
-                refusal = refusals.of_protocol_error(exchange.broken, self._request_ids.next(), shape)
-            case End.CUT:
-                refusal = Refusal("shutting_down", failure.detail, self._request_ids.next(), shape=shape)
-            case End.SHED:
-                refusal = Refusal("overloaded", failure.detail, self._request_ids.next(), shape=shape)
-            case End.TIMED_OUT:
-                refusal = Refusal("upstream_timed_out", failure.detail, self._request_ids.next(), shape=shape)
-            case End.UPSTREAM_FAILED if isinstance(failure, Unavailable):
-                wait_s, instance = failure.retry_after_s, self._request_ids.next()
-                refusal = Refusal("upstream_unavailable", failure.detail, instance, shape=shape, retry_after_s=wait_s)
-            case End.UPSTREAM_FAILED:
-                code = "upstream_unreachable" if failure.phase is Phase.CONNECT else "upstream_broken"
-                refusal = Refusal(code, failure.detail, self._request_ids.next(), shape=shape)
-            case _:
-                self._count(exchange, terms, failure.end)
-                return
+        refusal = refusals.of_failure(failure, exchange.broken, self._request_ids.next(), terms.rule.errors)
+        if refusal is None:
+            self._count(exchange, terms, failure.end)
+            return
         if failure.end in (End.TIMED_OUT, End.UPSTREAM_FAILED):
             self._metrics.upstream_failures[failure.phase] += 1
         self._answer(exchange, terms, refusal)
 
-    def _answer(self, exchange: Exchange, terms: Terms | None, refusal: Refusal) -> None:
+    def _answer(self, exchange: Exchange, terms: Terms, refusal: Refusal) -> None:
         exchange.answer(refusal.status, reason_of(refusal.status), refusal.pairs, refusal.body)
         self._metrics.refusals[refusal.code] += 1
         self._count(exchange, terms, "refused")
 
-    def _count(self, exchange: Exchange, terms: Terms | None, outcome: str) -> None:
-        name = terms.rule.name if terms is not None else ""
+    def _count(self, exchange: Exchange, terms: Terms, outcome: str, would_be: str = "") -> None:
+        """`would_be` is the refusal that a request in shadow was spared."""
+        name = terms.rule.name
         took_s = self._now() - exchange.started_s
         self._metrics.requests[name, outcome] += 1
         self._metrics.request_seconds.add(took_s)
@@ -329,7 +341,7 @@ class Story:
                 head.method.decode("ascii"),
                 head.target.partition(b"?")[0].decode("ascii"),
                 name or "-",
-                outcome,
+                f"{outcome}:{would_be}" if would_be else outcome,
                 status,
                 exchange.response_bytes,
                 round(took_s * 1000),
@@ -341,20 +353,11 @@ def _reason(answer: ResponseHead, end: End) -> str:
     return f"status {answer.status}" if end is End.COMPLETE else end.value
 
 
-def _charged(charge: Charge, done: Settled | None) -> bytes:
+def _charged(terms: Terms, charge: Charge, done: Settled | None) -> bytes:
     """The header lines that say what was charged, from what unless it was reported, and what is left if known."""
+    if terms.shadow:
+        return b""
     source = _SOURCES.get(charge.source, b"")
     if done is None:
         return b"x-credits-charged: %d\r\n%b" % (charge.amount, source)
     return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n%b" % (done.charged, done.available, source)
-
-
-def _wanted(exchange: Exchange, quote: Quote, terms: Terms) -> Pairs:
-    """The fields that say how the upstream may answer, where the client's own are not right."""
-    fields: Pairs = ()
-    if quote.plain_answer:
-        fields = _PLAIN_ANSWER
-    elif quote.readable_codings:
-        accepted = exchange.head.get(b"accept-encoding")
-        fields = () if accepted is None else readable_only(accepted)
-    return with_trailers(fields) if terms.reads_trailers else fields

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from sidecar.domain.amounts import Unit
+from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.meters.body import framing_of
 from sidecar.domain.recent_costs import RecentCosts
-from sidecar.domain.rules import OnClientGone, Rule
+from sidecar.domain.rules import OnClientGone, Rule, RuleSet
+from sidecar.domain.shortage import DENY
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
 from sidecar.proxy import refusals
@@ -29,10 +31,18 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     needs_external_id: bool
     recent: RecentCosts | None
     reads_trailers: bool
+    shadow: bool
+    """Nothing is refused, and nobody is told of credits."""
 
     @classmethod
-    def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy) -> "Terms":
-        """Credentials and cost fields end here: what identified a customer to us is not for the upstream."""
+    def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy, *, shadow: bool) -> "Terms":
+        """Credentials and cost fields end here: what identified a customer to us is not for the upstream.
+
+        `shadow`: for all rules. What a rule does to a request that does not fit is not done in shadow.
+        """
+        shadow = shadow or rule.shadow
+        if shadow:
+            rule = msgspec.structs.replace(rule, on_short=DENY)
         identity = {source.header for source in rule.identity}
         return cls(
             rule=rule,
@@ -46,7 +56,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             needs_external_id=rule.needs_external_id,
             recent=rule.quoter.recent,
             reads_trailers=rule.reads_trailers,
+            shadow=shadow,
         )
+
+    @classmethod
+    def unmatched(cls, rules: RuleSet, policy: RequestPolicy, *, shadow: bool) -> "Terms":
+        """For requests that no rule matches: what identifies a customer to any rule ends here, too."""
+        sources = dict.fromkeys(source for rule in rules.rules for source in rule.identity)
+        everything = Match(methods=frozenset(), path=PathPattern.parse("/**"))
+        rule = Rule(name="", where="", match=everything, free=True, unit=CREDITS.name, identity=tuple(sources))
+        return cls.of(rule, rules.version, CREDITS, policy, shadow=shadow)
 
 
 def _is_no_stream(head: ResponseHead | None) -> bool:

@@ -24,7 +24,7 @@ def test_each_option_sets_its_setting(tmp_path: Path) -> None:
         parsed(
             *("--upstream", "http://flag", "--upstream-header", "X-A: 1", "--upstream-header", "X-B: 2"),
             *("--rules", "a.yaml", "--rules", "b", "--data", str(tmp_path), "--listen", "127.0.0.1:1"),
-            *("--control-listen", "127.0.0.1:2", "--store", "redis://h"),
+            *("--control-listen", "127.0.0.1:2", "--store", "redis://h", "--shadow"),
         )
     )
     settings = loaded.settings
@@ -34,8 +34,9 @@ def test_each_option_sets_its_setting(tmp_path: Path) -> None:
     assert settings.data.dir == str(tmp_path)
     assert (settings.proxy.listen, settings.control.listen) == ("127.0.0.1:1", "127.0.0.1:2")
     assert settings.store.url == "redis://h"
+    assert settings.proxy.shadow
     assert {origin for origin in loaded.origins.values() if origin.startswith("--")} == {
-        "--upstream", "--upstream-header", "--rules", "--data", "--listen", "--control-listen", "--store",
+        "--upstream", "--upstream-header", "--rules", "--data", "--listen", "--control-listen", "--store", "--shadow",
     }  # fmt: skip
 
 

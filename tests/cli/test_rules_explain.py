@@ -314,9 +314,11 @@ def test_explain_says_what_happens_when_the_hold_does_not_fit(
 ) -> None:
     file = tmp_path / "rules.yaml"
     rule = "{name: a, match: {path: /a}, usage: openai.chat, price: {output_tokens: 1}, on_short: clamp max_tokens}"
-    file.write_text(f"version: 1\nrules:\n  - {rule}\n")
+    file.write_text(f"version: 1\ndefaults: {{shadow: true}}\nrules:\n  - {rule}\n")
     note = "note   when the hold does not fit, max_tokens is lowered to what the balance buys, to 1 at least\n"
-    assert note in shown(capsys, "--rules", str(file), "POST", "/a", "-d", "{}")
+    text = shown(capsys, "--rules", str(file), "POST", "/a", "-d", "{}")
+    assert note in text
+    assert "note   in shadow: what would be refused is served, and not charged\n" in text
 
 
 def test_a_price_of_a_customers_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

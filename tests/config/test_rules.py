@@ -59,7 +59,8 @@ def test_a_good_file_says_what_it_means() -> None:
     assert (chat.reads_body, chat.quoter.tariff.max_charge) == (True, 5_000_000)
     assert (chat.quoter.hold_when_unreadable, chat.quoter.tariff.on_unknown) == (True, OnUnknown.CHARGE_ESTIMATE)
     assert chat.quoter.tariff.estimate == Estimate(Fraction(16, 5))
-    assert chat.where == f"{GOOD}:8"
+    assert chat.where == f"{GOOD}:9"
+    assert [rule.shadow for rule in (chat, render, health)] == [False, True, False]
     assert chat.quoter.tariff.charge_on == {*range(200, 300), 404}
     assert {price.markup for price in leaves(chat.quoter.price)} == {0}
     assert {price.markup for price in leaves(render.quoter.price)} == {Fraction(1, 5)}

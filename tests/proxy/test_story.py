@@ -196,7 +196,7 @@ async def test_a_failure_inside_the_story_is_500_and_gives_the_hold_back(
 ) -> None:
     async with Upstream() as upstream, Shop(lane, upstream) as shop, RawClient(shop.port) as client:
         with monkeypatch.context() as patched:
-            patched.setattr("sidecar.proxy.story._wanted", None)
+            patched.setattr("sidecar.proxy.story.wanted", None)
             await client.send(request("GET", "/fixed/a", shop.bearer))
             answer = await client.answer()
         assert (answer.status, answer.get("x-sidecar-refusal")) == (500, "internal")
