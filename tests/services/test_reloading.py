@@ -166,7 +166,8 @@ async def test_what_rules_have_learnt_is_kept(file: Path) -> None:
     first = learnt()
     write(file, f"{content}# another version\n")
     assert await found.reload("a test says so") is Reloaded.APPLIED
-    assert learnt() is not first
+    # What is under way teaches it still.
+    assert learnt() is first
     assert learnt().value == 7
 
 
