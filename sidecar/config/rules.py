@@ -133,7 +133,8 @@ def rule_files(paths: Sequence[Path]) -> list[Path]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for pattern in _MORE for file in path.glob(pattern))
+    # Names that begin with a dot are those of editors and file managers, beside the file that they are about.
+    files = sorted(file for pattern in _MORE for file in path.glob(pattern) if not file.name.startswith("."))
     if not files:
         raise ConfigError([Problem(file=str(path), message="no *.yaml in this folder")])
     return files

@@ -58,6 +58,7 @@ def test_a_change_shows(folder: Path, change: Callable[[Path], None]) -> None:
 def test_what_is_no_rule_file_does_not_count(folder: Path) -> None:
     before = glance([folder])
     (folder / "a.yaml.swp").write_text("an editor's")
+    (folder / ".#a.yaml").symlink_to("somebody@somewhere")
     assert glance([folder]) == before
 
 

@@ -140,6 +140,13 @@ def test_no_misspelt_key_is_ignored(path: tuple[str | int, ...], tmp_path: Path)
     assert any(f"`{path[-1]}x`" in problem.message for problem in caught.value.problems)
 
 
+def test_what_editors_put_into_a_folder_is_no_rule_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("version: 1\nrules: [{name: a, match: {path: /a}, free: true}]\n")
+    (tmp_path / "._a.yaml").write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / ".#a.yaml").symlink_to("somebody@somewhere")
+    assert [rule.name for rule in load_rules([tmp_path], UNITS).rules] == ["a"]
+
+
 def test_folders_are_read_by_name_and_files_in_the_order_given(tmp_path: Path) -> None:
     for name in ("b.yaml", "a.yml", "c.txt"):
         (tmp_path / name).write_text(f"version: 1\nrules: [{{name: {name}, match: {{path: /{name}}}, free: true}}]\n")

@@ -180,7 +180,7 @@ async def test_the_log_names_what_is_new(file: Path, caplog: pytest.LogCaptureFi
     assert caplog.messages[-1].endswith(", because a test says so; added: d; removed: a; changed: b")
     write(file, text("b", "c", "d").replace("path: /b", "path: /bb"))
     await found.reload("a test says so")
-    assert caplog.messages[-1].endswith("; each as before")
+    assert caplog.messages[-1].endswith("; each is written as before")
 
 
 async def test_rules_of_the_past_are_forgotten(file: Path) -> None:
