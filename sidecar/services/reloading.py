@@ -177,7 +177,5 @@ def _difference(before: RuleSet, now: RuleSet) -> str:
         "removed": [name for name in old if name not in new],
         "changed": [name for name in new if old.get(name, new[name]) != new[name]],
     }
-    return (
-        "; ".join(f"{what}: {', '.join(names)}" for what, names in found.items() if names)
-        or "each is written as before"
-    )
+    told = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    return "; ".join(told) or "each is written as before"
