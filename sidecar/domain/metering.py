@@ -14,6 +14,7 @@ A client that hangs up does not make known usage unknown: headers, bytes and tim
 """
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Protocol
 
 import msgspec
@@ -91,7 +92,7 @@ class Charge(msgspec.Struct, frozen=True):
 _INPUT, _OUTPUT = "input_tokens", "output_tokens"
 
 
-class Meters(msgspec.Struct, frozen=True, kw_only=True):
+class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that a rule reads: the body by a `reader`, response `headers`, own measures, each to its meter.
 
     `trailers` are fields behind a body in chunks; of a meter that has both, the header counts if it has a number. A
@@ -105,6 +106,12 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True):
     measures: tuple[tuple[str, Measure], ...] = ()
     statuses: tuple[tuple[str, frozenset[int]], ...] = ()
     requests: tuple[tuple[str, RequestMeter], ...] = ()
+
+    @cached_property
+    def only_body(self) -> bool:
+        """Whether a reader reads the bodies of answers, and nothing else is read of them. Asked for each request."""
+        others = (*self.headers, *self.trailers, *self.measures, *self.statuses)
+        return self.reader is not None and self.reader.read_head is None and not others
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -341,15 +348,7 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
     meters = bill.tariff.meters
     reader, coding = meters.reader, fields.get(b"content-encoding", b"")
     framing = framing_of(fields.get(b"content-type", b"")) if reader is not None else None
-    if reader is not None and not (
-        framing
-        or coding
-        or meters.headers
-        or meters.trailers
-        or meters.measures
-        or meters.statuses
-        or reader.read_head
-    ):
+    if framing is None and not coding and meters.only_body and reader is not None:
         return _JsonMeter(bill, reader)
     head = reader.read_head(fields) if reader is not None and reader.read_head is not None else None
     body = _body(reader if head is None else None, coding, framing, bill.tariff.estimate, hides=hides)

@@ -3,8 +3,9 @@
 What a stream says several times counts as the rule says: the last of it, its sum, its maximum.
 """
 
+import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -22,6 +23,7 @@ Pointer = tuple[str, ...]
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _MISSING = object()
+_LEAF: dict[str, Any] = {}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z", re.ASCII)
 """A step that is surely an object's key and stands in the text as it is."""
 
@@ -71,6 +73,60 @@ def find(document: Any, pointer: Pointer) -> Any:
         else:
             return _MISSING
     return document
+
+
+def finder(pointers: Iterable[Pointer]) -> Callable[[bytes], Sequence[Any] | None]:
+    """Finds the values at `pointers` in JSON texts, marks for those that lack one; None for what is no JSON.
+
+    Where all steps are surely keys of objects, the decoder itself skips whatever else a text has.
+    """
+    wanted = tuple(pointers)
+
+    def walk(text: bytes) -> Sequence[Any] | None:
+        document = decoded(_decoder, text)
+        return None if document is None else [find(document, pointer) for pointer in wanted]
+
+    tree = _tree(wanted)
+    if tree is None:
+        return walk
+    decode = msgspec.json.Decoder(_record(tree), float_hook=Decimal).decode
+    paths = [operator.attrgetter(".".join(map(_attribute, pointer))) for pointer in wanted]
+
+    def look(text: bytes) -> Sequence[Any] | None:
+        try:
+            record = decode(text)
+            return [path(record) for path in paths]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+            # Something on the way is no object, or is not there.
+            return walk(text)
+
+    return look
+
+
+def _tree(pointers: Iterable[Pointer]) -> dict[str, Any] | None:
+    """The objects along `pointers`, by their keys; None if a step may be no key, or a value is an object as well."""
+    tree: dict[str, Any] = {}
+    for *steps, last in pointers:
+        here = tree
+        for step in steps:
+            here = here.setdefault(step, {})
+            if here is _LEAF:
+                return None
+        if here.setdefault(last, _LEAF) is not _LEAF or not all(map(_NAME.match, (*steps, last))):
+            return None
+    return tree
+
+
+def _record(tree: Mapping[str, Any]) -> type[Any]:
+    fields = [
+        (_attribute(key), Any if inner is _LEAF else _record(inner) | None, None) for key, inner in tree.items()
+    ]
+    return msgspec.defstruct("Found", fields, rename={_attribute(key): key for key in tree}, gc=False)
+
+
+def _attribute(key: str) -> str:
+    """A key as an attribute: one of its own for each key, whatever is in it."""
+    return "of_" + key.encode().hex()
 
 
 class PointerStream(Silence):
@@ -123,15 +179,20 @@ def pointer_reader(
     """A reader of meters by pointer; a meter without a place in one kind of answer cannot be read from it."""
     lines = lines or {}
     meters = tuple(dict.fromkeys((*json, *events, *lines)))
+    # A meter without a place in JSON makes all of an answer unknown.
+    values_in = finder(json.values()) if len(json) == len(meters) else lambda _: None
+    order = tuple(json)
 
     def read_json(body: bytes) -> Reading | None:
-        document = decoded(_decoder, body)
+        values = values_in(body)
+        if values is None:
+            return None
         reading: Reading = {}
-        for meter in meters:
-            value = number(find(document, json[meter])) if meter in json else None
-            if value is None:
+        for meter, value in zip(order, values, strict=True):
+            read = number(value)
+            if read is None:
                 return None
-            reading[meter] = value
+            reading[meter] = read
         return reading
 
     return Reader(

@@ -1,10 +1,14 @@
+import json
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.meters.pointers import Mode, Place, find, number, parse_pointer, pointer_reader
+from sidecar.domain.meters.pointers import Mode, Place, find, finder, number, parse_pointer, pointer_reader
 from sidecar.domain.meters.reader import StreamReading
 
 
@@ -133,3 +137,34 @@ def test_an_event_is_looked_into_only_if_it_can_hold_a_value(pointer: tuple[str,
 def test_a_number_that_would_fill_the_memory_is_none() -> None:
     assert READER.read_json(b'{"seconds": 1e-999999999, "usage": {"total": 7}}') is None
     assert READER.read_json(b'{"seconds": 0e-999999999, "usage": {"total": 7}}') is None
+
+
+NAMES = st.sampled_from(["a", "b", "c.d", "a_b", "e-f"])
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["1", "x", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.just("0"), inner, max_size=4),
+    max_leaves=12,
+)
+POINTERS = st.lists(
+    st.lists(NAMES, min_size=1, max_size=3)
+    | st.lists(NAMES | st.sampled_from(["0", "", "é"]), min_size=1, max_size=3),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(DOCUMENTS, POINTERS)
+@example({"a": {"b": 1}}, [["a", "b"], ["a"]])
+@example({"a": [{"b": 1}]}, [["a", "b"]])
+def test_a_look_at_the_places_alone_finds_what_a_walk_finds(document: Any, steps: list[list[str]]) -> None:
+    wanted = [tuple(each) for each in steps]
+    text = json.dumps(document).encode()
+    try:
+        decoded = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        assert finder(wanted)(text) is None
+        return
+    values = finder(wanted)(text)
+    walked = [number(find(decoded, pointer)) for pointer in wanted]
+    assert (values is None) == (decoded is None)
+    assert values is None or [number(value) for value in values] == walked
