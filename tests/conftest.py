@@ -1,13 +1,20 @@
-"""Fixtures for everybody: a real store."""
+"""For everybody: a real store, and property tests that no busy machine can fail."""
 
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 
 from sidecar.store.address import parse_address
 from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
 from tests.support.store import StoreServer
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
