@@ -168,7 +168,10 @@ class Timeouts(Section, frozen=True, kw_only=True):
     idle_s: Seconds = 120.0
     """Between two pieces of the upstream's answer."""
     total_s: Seconds = 600.0
-    """The whole request. A hold's deadline is this plus `hold_grace_s`."""
+    """The whole request."""
+    hold_ttl_s: Annotated[float, Meta(ge=1, le=86_400)] = 90.0
+    """How long credit stays held after a proxy has died: a running request's hold is kept alive, each time for so
+    long. At most `total_s` and `hold_grace_s` together."""
     hold_grace_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     """How long after `total_s` a hold stays, so that its settlement can still arrive."""
     drain_s: Seconds = 60.0

@@ -1,7 +1,7 @@
 """The life of a hold inside the process: taken once, settled once, whatever happens to the request.
 
 A settlement takes effect once, however often it is sent, so this is all there is to it: whatever is not acknowledged
-is repeated, in a task that outlives the request, until the store answers or the hold's deadline passes.
+is repeated, in a task that outlives the request, until the store answers, or has forgotten the hold.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from sidecar.domain.outcomes import (
 )
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
+from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.reply import Reply
@@ -36,22 +37,26 @@ log = logging.getLogger("sidecar.holds")
 
 REPEAT_FIRST_S = 0.05
 REPEAT_MOST_S = 2.0
+CHARGED_LATE_S = 900.0
+"""So long after a hold's deadline the store still knows it, and charges it."""
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """One amount that is held for one request."""
+class Hold:
+    """What is held for one request; while that runs, its upkeep may change all of it (see `upkeep`).
 
-    record: HoldRecord
-    deadline: float
-    """On the monotonic clock: from then on the sweep may give the hold back."""
+    `deadline` is on the monotonic clock: from then on the sweep may give the hold back.
+    """
+
+    __slots__ = ("deadline", "held", "record")
+
+    def __init__(self, record: HoldRecord, deadline: float) -> None:
+        self.record = record
+        self.deadline = deadline
+        self.held = record.held
 
     @property
     def reservation_id(self) -> str:
         return self.record.reservation_id
-
-    @property
-    def held(self) -> int:
-        return self.record.held
 
 
 _Ending = Settled | UnknownReservation | Resolved | Rejected
@@ -72,7 +77,8 @@ class _Work(msgspec.Struct, frozen=True):
 class Holds:
     """Takes holds and settles each of them exactly once.
 
-    `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it.
+    `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it
+    and nobody keeps it alive, as `upkeep` does while it runs.
     """
 
     def __init__(
@@ -85,12 +91,13 @@ class Holds:
         self._ttl_ms = round(ttl_s * 1000)
         self._timeout_s = timeout_s
         self._tasks = tasks
+        self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=lambda record: self._give_back(Hold(record, 0)))
         self._numbers = itertools.count(1)
         self._drained: asyncio.Event | None = None
         self.pending = 0
         """Settlements that the store has not acknowledged."""
         self.abandoned_total = 0
-        """Settlements that were given up: unacknowledged at the hold's deadline, unknown to the store, or corrupt."""
+        """Settlements that were given up: not acknowledged in time, unknown to the store, or corrupt."""
 
     async def take(
         self,
@@ -134,6 +141,7 @@ class Holds:
             self._give_back(hold)
             raise
         if isinstance(outcome, Reserved):
+            self.upkeep.begin(hold, credential)
             return hold
         if isinstance(outcome, Refused):
             return outcome
@@ -203,6 +211,7 @@ class Holds:
     async def _settle(self, work: _Work) -> Settled | None:
         """The first attempt runs in the caller, without a task; only what is not acknowledged gets one."""
         give_up_at = time.monotonic() + self._timeout_s
+        self.upkeep.end(work.hold)
         self.pending += 1
         try:
             return self._acknowledged(work, await work.attempt(), may_be_done=False)
@@ -236,7 +245,7 @@ class Holds:
                 self._abandon(work, error.detail)
                 return None
             except StoreError as error:
-                if time.monotonic() > work.hold.deadline:
+                if time.monotonic() > work.hold.deadline + CHARGED_LATE_S:
                     self._abandon(work, error.detail)
                     return None
                 may_be_done = may_be_done or isinstance(error, StoreTimeout)

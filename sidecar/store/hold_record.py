@@ -72,6 +72,7 @@ class HoldText(NamedTuple):
     reservation_id: str
     customer_id: str
     ttl_ms: int
+    """All of its life, from when it was reserved to its deadline."""
     parts: tuple[tuple[str, int], ...]
     feature: str
     rule: str
@@ -82,6 +83,7 @@ class HoldText(NamedTuple):
 def hold_text(text: bytes) -> HoldText:
     """What the words say. Raises ValueError for what is none of ours."""
     words = text.decode().split(" ")
+    longer_ms = int(words.pop()) if words[-1].startswith("+") else 0
     reservation_id, customer_id, ttl_ms, _, held, feature, rule = words[:7]
     if not is_customer_id(customer_id):
         raise ValueError(customer_id)
@@ -89,7 +91,7 @@ def hold_text(text: bytes) -> HoldText:
     return HoldText(
         reservation_id=reservation_id,
         customer_id=customer_id,
-        ttl_ms=int(ttl_ms),
+        ttl_ms=int(ttl_ms) + longer_ms,
         parts=tuple((unit, int(amount)) for unit, amount in pairs),
         feature="" if feature == _NONE else feature,
         rule="" if rule == _NONE else rule,
@@ -149,6 +151,20 @@ def hold_record(
         ttl_ms=ttl_ms,
         rule=rule,
         packed_id=packed_id,
+        packed_text=bulk(text.encode()),
+    )
+
+
+def held_again(record: HoldRecord, reservation_id: str, amount: int) -> HoldRecord:
+    """The record of a new reservation for what another one was for, in its one unit."""
+    text = record.packed_text.split(b"\r\n", 1)[1].removesuffix(b"\r\n").decode()
+    _, customer_id, ttl_ms, remember, _, told = text.split(" ", 5)
+    text = f"{reservation_id} {customer_id} {ttl_ms} {remember} {record.unit}={checked(amount)} {told}"
+    return msgspec.structs.replace(
+        record,
+        reservation_id=reservation_id,
+        parts=((record.unit, amount),),
+        packed_id=_packed_id(reservation_id),
         packed_text=bulk(text.encode()),
     )
 

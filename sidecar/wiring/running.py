@@ -75,7 +75,7 @@ async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
 
 
 async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
-    settings = sidecar.settings
+    settings, timeouts = sidecar.settings, sidecar.settings.timeouts
     pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
     sidecar.tasks.start(pressure.run(), "journal pressure")
     queue = Queue(
@@ -89,10 +89,11 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
         sidecar.ledger,
         pressure,
         queue,
-        ttl_s=settings.timeouts.total_s + settings.timeouts.hold_grace_s,
+        ttl_s=min(timeouts.hold_ttl_s, timeouts.total_s + timeouts.hold_grace_s),
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
     )
+    sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     proxy = ProxyServer(
         settings=settings,
         rules=sidecar.rules,
@@ -105,12 +106,20 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
     await proxy.start()
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
-    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    _measure_holds(sidecar, holds)
+    gauge = sidecar.metrics.gauge
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
     _measure_queue(sidecar, queue)
+
+
+def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
+    gauge, total, upkeep = sidecar.metrics.gauge, sidecar.metrics.total, holds.upkeep
     gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: holds.pending)
     total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: holds.abandoned_total)
+    total("sidecar_holds_kept_alive", "Holds of running requests that were prolonged.", lambda: upkeep.beats_total)
+    total("sidecar_holds_not_kept", "Holds that could not be, for now.", lambda: upkeep.failures_total)
+    total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)
 
 
 def _measure_store(sidecar: Sidecar) -> None:

@@ -30,9 +30,7 @@ async def test_kill_9_with_fifty_requests_in_flight(house: House) -> None:
         await gate.pause()
 
     buyer = await house.control.buyer(100 * CREDIT)
-    doomed = sidecar(
-        "proxy", upstream=house.upstream.url, store=house.store.url, timeouts__total_s="2", timeouts__hold_grace_s="1"
-    )
+    doomed = sidecar("proxy", upstream=house.upstream.url, store=house.store.url, timeouts__hold_ttl_s="1")
     async with doomed:
         house.upstream.script = answers()
         for _ in range(10):

@@ -235,9 +235,14 @@ class TestAnAbsentStore:
         assert await desk.holds.drain(10)
         assert await desk.books() == (1000, 0, 0)
 
-    async def test_what_cannot_be_settled_before_its_deadline_is_given_up(
-        self, desk: Desk, store_server: StoreServer, caplog: pytest.LogCaptureFixture
+    async def test_what_cannot_be_settled_while_the_store_knows_it_is_given_up(
+        self,
+        desk: Desk,
+        store_server: StoreServer,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(module, "CHARGED_LATE_S", 0)
         hasty = Desk(desk.lane, desk.purse, ttl_s=0.05)
         hold = await hasty.take()
         store_server.kill()

@@ -8,7 +8,15 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import Slice
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.outcomes import HoldState
-from sidecar.store.hold_record import PARTS_MAX, HoldRecord, StoredHold, hold_record, open_hold, stored_hold
+from sidecar.store.hold_record import (
+    PARTS_MAX,
+    HoldRecord,
+    StoredHold,
+    held_again,
+    hold_record,
+    open_hold,
+    stored_hold,
+)
 from tests.support.lines import hold
 
 CUSTOMER, PARENT = "cus_01jd0000000000000000000000", "cus_01jd0000000000000000000001"
@@ -135,3 +143,17 @@ def test_what_could_not_be_read_back_is_refused(changed: dict[str, object], what
 def test_a_record_that_we_never_write_is_corrupt(entry: bytes) -> None:
     with pytest.raises(StoreCorrupt, match="holds have the record"):
         stored_hold(entry)
+
+
+def test_a_life_that_was_lengthened_is_longer() -> None:
+    head = struct.pack(">dBdIH", 1_700_000_660_000, 1, 0, 0, 0)
+    stored = stored_hold(head + unpacked(record().packed_text).encode() + b" +30500")
+    assert stored is not None
+    assert (stored.ttl_ms, stored.rules_version) == (690_500, "3f9a2c41")
+    assert open_hold(stored, CUSTOMER).created_at_ms == 1_700_000_660_000 - 690_500
+
+
+def test_another_reservation_for_the_same() -> None:
+    again = held_again(record(), "rsv_1.2", 77)
+    expected = record(reservation_id="rsv_1.2", parts=(("gpu-hours.v2", 77),))
+    assert again == expected

@@ -127,7 +127,7 @@ if refused then
   if not record then return waits and stand_in_queue(refused) or refused end
   local _, state, _, _, held, text = read_hold(record)
   if state ~= OPEN then return {'ended'} end
-  if text ~= ARGV[5] then return {'mismatch'} end
+  if reserved_text(text) ~= ARGV[5] then return {'mismatch'} end
   local _, still = packed_slices(held)
   accounts = {}
   return answer('replayed', still)

@@ -42,6 +42,7 @@ for part, account in ipairs(accounts) do
 end
 
 local deadline, reply = tonumber(ARGV[2]) > 0 and math.max(now + ARGV[2], time) or time, {'resized'}
+if deadline > time then text = lengthened(text, deadline - time) end
 local count, packed = packed_slices(slices)
 redis.call('HSET', HOLDS, ARGV[1], packed_hold(deadline, OPEN, charged, steps, count, packed, text))
 reply[2] = packed

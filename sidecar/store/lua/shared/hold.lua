@@ -5,7 +5,8 @@
 --   steps    how many of them
 --   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
 --   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,…]
---            <feature> <rule> <version of the rules>; - for what there is not
+--            <feature> <rule> <version of the rules>; - for what there is not;
+--            and at the end +<ms>, if its life was lengthened by so much: it began at its deadline less all of its life
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
 local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE, WAITERS = 1, 2, 3, 4, 5, 6, 7
@@ -35,6 +36,16 @@ local function packed_slices(slices)
     if slice[3] > 0 then texts[#texts + 1] = struct.pack(HOLD_SLICE, slice[1], slice[2], slice[3]) end
   end
   return #texts, table.concat(texts)
+end
+
+-- The text as it was reserved.
+local function reserved_text(text)
+  return (string.gsub(text, ' %+%d+$', ''))
+end
+
+local function lengthened(text, ms)
+  local before = string.match(text, ' %+(%d+)$') or 0
+  return reserved_text(text) .. string.format(' +%d', before + ms)
 end
 
 local function remembered(text)
