@@ -8,6 +8,7 @@ from sidecar.config.problems import suggestion
 from sidecar.config.rule_price import parsed, rated_meters, read_amount
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
+from sidecar.domain.forms import PartCounts
 from sidecar.domain.hold_terms import ExpressionError, Term
 from sidecar.domain.metering import Meters
 from sidecar.domain.price import parse_count
@@ -61,6 +62,7 @@ def read_hold(
     told = {meter for meter, _ in meters.requests}
     terms = dict(meters.reader.hold) if meters.reader is not None else {}
     terms |= {meter: "1" for meter, _ in meters.statuses}
+    terms |= {meter: "request.body_bytes" for meter, part in meters.parts if part.counts is PartCounts.BYTES}
     hold = {meter: Term.parse(text) for meter, text in terms.items()}
     estimated = set(hold) | (set(meters.reader.meters) if meters.reader is not None and meters.reader.hold else set())
     lacking = [meter for meter in rated_meters(price) if meter not in told | estimated]

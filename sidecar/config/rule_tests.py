@@ -25,11 +25,13 @@ from sidecar.domain.usage_words import recorded
 
 FILE_KEYS = ("version", "rules", "cases")
 CASE_KEYS = ("name", "request", "response", "expect")
-REQUEST_KEYS = ("method", "path", "headers", "body", "customer")
+REQUEST_KEYS = ("method", "path", "headers", "body", "form", "customer")
 RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "trailers", "ended", "duration_ms")
 EXPECT_KEYS = ("rule", "refused", "hold", "cost", "usage", "charged")
 OF_AN_ANSWER = ("cost", "usage", "charged")
 SOURCES = (Source.REPORTED, Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.NONE)
+_BOUNDARY = b"of-the-form-of-a-case"
+_FILE_MAX_BYTES = 2**27
 _FREE = Charge(0, "", Source.NONE, True)
 _BODIES: Mapping[str, bytes] = {"body": b"application/json", "events": b"text/event-stream",
                                 "lines": b"application/x-ndjson"}  # fmt: skip
@@ -126,13 +128,19 @@ def _request(cursor: Cursor) -> Request:
     entries = cursor.entries(REQUEST_KEYS, ", ".join(REQUEST_KEYS))
     if entries and "path" not in entries:
         cursor.problem("no `path`")
-    method = entries["method"].text("a method") if "method" in entries else "POST" if "body" in entries else "GET"
+    bodies = [key for key in ("body", "form") if key in entries]
+    if len(bodies) > 1:
+        cursor.problem("a request has one body, not body and form")
+    method = entries["method"].text("a method") if "method" in entries else "POST" if bodies else "GET"
     target = entries["path"].text("a path, with its query if it has one") if "path" in entries else None
+    fields = _fields(entries["headers"]) if "headers" in entries else {}
+    if "form" in entries:
+        fields[b"content-type"] = b"multipart/form-data; boundary=%b" % _BOUNDARY
     return Request(
         method=(method or "").encode(),
         target=(target or "").encode(),
-        fields=_fields(entries["headers"]) if "headers" in entries else {},
-        body=_body(entries["body"]) if "body" in entries else b"",
+        fields=fields,
+        body={"body": _body, "form": _form}[bodies[0]](entries[bodies[0]]) if bodies else b"",
         customer=(entries["customer"].text("a customer, by either id") if "customer" in entries else None) or "",
     )
 
@@ -177,6 +185,21 @@ def _body(cursor: Cursor) -> bytes:
     """Text as it is, anything else as compact JSON."""
     value: Any = cursor.value
     return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+
+
+def _form(cursor: Cursor) -> bytes:
+    """A form in parts, each a text, or a file of so many bytes."""
+    written = b""
+    for name, value in cursor.mapping("fields with their texts, or files").items():
+        head, content = f'Content-Disposition: form-data; name="{name}"', b""
+        if isinstance(value.value, dict):
+            entries = value.entries(("bytes",), "bytes: so many")
+            content = bytes(_whole(entries["bytes"], _FILE_MAX_BYTES)) if "bytes" in entries else b""
+            head += '; filename="file"'
+        else:
+            content = (value.written("the text of a field, or {bytes: 1000}") or "").encode()
+        written += b"--%b\r\n%b\r\n\r\n%b\r\n" % (_BOUNDARY, head.encode(), content)
+    return written + b"--%b--\r\n" % _BOUNDARY
 
 
 def _events(cursor: Cursor) -> bytes:

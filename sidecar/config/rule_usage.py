@@ -10,6 +10,7 @@ from sidecar.config.problems import suggestion
 from sidecar.config.rule_match import header_name
 from sidecar.config.rule_price import parsed, rated_meters, read_statuses
 from sidecar.domain import price_dimensions, request_meters
+from sidecar.domain.forms import PartCounts, PartMeter
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import Measure, Meters
 from sidecar.domain.meters.named import READERS
@@ -40,8 +41,11 @@ _SSE = ("pointer", "mode", "event")
 _NDJSON = ("pointer", "mode")
 _REQUEST = ("request", "characters", "query", "path")
 FIELDS = ("header", "trailer")
-_KINDS = (*FIELDS, *BODIES, "bytes", "duration", "status", *_REQUEST)
-_A_SOURCE = "header, trailer, json, sse, ndjson, bytes, duration, status, request, characters, query or path"
+_PARTS = {"part": PartCounts.BYTES, "parts": PartCounts.PARTS}
+_KINDS = (*FIELDS, *BODIES, "bytes", "duration", "status", *_REQUEST, *_PARTS)
+_A_SOURCE = (
+    "header, trailer, json, sse, ndjson, bytes, duration, status, request, characters, query, path, part or parts"
+)
 
 
 class _Sources(msgspec.Struct):
@@ -51,6 +55,7 @@ class _Sources(msgspec.Struct):
     measures: list[tuple[str, Measure]] = []
     statuses: list[tuple[str, frozenset[int]]] = []
     requests: list[tuple[str, RequestMeter]] = []
+    parts: list[tuple[str, PartMeter]] = []
     json: dict[str, Pointer] = {}
     sse: dict[str, Place] = {}
     ndjson: dict[str, Place] = {}
@@ -83,6 +88,7 @@ def read_usage(cursor: Cursor, path: PathPattern | None = None) -> Meters:
         measures=tuple(sources.measures),
         statuses=tuple(sources.statuses),
         requests=tuple(sources.requests),
+        parts=tuple(sources.parts),
     )
 
 
@@ -131,12 +137,8 @@ class _Source:
             match kind:
                 case "header" | "trailer":
                     sources.fields[kind].append((meter, _header(value)))
-                case "bytes":
-                    side = value.choice(("request", "response"), "a body to count")
-                    sources.measures.append((meter, Measure(f"{side or 'request'}_bytes")))
-                case "duration":
-                    value.choice(("ms",), "a unit of time")
-                    sources.measures.append((meter, Measure.DURATION_MS))
+                case "bytes" | "duration":
+                    sources.measures.append((meter, _measure(kind, value)))
                 case "status":
                     sources.statuses.append((meter, read_statuses(value)))
                 case "json":
@@ -145,6 +147,8 @@ class _Source:
                     sources.sse[meter] = _place(value, value.entries(_SSE, "pointer, mode and event"))
                 case "ndjson":
                     sources.ndjson[meter] = _place(value, value.entries(_NDJSON, "pointer and mode"))
+                case "part" | "parts":
+                    sources.parts.append((meter, PartMeter(_parts(value), _PARTS[kind])))
                 case _:
                     told = self._told(kind, value, default)
                     sources.requests += [(meter, told)] if told is not None else []
@@ -186,6 +190,26 @@ class _Source:
             return request_meters.of_dimension(price_dimensions.of_path(text, self._path), default)
         cursor.problem(f"the rule's path has no `{{{text}}}`", suggestion(text, known, listing="it has"))
         return None
+
+
+def _measure(kind: str, cursor: Cursor) -> Measure:
+    """What the proxy measures itself."""
+    if kind == "duration":
+        cursor.choice(("ms",), "a unit of time")
+        return Measure.DURATION_MS
+    side = cursor.choice(("request", "response"), "a body to count")
+    return Measure(f"{side or 'request'}_bytes")
+
+
+def _parts(cursor: Cursor) -> tuple[str, ...]:
+    """Names of the parts of a form, one or several."""
+    names = []
+    for item in cursor.one_or_items("the name of a part"):
+        name = item.text("the name of a part")
+        if name is not None and not PARAMETER.match(name):
+            item.problem(f"`{name}` is not the name of a part")
+        names.append(name or "")
+    return tuple(names)
 
 
 def _header(cursor: Cursor) -> bytes:

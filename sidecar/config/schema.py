@@ -182,6 +182,8 @@ def _usage() -> Schema:
             characters=field,
             query=parameter,
             path=_pattern(rule_usage.FIELD),
+            part=_one_or_items(parameter),
+            parts=_one_or_items(parameter),
             default=_number_or_text(_DECIMAL),
         ),
         "minProperties": 1,

@@ -1,11 +1,11 @@
-"""The fields of a JSON request body that a rule reads, as one small record.
+"""The fields that a rule reads of a request's body, JSON or a form (see `forms`), as one small record.
 
 The record has an attribute for each dotted name, None where the request lacks it. Counts are typed: the decoder
 itself checks that they are whole numbers in range, and skips all that nobody asked for. Only what it refuses is
 looked at again in Python, as are names that go into objects.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -34,12 +34,19 @@ def whole(value: Any) -> int | None:
     return MAX_AMOUNT if type(value) is float and value > MAX_AMOUNT else None
 
 
+def _digits(text: str) -> int | None:
+    """`whole` of a text."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return whole(int(text)) if len(text) <= 16 else MAX_AMOUNT
+
+
 class BodyFields:
     """Reads the named fields of a JSON body, as they are and as counts; a dotted name goes into objects."""
 
     def __init__(self, fields: Iterable[str], counts: Iterable[str]) -> None:
         self._fields, self._counts = frozenset(fields), frozenset(counts)
-        names = self._fields | self._counts
+        self.names = names = self._fields | self._counts
         roots = {name.split(".", maxsplit=1)[0] for name in names}
         self._decode_roots = msgspec.json.Decoder(_record({field(root): (root, Any) for root in roots})).decode
         attributes: dict[str, tuple[str, Any]] = {field(name): (name, Any) for name in self._fields}
@@ -66,6 +73,12 @@ class BodyFields:
             return self._take(body)
         except _UNREADABLE:
             return None
+
+    def of_text(self, found: Mapping[str, str]) -> Any:
+        """The record of a form that has these fields; counts are whole numbers in digits."""
+        values: dict[str, Any] = {field(name): found.get(name) for name in self._fields}
+        values |= {count(name): _digits(found.get(name, "")) for name in self._counts}
+        return self._record(**values)
 
     def _take(self, body: bytes) -> Any:
         roots = self._decode_roots(body)

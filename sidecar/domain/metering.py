@@ -22,6 +22,7 @@ import msgspec
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.estimates import Estimate, Tally
 from sidecar.domain.fields import Fields, Trailers
+from sidecar.domain.forms import PartMeter
 from sidecar.domain.meters.body import (
     EVENTS,
     Body,
@@ -97,7 +98,7 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `trailers` are fields behind a body in chunks; of a meter that has both, the header counts if it has a number. A
     meter of `statuses` reads 1 when the answer's status is one of its own, else 0. `requests` are known before
-    anything is forwarded.
+    anything is forwarded; `parts` of a form are counted while it passes.
     """
 
     reader: Reader | None = None
@@ -106,6 +107,7 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     measures: tuple[tuple[str, Measure], ...] = ()
     statuses: tuple[tuple[str, frozenset[int]], ...] = ()
     requests: tuple[tuple[str, RequestMeter], ...] = ()
+    parts: tuple[tuple[str, PartMeter], ...] = ()
 
     @cached_property
     def only_body(self) -> bool:
@@ -117,7 +119,7 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def names(self) -> tuple[str, ...]:
         """All meters, in the order in which they are shown."""
         body = self.reader.meters if self.reader is not None else ()
-        others = (*self.headers, *self.trailers, *self.measures, *self.statuses, *self.requests)
+        others = (*self.headers, *self.trailers, *self.measures, *self.statuses, *self.requests, *self.parts)
         return tuple(dict.fromkeys((*body, *(meter for meter, _ in others))))
 
 
@@ -140,7 +142,8 @@ class Tariff(msgspec.Struct, frozen=True):
 class Bill(msgspec.Struct, frozen=True):
     """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
 
-    `given` is the usage that the request itself tells; it is added to all that is read of the answer. `chosen_by` are
+    `given` is the usage that the request itself tells, growing while a form passes; it is added to all that is read
+    of the answer. `chosen_by` are
     the words that say what the price was chosen by (see `usage_words`). `request_bytes` is the size of the request's
     body, 0 if it was unknown then, and `sample` the beginning of it if its tokens are to be counted.
     """

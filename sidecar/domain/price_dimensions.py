@@ -69,7 +69,7 @@ def of_body(name: str) -> Dimension:
 
     def read(request: Any, facts: RequestFacts) -> str | Doubt | None:
         body = facts.body
-        if body is not None and repeated_in(body):
+        if body is not None and not facts.form and repeated_in(body):
             return repeated
         value = value_in(request)
         if type(value) is str:

@@ -15,6 +15,7 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.body_fields import BodyFields, field
 from sidecar.domain.estimates import SAMPLE_MAX_BYTES, Estimate
 from sidecar.domain.fields import Fields
+from sidecar.domain.forms import Sizes, fields_of
 from sidecar.domain.hold_terms import Term, estimator
 from sidecar.domain.metering import (
     RELEASED,
@@ -30,6 +31,7 @@ from sidecar.domain.metering import (
 )
 from sidecar.domain.meters.openai_chat import ask_for_usage, asks_for_usage
 from sidecar.domain.meters.reader import Reading
+from sidecar.domain.multipart import FormError
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import CUSTOMER, Doubt
@@ -63,12 +65,14 @@ class Quote(Bill, frozen=True):
     `body`: the request body to send instead; None leaves it. `plain_answer`: ask for an answer without content
     coding, since events are taken out of it. `readable_codings`: ask only for codings that the meter can decode.
     `by_answer`: the prices among which the answer's head chooses; `price` is then that of an answer that does not.
+    `form` must be shown each piece of the request's body once.
     """
 
     body: bytes | None = None
     plain_answer: bool = False
     readable_codings: bool = False
     by_answer: AnswerPrices | None = None
+    form: Sizes | None = None
 
     def meter(self, status: int, fields: Fields) -> Meter:
         """The meter for the answer that has this head; `fields` has lower-case names."""
@@ -123,6 +127,8 @@ class Quoter:
         self._asks = meters.reader is not None and meters.reader.asks
         self._readable_codings = meters.reader is not None
         self._given = meters.requests
+        self._parts = meters.parts
+        self._priced_by_body = bool(body_fields(price))
         fields = set(body_fields(price)) | ({_STREAM, _STREAM_OPTIONS} if self._asks else set())
         fields |= {told.body_field for _, told in meters.requests if told.body_field}
         counts = {name for term in terms.values() for name in term.fields}
@@ -132,13 +138,14 @@ class Quoter:
         self._fields = BodyFields(fields, counts)
         self._reads_fields = bool(fields or counts)
         self.needs_external_id = needs_external_id(price)
-        self.reads_body = self._reads_fields or self._sized or self._samples
+        self.reads_content = self._reads_fields or self._samples
+        self.reads_body = self.reads_content or self._sized
 
     def quote(self, facts: RequestFacts) -> Quote | Unquoted:
         """A quote, or `Unquoted` when the body cannot be read, or when nothing has a price; in this order."""
         request = self._request(facts)
-        if request is None:
-            return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
+        if type(request) is Unquoted:
+            return request
         price, by_answer, chosen_by = self._price, None, ""
         if price is None:
             found = self._price_of(request, facts)
@@ -167,13 +174,15 @@ class Quoter:
                     tariff, price, hold, given, chosen_by, size, sample, body, body is not None, True, by_answer
                 )
         codings = self._readable_codings
-        return Quote(tariff, price, hold, given, chosen_by, size, sample, None, False, codings, by_answer)
+        quote = Quote(tariff, price, hold, given, chosen_by, size, sample, None, False, codings, by_answer)
+        return self._with_sizes(quote, facts) if self._parts else quote
 
     def estimate(self, facts: RequestFacts) -> Usage:
         """What each hold term comes to, and what the request itself tells; the former is empty for a fixed hold."""
         request = self._request(facts)
-        estimate = self._estimate(self._fields.nothing if request is None else request, facts.body_bytes)
-        given = self._read_given(request, facts) if request is not None else {}
+        unquoted = isinstance(request, Unquoted)
+        estimate = self._estimate(self._fields.nothing if unquoted else request, facts.body_bytes)
+        given = {} if unquoted else self._read_given(request, facts)
         return estimate if isinstance(given, Doubt) else {**estimate, **given}
 
     def _read_given(self, request: Any, facts: RequestFacts) -> Reading | Doubt:
@@ -187,13 +196,37 @@ class Quoter:
         return given
 
     def _request(self, facts: RequestFacts) -> Any:
-        """The record of what the rule reads; None when it cannot be read, and must be."""
+        """The record of what the rule reads, or `Unquoted` when it cannot be read, and must be."""
         if self._reads_fields:
+            if facts.form and facts.body is not None:
+                return self._form(facts, facts.body)
             request = self._fields.read(facts.body) if facts.body is not None else None
-            return self._fields.nothing if request is None and self.hold_when_unreadable else request
+            if request is not None:
+                return request
+        elif not self._sized or facts.body is not None or facts.body_bytes:
+            return self._fields.nothing
         # A body without a size is one in chunks that is too large to be read: a hold for nothing would be no hold.
-        unknown = self._sized and facts.body is None and not facts.body_bytes
-        return None if unknown and not self.hold_when_unreadable else self._fields.nothing
+        if self.hold_when_unreadable:
+            return self._fields.nothing
+        return Unquoted(RefusalCode.UNREADABLE_REQUEST, _unreadable(facts))
+
+    def _form(self, facts: RequestFacts, body: bytes) -> Any:
+        """As `_request`, of a form. One that may be read in two ways never gets the price of one without fields."""
+        try:
+            return self._fields.of_text(fields_of(facts.fields, body, self._fields.names))
+        except FormError as error:
+            if self.hold_when_unreadable and not self._priced_by_body:
+                return self._fields.nothing
+            return Unquoted(RefusalCode.UNREADABLE_REQUEST, str(error))
+
+    def _with_sizes(self, quote: Quote, facts: RequestFacts) -> Quote | Unquoted:
+        """The quote with what counts the parts of the request's form."""
+        given = dict(quote.given)
+        try:
+            form = Sizes(facts.fields, self._parts, given)
+        except FormError as error:
+            return Unquoted(RefusalCode.UNREADABLE_REQUEST, str(error))
+        return msgspec.structs.replace(quote, given=given, form=form)
 
     def _price_of(self, request: Any, facts: RequestFacts) -> tuple[Price, AnswerPrices | None, str] | Unquoted:
         """The price that the request has now, one dimension after the other, and the words that say why."""
@@ -230,4 +263,4 @@ def _shown(value: str) -> str:
 def _unreadable(facts: RequestFacts) -> str:
     if facts.body is None:
         return "The request's body is too large to be read, and what it may cost depends on it."
-    return "The request's body must be a JSON object, without content coding: its price depends on it."
+    return "The request's body must be a JSON object or a form, without content coding: its price depends on it."

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sidecar.domain.fields import Trailers
+from sidecar.domain.forms import may_be_form
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.metering import Charge, End
 from sidecar.domain.outcomes import RefusalCode
@@ -77,14 +78,17 @@ def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
         return Rehearsal(rule=None, why="no rule matches", refused=RefusalCode.UNMATCHED_ROUTE, tried=tried)
     customer_id = request.customer if is_customer_id(request.customer) else ""
     external_id = "" if customer_id else request.customer
-    facts = RequestFacts(request.fields, path, query, request.body, len(request.body), customer_id, external_id)
+    size, form = len(request.body), may_be_form(request.fields)
+    facts = RequestFacts(request.fields, path, query, request.body, size, customer_id, external_id, form)
     quote = None if rule.free else rule.quote(facts)
     refused = quote.code if isinstance(quote, Unquoted) else ""
     return Rehearsal(rule=rule, refused=refused, facts=facts, quote=quote, tried=tried)
 
 
 def charge(quote: Quote, request: Request, answer: Answer) -> Charge:
-    """What the request is charged in the end."""
+    """What the request is charged in the end, which is what `without_answer` says if its form is broken off."""
+    if quote.form is not None and quote.form.see(request.body, last=True):
+        return quote.without_answer(End.CLIENT_GONE)
     meter = quote.meter(answer.status, answer.fields)
     meter.feed(answer.body)
     meter.flush()

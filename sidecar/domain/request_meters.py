@@ -49,7 +49,7 @@ def of_body(name: str, counts: Counts = Counts.VALUE, default: Number | None = N
     repeated = Doubt(f"The request has `{name}` more than once; send it once.")
 
     def read(request: Any, facts: RequestFacts) -> Number | Doubt:
-        if facts.body is not None and repeated_in(facts.body):
+        if facts.body is not None and not facts.form and repeated_in(facts.body):
             return repeated
         value = value_in(request)
         if value is None:

@@ -91,6 +91,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.quoter.needs_external_id
 
     @property
+    def reads_content(self) -> bool:
+        """Whether a quote needs more of the request's body than its size."""
+        return self.quoter.reads_content
+
+    @property
     def cost_headers(self) -> frozenset[bytes]:
         """Response fields and trailers that a meter reads (lower case): nobody gets them through us."""
         return self.quoter.cost_headers

@@ -35,6 +35,7 @@ _REPLAY_MAX_BYTES = 65_536
 _NO_NAMES: frozenset[bytes] = frozenset()
 
 Through = Callable[[bytes], bytes]
+Watch = Callable[[bytes, bool], str]
 
 
 class Exchange(Driven):
@@ -73,6 +74,7 @@ class Exchange(Driven):
         "_trailers_up",
         "_upstream",
         "_via",
+        "_watch",
         "answered",
         "broken",
         "drains",
@@ -112,8 +114,8 @@ class Exchange(Driven):
         self._body: list[bytes] = [body] if body else []
         self._body_wanted = HIGH_WATER_BYTES
         self._expects = head.expects_continue and body is None
-        self._continued = False
-        self._chunks_up = False
+        self._continued = self._chunks_up = False
+        self._watch: Watch | None = None
         self._trailers_up: list[tuple[bytes, bytes]] = []
         self._drops_up = _NO_NAMES
         self._pace: Pace | None = None
@@ -171,6 +173,14 @@ class Exchange(Driven):
         if len(self._body) > 1:
             self._body = [b"".join(self._body)]
         return self._body[0] if self._body else b""
+
+    def watch(self, see: Watch) -> None:
+        """Show `see` each piece of the request's body once, in order, and whether it is the last one.
+
+        What has arrived is shown at once. When it answers with a sentence, the body is wrong: the exchange ends.
+        """
+        self._watch = see
+        self._show(b"".join(self._body), self.request_done)
 
     async def forward(
         self,
@@ -319,6 +329,8 @@ class Exchange(Driven):
         if self.request_bytes > self._limits.body_max_bytes:
             detail = f"The request body is larger than {self._limits.body_max_bytes} bytes."
             self.on_client_broke(ProtocolError(413, "body_too_large", detail))
+            return
+        if self._watch is not None and not self._show(payload, done):
             return
         self._since_s = self._engine.now_s
         upstream = self._upstream
@@ -575,6 +587,13 @@ class Exchange(Driven):
             return True
         # The rest of a body that nobody wants is read and dropped if it is short, and if it will come at all.
         return not self._expects and 0 < self.head.length - self.request_bytes <= HIGH_WATER_BYTES
+
+    def _show(self, payload: bytes, last: bool) -> bool:
+        """Whether who watches the request's body finds nothing wrong with it."""
+        detail = self._watch(payload, last) if self._watch is not None else ""
+        if detail:
+            self.on_client_broke(ProtocolError(400, "unreadable_request", detail))
+        return not detail
 
     def _wants_more(self) -> bool:
         return not self.request_done and self.end is None

@@ -54,7 +54,8 @@ class Admission:
         is raised.
         """
         terms, rule = route.terms, route.terms.rule
-        if terms.reads_body and not exchange.request_done:
+        # Of a body that is only measured, its announced length is enough.
+        if terms.reads_body and not exchange.request_done and (terms.reads_content or exchange.head.length < 0):
             crowded = await self._read_body(exchange)
             if crowded is not None:
                 return crowded
@@ -142,4 +143,6 @@ class Admission:
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:
         body = exchange.whole_body(self._inspect_max_bytes) if route.terms.reads_body else None
         body_bytes = len(body) if body is not None else max(exchange.head.length, 0)
-        return RequestFacts(exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id)
+        return RequestFacts(
+            exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id, route.form
+        )

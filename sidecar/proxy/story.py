@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from sidecar.domain.amounts import Unit
 from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
+from sidecar.domain.forms import may_be_form
 from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
 from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
@@ -176,7 +177,14 @@ class Story:
         payer = None
         if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
             payer = self._identities.known(rule.identity, head, exchange.peer)
-        route = Route(edition=self._edition, terms=self._terms[rule.name], path=path, query=query, payer=payer)
+        route = Route(
+            edition=self._edition,
+            terms=self._terms[rule.name],
+            path=path,
+            query=query,
+            form=may_be_form(head),
+            payer=payer,
+        )
         head.notes.route = route
         return route
 
@@ -234,6 +242,8 @@ class Story:
             exchange.drains = terms.drains
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
+            if quote.form is not None:
+                exchange.watch(quote.form.see)
             fields = wanted(exchange.head, quote, trailers=terms.reads_trailers)
             answer = await self._upstreams.forward(
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down

@@ -26,6 +26,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     drops_down: frozenset[bytes]
     unit_line: bytes
     reads_body: bool
+    reads_content: bool
     drains: Callable[[ResponseHead | None], bool] | None
     """Whether the answer with this head is read to its end when its client has gone; None: never."""
     needs_external_id: bool
@@ -52,6 +53,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             drops_down=rule.cost_headers | refusals.OURS,
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
+            reads_content=rule.reads_content,
             drains=_DRAINS[rule.on_client_gone],
             needs_external_id=rule.needs_external_id,
             recent=rule.quoter.recent,
@@ -81,11 +83,15 @@ _DRAINS: Mapping[OnClientGone | None, Callable[[ResponseHead | None], bool] | No
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request's head alone decides: by which `edition` of the rules, path and query, the payer by its key."""
+    """What a request's head alone decides: by which `edition` of the rules, path and query, the payer by its key.
+
+    `form`: its body may be a form.
+    """
 
     edition: object
     """Another one from now on when rules change. It does not hold on to the rules: heads are kept for long."""
     terms: Terms
     path: bytes
     query: bytes
+    form: bool
     payer: Payer | None

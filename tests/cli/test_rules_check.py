@@ -36,7 +36,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 def test_one_line_for_each_file_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     code, out = check(capsys, OPENAI, HTTP)
     assert code == 0
-    lines = [f"{OPENAI}: 8 rules, no problem", f"{HTTP}: 2 rules, no problem", f"version {version_of(OPENAI, HTTP)}"]
+    lines = [f"{OPENAI}: 9 rules, no problem", f"{HTTP}: 2 rules, no problem", f"version {version_of(OPENAI, HTTP)}"]
     assert out.splitlines() == lines
 
 

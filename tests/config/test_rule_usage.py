@@ -6,6 +6,7 @@ from sidecar.config.cursor import Cursor
 from sidecar.config.rule_usage import read_usage
 from sidecar.config.source import parse
 from sidecar.domain.body_fields import BodyFields
+from sidecar.domain.forms import PartCounts, PartMeter
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import Measure, Meters
 from sidecar.domain.meters.named import READERS
@@ -75,6 +76,15 @@ def test_what_the_request_tells() -> None:
     facts = RequestFacts(NO_FIELDS, b"/rooms/90", b"limit=7", body)
     readings = {meter: told.read(fields.read(body), facts) for meter, told in meters.requests}
     assert readings == {"images": 4, "letters": 5, "limit": 7, "minutes": 90}
+
+
+def test_parts_of_a_form() -> None:
+    meters = read_usage(at("{size: {part: file}, images: {parts: [image, 'image[]']}}"))
+    assert meters.parts == (
+        ("size", PartMeter(("file",), PartCounts.BYTES)),
+        ("images", PartMeter(("image", "image[]"), PartCounts.PARTS)),
+    )
+    assert meters.names == ("size", "images")
 
 
 def test_a_reader_and_meters_of_ones_own() -> None:

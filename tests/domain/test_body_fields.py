@@ -69,3 +69,19 @@ def test_a_name_goes_into_objects_and_can_be_read_both_ways() -> None:
 def test_what_is_no_object_is_not_read(body: bytes) -> None:
     for fields in (BodyFields(["model"], ["n"]), BodyFields(["a.b"], [])):
         assert fields.read(body) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [("7", 7), ("007", 7), ("9" * 40, MAX_AMOUNT), ("9007199254740992", MAX_AMOUNT), *((text, None) for text in (
+        "", "-1", "1.5", "1e3", " 7", "7 ", "\u0667", "1_000", "true"))],
+)  # fmt: skip
+def test_fields_of_a_form_are_text_and_counts_in_digits(text: str, seen: int | None) -> None:
+    fields = BodyFields({"n", "a.b"}, {"n", "m"})
+    record = fields.of_text({"n": text})
+    assert [getattr(record, name) for name in (field("n"), field("a.b"), count("n"), count("m"))] == [
+        text,
+        None,
+        seen,
+        None,
+    ]

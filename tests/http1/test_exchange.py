@@ -142,3 +142,54 @@ async def test_an_upstream_that_goes_in_the_middle_of_an_upload_is_502() -> None
         await client.send(b"y" * 100_000)
         await client.ended()
     assert stage.ends == [End.UPSTREAM_FAILED]
+
+
+@pytest.mark.parametrize("wrong_at", [0, 1, 2, 3])
+async def test_who_watches_a_body_sees_it_once_and_may_end_it(wrong_at: int) -> None:
+    seen: list[tuple[bytes, bool]] = []
+
+    def see(piece: bytes, last: bool) -> str:
+        seen.append((piece, last))
+        return "Not like this." if len(seen) == wrong_at else ""
+
+    async def handler(exchange: Exchange) -> None:
+        await until(lambda: bool(exchange.request_bytes), "the first bytes")
+        exchange.watch(see)
+        await stage.pass_on(exchange)
+
+    async with Upstream() as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+        stage.handler = handler
+        await client.send(request("POST", "/", CHUNKED) + b"3\r\nabc\r\n")
+        if wrong_at != 1:
+            await until(lambda: bool(upstream.requests), "the beginning to be sent on")
+            await client.send(b"2\r\nde\r\n")
+        if wrong_at not in (1, 2):
+            await until(lambda: len(seen) == 2, "the second piece to be seen")
+            await client.send(b"0\r\n\r\n")
+        answer = await client.answer()
+        assert answer.status == (400 if wrong_at else 200)
+        assert b"".join(piece for piece, _ in seen) == (b"abc" if wrong_at == 1 else b"abcde")
+        assert [last for _, last in seen] == [False, False, True][: wrong_at or 3]
+        if wrong_at:
+            assert (answer.get("x-code"), answer.body) == ("unreadable_request", b"Not like this.")
+            assert len(upstream.requests) == (wrong_at > 1)
+            assert not any(received.complete for received in upstream.requests)
+
+
+async def test_who_watches_a_body_that_is_here_sees_it_at_once() -> None:
+    seen: list[tuple[bytes, bool]] = []
+
+    def see(piece: bytes, last: bool) -> str:
+        seen.append((piece, last))
+        return ""
+
+    async def handler(exchange: Exchange) -> None:
+        assert await exchange.read_body(100) == b"abc"
+        exchange.watch(see)
+        await stage.pass_on(exchange)
+
+    async with Upstream() as upstream, Stage(upstream.port) as stage, RawClient(stage.port) as client:
+        stage.handler = handler
+        await client.send(request("POST", "/", body=b"abc"))
+        assert (await client.answer()).status == 200
+        assert seen == [(b"abc", True)]
