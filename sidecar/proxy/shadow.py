@@ -55,6 +55,8 @@ class Shadow:
             return exchange.failure
         exchange.drains = terms.drains
         extra = wanted(exchange.head, quote, trailers=terms.reads_trailers) if quote is not None else ()
+        if quote is not None and quote.form is not None:
+            exchange.watch(quote.form.glance)
         body = quote.body if quote is not None else None
         drops = terms.drops_down
         answer = await self._upstreams.forward(exchange, terms.rule.retry, terms.drops_up, extra, body, drops)

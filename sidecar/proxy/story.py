@@ -243,7 +243,7 @@ class Story:
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
             if quote.form is not None:
-                exchange.watch(quote.form.see)
+                exchange.watch(quote.form.glance if terms.shadow else quote.form.see)
             fields = wanted(exchange.head, quote, trailers=terms.reads_trailers)
             answer = await self._upstreams.forward(
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down

@@ -155,6 +155,14 @@ def test_what_is_wrong_is_said(body: bytes, why: str) -> None:
     assert why in Sizes(PARTS, METERS, {}).see(body, last=True)
 
 
+def test_who_refuses_nothing_counts_what_was_clear() -> None:
+    counts: dict[str, Number] = {}
+    sizes = Sizes(PARTS, METERS, counts)
+    for part in (form(("file", b"abc"))[:-5], form(("File", b"abc")), form(("file", b"abc"))):
+        assert sizes.glance(part, last=False) == ""
+    assert counts["file_bytes"] == 3
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config.settings import Proxy
 from sidecar.store.lane import Lane
 from tests.proxy.shop import GRANTED, Shop
 from tests.support.rawhttp import RawClient, fetch, request
@@ -105,3 +106,16 @@ async def test_what_is_no_form_is_refused_before_it_costs(
         assert (answer.status, answer.get("x-sidecar-refusal")) == (400, "unreadable_request")
         assert upstream.requests == []
         assert (await shop.settled()).available == GRANTED
+
+
+@pytest.mark.parametrize("granted", [True, False])
+async def test_in_shadow_a_form_is_counted_and_never_broken_off(lane: Lane, granted: bool) -> None:
+    body = part("file", b"abc") + part("FILE", b"abc") + part("file", b"abc") + b"--x--"
+    size = 0 if granted else GRANTED // 1000 - len(body) + 1
+    body = part("other", bytes(size)) + body
+    proxy = Proxy(listen="127.0.0.1:0", shadow=True)
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES, proxy=proxy) as shop:
+        assert (await fetch(shop.port, "POST", "/upload", shop.bearer, PARTS, body=body)).status == 200
+        assert upstream.requests[0].body == body
+        balance = await shop.settled()
+        assert (balance.spent, shop.metrics.uncharged["credits"]) == ((3000, 0) if granted else (0, 3000))
