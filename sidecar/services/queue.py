@@ -137,7 +137,7 @@ class Queue:
         return None
 
     def _listen(self) -> None:
-        if self._listener is None:
+        if self._listener is None or self._listener.done():
             self._listener = self._tasks.start(self._keep_listening(), "queue")
 
     async def _keep_listening(self) -> None:

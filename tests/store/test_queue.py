@@ -302,6 +302,19 @@ class TestTime:
         await hall.purse.release("rsv_a_2")
         assert isinstance(await hall.wait("rsv_a_1", 300), Reserved)
 
+    async def test_a_sweep_tells_the_next_when_nobody_else_does(self, timed: tuple[Hall, StoreClock]) -> None:
+        hall, clock = timed
+        await hall.waits("rsv_a_1", 500, wait_ms=60_000)
+        await hall.waits("rsv_a_2", 500, wait_ms=60_000)
+        await hall.purse.commit("held", 400)
+        await hall.told("rsv_a_1")
+        for tick_ms, told in ((TOLD_WITHIN_MS, []), (1, ["rsv_a_2"]), (TOLD_WITHIN_MS + 1, [])):
+            clock.tick(tick_ms)
+            await hall.purse.sweep()
+            await hall.told(*told)
+            await assert_right(hall.purse)
+        assert isinstance(await hall.wait("rsv_a_2", 500), Reserved)
+
     async def test_of_who_does_not_listen_nobody_waits(self, timed: tuple[Hall, StoreClock]) -> None:
         hall, _ = timed
         await hall.waits("rsv_dead_1", 300)

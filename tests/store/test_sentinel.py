@@ -51,6 +51,15 @@ async def test_a_server_that_is_no_primary_is_left_again(watched: Watched) -> No
             await make_lane(parse_address(f"redis+sentinel://127.0.0.1:{port}/main")).open()
 
 
+async def test_it_listens_at_the_primary(watched: Watched) -> None:
+    heard: list[bytes] = []
+    async with open_lane(watched.url) as lane:
+        subscription = await lane.listen(b"mine", heard.append)
+        assert await lane.execute("EVAL", "return redis.call('PUBLISH', 'mine', 'one')", 0) == 1
+        await until(lambda: heard == [b"one"], "the message")
+        subscription.close()
+
+
 async def test_a_failover_is_followed(watched: Watched) -> None:
     async with open_lane(watched.url, timeout_s=0.3) as lane:
         effects = Effects(lane, partitions=range(2))

@@ -51,8 +51,7 @@ for index = 1, #found[2], 2 do
   end
 end
 for _, account in pairs(accounts) do
-  wake(account)
-  earliest = math.min(earliest, account[NEXT_AT])
+  earliest = math.min(earliest, account[NEXT_AT], wake(account))
 end
 
 if ARGV[1] ~= '0' or found[1] ~= '0' then

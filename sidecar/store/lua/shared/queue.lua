@@ -68,10 +68,10 @@ local function tell(waiter)
 end
 
 -- Tells the first in the queue to try again, as many as what is available is enough for. Whoever lets something become
--- available does this at its end.
+-- available does this at its end. Answers when a sweep has to do it again, if those who were told do not come.
 local function wake(account)
-  if account[WAITING] == 0 then return end
-  local now = now_ms()
+  if account[WAITING] == 0 then return NEVER end
+  local now, again_at = now_ms(), NEVER
   local queue, left, changed = queue_of(account, now), account[DEBT] > 0 and -1 or account[AVAILABLE], false
   for _, waiter in ipairs(queue) do
     if not is_gone(waiter, now) then
@@ -79,10 +79,15 @@ local function wake(account)
       if waiter.woken_at == 0 then
         waiter.woken_at, changed = tell(waiter) and now or UNHEARD, true
       end
-      if waiter.woken_at ~= UNHEARD then left = left - waiter.amount end
+      if waiter.woken_at ~= UNHEARD then
+        left, again_at = left - waiter.amount, math.min(again_at, waiter.woken_at + COMES_WITHIN_MS + 1)
+      end
     end
   end
   if changed or #queue == 0 then keep_queue(account, queue) end
+  if #queue < 2 then return NEVER end
+  if changed then due_at_latest(account.name, again_at) end
+  return again_at
 end
 
 -- One that waits no more makes room for the next.
