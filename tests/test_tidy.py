@@ -37,6 +37,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/domain/fields.py": "A protocol: types only.",
     "sidecar/domain/history.py": "Records without behaviour.",
+    "sidecar/store/counter_text.py": "test_counters.py and test_journal_lines.py read what it writes.",
+    "sidecar/store/ledger_replies.py": "test_ledger.py and its like try what the scripts answer.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
     "sidecar/domain/request_facts.py": "A record without behaviour.",
     "sidecar/domain/retries.py": "A record without behaviour.",

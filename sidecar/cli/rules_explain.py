@@ -46,6 +46,12 @@ def add(commands: Subparsers) -> None:
     explain.add_argument(*data, dest="body", metavar="BODY|@FILE", help="the request's body")
     explain.add_argument("--customer", metavar="CUSTOMER", type=customer_argument, help="who asks")
     explain.add_argument("--usage", metavar="METER=N,…", default="", help="what the answer reports, to see its cost")
+    explain.add_argument(
+        "--position",
+        metavar="METER=N,…",
+        default="",
+        help="how many were counted before, of what counts over a period",
+    )
     explain.add_argument("--har", metavar="FILE", type=Path, help="explain the requests of a recording instead")
     explain.add_argument("-v", "--verbose", action="store_true", help="show each rule that was tried before")
     explain.add_argument("--json", action="store_true", help="print JSON")
@@ -54,16 +60,18 @@ def add(commands: Subparsers) -> None:
 
 def _explain(args: argparse.Namespace) -> int:
     if args.har is not None and (
-        args.words or args.method or args.header or args.body or args.usage or args.customer
+        args.words or args.method or args.header or args.body or args.usage or args.customer or args.position
     ):
-        raise InvalidInput("--har brings its own requests: leave out URL, -X, -H, -d, --customer and --usage.")
+        raise InvalidInput(
+            "--har brings its own requests: leave out URL, -X, -H, -d, --customer, --usage and --position."
+        )
     request = None if args.har is not None else _request(args)
     settings = options.loaded(args).settings
     units = units_of(settings)
     rules = configured(settings, units)
     if request is None:
         return _explain_all(rules, units, read_har(args.har), as_json=args.json, verbose=args.verbose)
-    explanation = explain(rules, units, request, args.usage)
+    explanation = explain(rules, units, request, args.usage, args.position)
     if args.json:
         show_json(explanation)
     else:
@@ -71,9 +79,11 @@ def _explain(args: argparse.Namespace) -> int:
     return 0 if _passes(explanation) else 1
 
 
-def explain(rules: RuleSet, units: Mapping[str, Unit], request: Request, usage: str = "") -> dict[str, Any]:
-    """What the proxy would do with this request, for JSON; InvalidInput for usage that cannot be read."""
-    rehearsal = rehearse(rules, request)
+def explain(
+    rules: RuleSet, units: Mapping[str, Unit], request: Request, usage: str = "", position: str = ""
+) -> dict[str, Any]:
+    """What the proxy would do with this request, for JSON; InvalidInput for numbers that cannot be read."""
+    rehearsal = rehearse(rules, request, _positions(position) if position else None)
     explanation = _found(rehearsal, request)
     rule, quote, facts = rehearsal.rule, rehearsal.quote, rehearsal.facts
     if rule is None or facts is None or not isinstance(quote, Quote):
@@ -124,6 +134,10 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
         notes.append(quoter.recent.note)
     if word(CUSTOMER, None) in quote.chosen_by:
         notes.append("the price depends on who asks, which --customer says: this is that of anybody else")
+    notes += [
+        f"counted in {counter.key}: --position shows the price at another position"
+        for counter in quote.counters.values()
+    ]
     notes += rule.on_short.notes
     if rule.shadow:
         notes.append("in shadow: what would be refused is served, and not charged")
@@ -268,6 +282,17 @@ def _body(given: str) -> bytes:
         return Path(given[1:]).read_bytes()
     except OSError as error:
         raise InvalidInput(f"The body's file {given[1:]} cannot be read: {error.strerror}.") from error
+
+
+def _positions(given: str) -> dict[str, int]:
+    positions = {}
+    for part in given.split(","):
+        meter, _, text = part.partition("=")
+        number = parse_number(text)
+        if not isinstance(number, int):
+            raise InvalidInput(f"--position is METER=WHOLE NUMBER, as in pages=9990; got {part!r}.")
+        positions[meter] = number
+    return positions
 
 
 def _usage(given: str, meters: tuple[str, ...]) -> dict[str, Number]:

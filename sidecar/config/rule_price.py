@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import suggestion
+from sidecar.config.rule_counters import read_counting
 from sidecar.domain import price_dimensions
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
@@ -28,6 +29,7 @@ from sidecar.domain.price import (
     parse_rate,
     parse_rate_or_package,
 )
+from sidecar.domain.price_counted import CountedSchedule
 from sidecar.domain.price_dimensions import Dimension
 from sidecar.domain.price_list import (
     ANY,
@@ -57,7 +59,7 @@ _A_DIMENSION = (
     "customer, request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
 )
 _A_RATE = "a rate such as 0.15 per 1M"
-_A_SCHEDULE = "rate, graduated or volume, and free"
+_A_SCHEDULE = "rate, graduated or volume, free, over and counter"
 WAYS = ("rate", "graduated", "volume")
 
 
@@ -72,15 +74,19 @@ def read_price(
     unit: Unit,
     meters: Meters,
     *,
+    rule: str = "",
     path: PathPattern | None = None,
     charge_on: frozenset[int] = SUCCESS,
     markup: Fraction = Fraction(0),
     least: int = 0,
     now_s: Callable[[], float] = time.time,
 ) -> AnyPrice | None:
-    """One price, a list of them by what a request or its answer says, or versions of these; None after a problem."""
+    """One price, a list of them by what a request or its answer says, or versions of these; None after a problem.
+
+    `rule` is the name of the rule, which counters have that say none.
+    """
     before = len(cursor.problems)
-    reader = _Reader(unit, meters, path, charge_on, markup, least)
+    reader = _Reader(rule, unit, meters, path, charge_on, markup, least)
     price = reader.versions(cursor, now_s) if isinstance(cursor.value, list) else reader.whole(cursor)
     return price if len(cursor.problems) == before else None
 
@@ -137,6 +143,7 @@ class _Reader:
 
     def __init__(
         self,
+        rule: str,
         unit: Unit,
         meters: Meters,
         path: PathPattern | None,
@@ -144,6 +151,7 @@ class _Reader:
         markup: Fraction,
         least: int,
     ) -> None:
+        self._rule = rule
         self._unit = unit
         self._meters = meters
         self._charge_on = charge_on
@@ -275,7 +283,7 @@ class _Reader:
             elif meter == FLAT:
                 flat = read_amount(line, self._unit) or 0
             else:
-                rates[meter] = self._schedule(line) if isinstance(line.value, dict) else self._rate(line)
+                rates[meter] = self._schedule(meter, line) if isinstance(line.value, dict) else self._rate(line)
         return self._with_classes(rates, flat)
 
     def _with_classes(self, rates: Mapping[str, Fraction | Schedule], flat: int) -> Price:
@@ -307,8 +315,14 @@ class _Reader:
             return Schedule(meters=(), tiers=(Tier(None, rate.amount),), package=rate.size)
         return rate or Fraction(0)
 
-    def _schedule(self, cursor: Cursor) -> Schedule:
-        entries = cursor.entries((*WAYS, "free"), _A_SCHEDULE)
+    def _schedule(self, meter: str, cursor: Cursor) -> Schedule:
+        """The schedule of one meter; one that counts over a period counts by rule and meter, or by its own name."""
+        entries = cursor.entries((*WAYS, "free", "over", "counter"), _A_SCHEDULE)
+        alone = self._of_one_request(cursor, entries)
+        counting = read_counting(entries, f"{self._rule}/{meter}")
+        return alone if counting is None else CountedSchedule(**msgspec.structs.asdict(alone), counting=counting)
+
+    def _of_one_request(self, cursor: Cursor, entries: Mapping[str, Cursor]) -> Schedule:
         ways = [way for way in WAYS if way in entries]
         if len(ways) != 1 and entries:
             cursor.problem(f"{' and '.join(ways) or 'no rate'} here: expected one of {', '.join(WAYS)}")

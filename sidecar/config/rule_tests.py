@@ -14,7 +14,7 @@ from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.config.rules import VERSION, load_rules
 from sidecar.config.source import read
-from sidecar.domain.amounts import Unit, parse, render
+from sidecar.domain.amounts import MAX_AMOUNT, Unit, parse, render
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering import Charge, End, Source
 from sidecar.domain.price import parse_number, usage_text
@@ -24,7 +24,7 @@ from sidecar.domain.rules import RuleSet
 from sidecar.domain.usage_words import recorded
 
 FILE_KEYS = ("version", "rules", "cases")
-CASE_KEYS = ("name", "request", "response", "expect")
+CASE_KEYS = ("name", "position", "request", "response", "expect")
 REQUEST_KEYS = ("method", "path", "headers", "body", "form", "customer")
 RESPONSE_KEYS = ("status", "headers", "body", "events", "lines", "trailers", "ended", "duration_ms")
 EXPECT_KEYS = ("rule", "refused", "hold", "cost", "usage", "charged")
@@ -44,6 +44,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     answer: Answer | None
     expected: Mapping[str, Cursor]
+    position: Cursor | None = None
+    """By meter, how many were counted before, of what counts over a period."""
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ def failures(suite: Suite, units: Mapping[str, Unit]) -> list[list[Problem]]:
 
 
 def _case(cursor: Cursor) -> Case:
-    entries = cursor.entries(CASE_KEYS, "name, request, response and expect")
+    entries = cursor.entries(CASE_KEYS, "name, position, request, response and expect")
     for key in ("name", "request", "expect"):
         if entries and key not in entries:
             cursor.problem(f"no `{key}`")
@@ -98,7 +100,14 @@ def _case(cursor: Cursor) -> Case:
         request=_request(entries["request"]) if "request" in entries else Request(method=b"GET", target=b"/"),
         answer=_answer(entries["response"]) if "response" in entries else None,
         expected=expected,
+        position=_checked_positions(entries["position"]) if "position" in entries else None,
     )
+
+
+def _checked_positions(cursor: Cursor) -> Cursor:
+    for position in cursor.mapping("meters with how many were counted before").values():
+        _whole(position, MAX_AMOUNT)
+    return cursor
 
 
 def _check_expected(expected: Mapping[str, Cursor]) -> None:
@@ -162,7 +171,7 @@ def _answer(cursor: Cursor) -> Answer:
         body=body,
         trailers=tuple(_fields(entries["trailers"]).items()) if "trailers" in entries else (),
         end=End(ended or End.COMPLETE),
-        duration_ms=_whole(entries["duration_ms"], 2**53 - 1) if "duration_ms" in entries else 0,
+        duration_ms=_whole(entries["duration_ms"], MAX_AMOUNT) if "duration_ms" in entries else 0,
     )
 
 
@@ -226,9 +235,18 @@ class _Run:
     def __init__(self, rules: RuleSet, units: Mapping[str, Unit], case: Case) -> None:
         self._case = case
         self._expected = case.expected
-        self._found = rehearse(rules, case.request)
-        self._unit = units[self._found.rule.unit] if self._found.rule is not None else None
         self._problems: list[Problem] = []
+        self._found = self._rehearsed(rules)
+        self._unit = units[self._found.rule.unit] if self._found.rule is not None else None
+
+    def _rehearsed(self, rules: RuleSet) -> Rehearsal:
+        case = self._case
+        try:
+            return rehearse(rules, case.request, case.position.value if case.position is not None else None)
+        except InvalidInput as error:
+            assert case.position is not None
+            self._fail(case.position, error.detail)
+            return rehearse(rules, case.request)
 
     def failures(self) -> list[Problem]:
         found = self._found

@@ -6,6 +6,7 @@ matches all that they match, meters without a source, costs without a bound.
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -17,6 +18,7 @@ import msgspec
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
 from sidecar.config.rule_cost import read_hold, read_recent
+from sidecar.config.rule_counters import check_counted_shortage, check_counters, check_recent
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
@@ -25,9 +27,11 @@ from sidecar.config.rule_shortage import check_shortage, read_shortage
 from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
+from sidecar.domain.counted_quotes import CountedQuoter
 from sidecar.domain.estimates import Estimate
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
+from sidecar.domain.price_counted import countings_in
 from sidecar.domain.price_list import needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.recent_quotes import RecentQuoter
@@ -105,6 +109,7 @@ def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> ReadRules:
         except ConfigError as error:
             problems += error.problems
     _check_together(rules)
+    check_counters((read.rule.quoter.price, read.cursor) for read in rules)
     files = [document.file for document in documents]
     return ReadRules(rules, in_order(problems), files, _version(documents))
 
@@ -196,6 +201,7 @@ class _RuleReader:
         quoter = FREE if free else self._quoter(unit, match.path if match is not None else None)
         if quoter is not None and "on_short" in entries:
             check_shortage(entries["on_short"], on_short, quoter)
+            check_counted_shortage(entries["on_short"], on_short, quoter.price)
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
         return Rule(
@@ -258,7 +264,14 @@ class _RuleReader:
             # Without meters that are right, every rate would be reported as a rate for nothing.
             return None
         price = read_price(
-            entries["price"], unit, meters, path=path, charge_on=charge_on, markup=markup, least=min_charge or 0
+            entries["price"],
+            unit,
+            meters,
+            rule=str(entries["name"].value) if "name" in entries else "",
+            path=path,
+            charge_on=charge_on,
+            markup=markup,
+            least=min_charge or 0,
         )
         if price is None:
             return None
@@ -266,7 +279,10 @@ class _RuleReader:
         recent, hold_cursor = read_recent(entries.get("hold"), meters)
         place, key = (cursor, "hold") if recent is None else (entries["hold"], "at_first")
         hold = read_hold(hold_cursor, place, unit, meters, price, key)
-        make: Callable[..., Quoter] = Quoter if recent is None else partial(RecentQuoter, recent)
+        make: Callable[..., Quoter] = partial(CountedQuoter, now_s=time.time) if countings_in(price) else Quoter
+        if recent is not None:
+            make = partial(RecentQuoter, recent)
+            check_recent(entries["hold"], price)
         quoter = make(
             meters=meters,
             price=price,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config import rule_cost, rule_match, rule_price, rule_shortage, rule_usage, rules
+from sidecar.config import rule_cost, rule_counters, rule_match, rule_price, rule_shortage, rule_usage, rules
 from sidecar.config.tokenizers import VOCABULARIES
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
@@ -230,7 +230,14 @@ def _rates() -> Schema:
 
 def _schedule() -> Schema:
     ways = [{"required": [way]} for way in rule_price.WAYS]
-    schedule = _closed(rate=_ref("rate"), graduated=_ref("tiers"), volume=_ref("tiers"), free=_ref("count"))
+    schedule = _closed(
+        rate=_ref("rate"),
+        graduated=_ref("tiers"),
+        volume=_ref("tiers"),
+        free=_ref("count"),
+        over={"enum": list(rule_counters.OVER)},
+        counter=_pattern(rule_counters.COUNTER),
+    )
     return {**schedule, "oneOf": ways}
 
 

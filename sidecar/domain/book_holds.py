@@ -20,6 +20,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Slice
+from sidecar.domain.counters import Advance
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.journal import HoldStory
 from sidecar.domain.outcomes import HoldState, OpenHold, Settled
@@ -49,6 +50,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     remember: bool = False
     """Whether its end is known for 24 h after it."""
+    claims: tuple[Advance, ...] = ()
+    """What it may count, and where the counters must stand for its amounts."""
 
 
 def checked_reservation(reservation: Reservation) -> Reservation:

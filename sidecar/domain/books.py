@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Block, BlockState
 from sidecar.domain.book_account import BookAccounts
+from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_grants import BookGrants
 from sidecar.domain.book_holds import (
     DEAD_MS,
@@ -29,10 +30,12 @@ from sidecar.domain.book_holds import (
 )
 from sidecar.domain.book_members import BookMembers
 from sidecar.domain.burn_order import burn_rank, draw, drawable
+from sidecar.domain.counters import Advance
 from sidecar.domain.errors import IdempotencyMismatch, InvalidInput
 from sidecar.domain.journal import Kind, Line
 from sidecar.domain.outcomes import (
     Account,
+    CountersMoved,
     Ended,
     HoldState,
     OpenHold,
@@ -57,17 +60,20 @@ class Books:
         self._accounts = BookAccounts(payer_id, partition)
         self.grants = BookGrants(self._accounts)
         self.members = BookMembers(payer_id)
+        self.counters = BookCounters()
         self._holds: dict[str, BookHold] = {}
         self._dead: dict[str, int] = {}
         """Reservations that were released before they were reserved, and until when that is known."""
 
     # Holds
 
-    def reserve(self, reservation: Reservation, *, now_ms: int) -> Reserved | Refused | Ended:
+    def reserve(self, reservation: Reservation, *, now_ms: int) -> Reserved | Refused | Ended | CountersMoved:
         """Hold every part, or none. Safe to repeat.
 
         Outcomes, in this order: Reserved with `replayed`, Ended, Refused (its codes in the order of `Refused`),
-        Reserved. Raises InvalidInput, and IdempotencyMismatch when the id is open with other terms.
+        Reserved. With claims, CountersMoved is between those refusals that concern customers and those that concern
+        amounts, and these are inside one.
+        Raises InvalidInput, and IdempotencyMismatch when the id is open with other terms.
         """
         checked_reservation(reservation)
         known = self._holds.get(reservation.reservation_id)
@@ -80,9 +86,15 @@ class Books:
         hold = BookHold(reservation, now_ms)
         amounts = [part.amount for part in reservation.parts]
         refused = self.members.barred(reservation.customer_id, reservation.parts[0].unit, amounts[0])
-        refused = refused or self._shortage(hold, enumerate(amounts), now_ms)
         if refused is not None:
             return refused
+        stands = self.counters.stands(reservation.claims)
+        if self.counters.moved(reservation.claims, claims=True):
+            return CountersMoved(stands)
+        refused = self._shortage(hold, enumerate(amounts), now_ms)
+        if refused is not None:
+            return CountersMoved(stands, refused) if stands else refused
+        self.counters.claim(reservation.claims)
         self._holds[reservation.reservation_id] = hold
         self._take(hold, amounts, now_ms)
         return self._reserved(hold, now_ms)
@@ -109,7 +121,7 @@ class Books:
         self._take(hold, missing, now_ms)
         if ttl_ms is not None:
             hold.until_ms = max(hold.until_ms, now_ms + ttl_ms)
-        return self._reserved(hold, now_ms)
+        return replace(self._reserved(hold, now_ms), stands=())
 
     def commit(
         self,
@@ -122,12 +134,15 @@ class Books:
         policy: Overrun = Overrun.OWE,
         usage: str = "",
         source: str = "",
-    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        advances: tuple[Advance, ...] = (),
+    ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
         """Charge `charges` (by part): from the hold's slices, then from what is available, then by `policy`.
 
         `final` ends the hold: what is left of its slices goes back. Otherwise it is a step, which counts from 1: the
         hold stays as it is but for what was charged, and a step that was charged before is a repetition.
-        Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, Rejected, Settled.
+        `advances`: of a final commit, what it counts in the counters that the hold claims of, all in their order.
+        Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, CountersMoved, Rejected,
+        Settled.
         """
         hold = self._holds.get(reservation_id)
         if hold is None:
@@ -136,19 +151,24 @@ class Books:
         if not final and checked(step, "step") < 1:
             raise InvalidInput("Steps of a commit are counted from 1.", "step")
         if final and hold.state in _COMMITTED and hold.charges == tuple(charges):
-            return self._settled_before(hold, [settled.charged for settled in hold.settled], now_ms)
+            return self._settled_before(hold, [settled.charged for settled in hold.settled], now_ms, advances)
         if hold.state not in {HoldState.OPEN, HoldState.EXPIRED}:
             return Resolved(hold.state)
         if not final and step <= hold.steps:
             return self._settled_before(hold, [hold.charged] + [0 for _ in charges[1:]], now_ms)
-        for index, charge in enumerate(charges):
-            if policy is Overrun.REJECT and charge > hold.held(index):
-                return Rejected(hold.held(index), hold.reservation.parts[index].unit)
+        if self.counters.moved(advances, claims=False):
+            return CountersMoved(self.counters.stands(advances))
+        if policy is Overrun.REJECT and (rejected := _above_its_hold(hold, charges)) is not None:
+            return rejected
         late = hold.state is HoldState.EXPIRED
         kind = Kind.LATE_COMMIT if late else Kind.COMMIT if final else Kind.STEP_COMMIT
+        if final and not late:
+            self.counters.give_back(hold.reservation.claims)
+        counted = self.counters.count(advances)
+        told: dict[str, Any] = {"policy": policy, "usage": usage, "source": source}
         settled = [
             self._settle_part(
-                hold, index, charge, now_ms, kind, final=final, policy=policy, usage=usage, source=source
+                hold, index, charge, now_ms, kind, final=final, counted=() if index else counted, **told
             )
             for index, charge in enumerate(charges)
         ]
@@ -158,7 +178,7 @@ class Books:
             self._end(hold, HoldState.COMMITTED_LATE if late else HoldState.COMMITTED, now_ms)
         else:
             hold.steps = step
-        return replace(settled[0], others=tuple(settled[1:]))
+        return replace(settled[0], others=tuple(settled[1:]), stands=self.counters.stands(advances))
 
     def release(
         self, reservation_id: str, *, now_ms: int, reason: str = ""
@@ -178,6 +198,7 @@ class Books:
             return self._settled_before(hold, [0 for _ in hold.reservation.parts], now_ms)
         if hold.state is not HoldState.OPEN:
             return Resolved(hold.state)
+        self.counters.give_back(hold.reservation.claims)
         settled = self._give_back(hold, now_ms, Kind.RELEASE, reason=reason)
         self._end(hold, HoldState.RELEASED, now_ms)
         return replace(settled[0], others=tuple(settled[1:]))
@@ -187,6 +208,7 @@ class Books:
         hold = self._holds.get(reservation_id)
         if hold is None or hold.state is not HoldState.OPEN or hold.until_ms > now_ms:
             return False
+        self.counters.give_back(hold.reservation.claims)
         self._give_back(hold, now_ms, Kind.HOLD_EXPIRY)
         hold.state, hold.until_ms = HoldState.EXPIRED, now_ms + LATE_COMMIT_MS
         return True
@@ -200,6 +222,7 @@ class Books:
             self._accounts.at(unit, now_ms)
         expired = [self.expire(reservation_id, now_ms=now_ms) for reservation_id in sorted(self._holds)]
         self._forget(now_ms)
+        self.counters.forget(now_ms)
         return sum(expired)
 
     # Reading
@@ -338,14 +361,17 @@ class Books:
             )
             for index, part in enumerate(hold.reservation.parts)
         ]
-        return replace(parts[0], others=tuple(parts[1:]))
+        stands = self.counters.stands(hold.reservation.claims)
+        return replace(parts[0], others=tuple(parts[1:]), stands=stands)
 
-    def _settled_before(self, hold: BookHold, charged: Sequence[int], now_ms: int) -> Settled:
+    def _settled_before(
+        self, hold: BookHold, charged: Sequence[int], now_ms: int, advances: Iterable[Advance] = ()
+    ) -> Settled:
         parts = [
             Settled(amount, self._accounts.at(part.unit, now_ms).totals.available, replayed=True)
             for amount, part in zip(charged, hold.reservation.parts, strict=True)
         ]
-        return replace(parts[0], others=tuple(parts[1:]))
+        return replace(parts[0], others=tuple(parts[1:]), stands=self.counters.stands(advances))
 
     def _open(self) -> list[BookHold]:
         return [hold for hold in self._holds.values() if hold.state is HoldState.OPEN]
@@ -353,6 +379,13 @@ class Books:
 
 def _shown_order(block: Block) -> tuple[bool, tuple[int, int, bool, int, int]]:
     return block.state is not BlockState.ACTIVE, burn_rank(block)
+
+
+def _above_its_hold(hold: BookHold, charges: Sequence[int]) -> Rejected | None:
+    for index, charge in enumerate(charges):
+        if charge > hold.held(index):
+            return Rejected(hold.held(index), hold.reservation.parts[index].unit)
+    return None
 
 
 def _check_parts(hold: BookHold, amounts: Sequence[int]) -> None:

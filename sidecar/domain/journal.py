@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from sidecar.domain.blocks import Grant
+from sidecar.domain.counters import Counted
 from sidecar.domain.errors import SidecarError
 
 
@@ -139,6 +140,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     charged: int = 0
     uncollected: int = 0
     """The part of the cost that the policy let go."""
+    counted: tuple[Counted, ...] = ()
+    """Of a commit, how it moved the payer's counters."""
     usage: str = ""
     source: str = ""
     """Of a commit, where its cost comes from."""

@@ -37,7 +37,8 @@ from sidecar.domain.meters.body import (
 from sidecar.domain.meters.codings import CodingError, decoder_of
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
-from sidecar.domain.price import Number, Price, parse_number, usage_text
+from sidecar.domain.price import Number, Price, Usage, parse_number, usage_text
+from sidecar.domain.price_counted import CountedBill, CountedCharge
 from sidecar.domain.request_meters import RequestMeter
 
 
@@ -88,6 +89,8 @@ class Charge(msgspec.Struct, frozen=True):
     usage: str
     source: str
     release: bool
+    counted: CountedCharge | None = None
+    """The price counts over a period: the amount is right only if nobody has counted on since."""
 
 
 _INPUT, _OUTPUT = "input_tokens", "output_tokens"
@@ -139,7 +142,7 @@ class Tariff(msgspec.Struct, frozen=True):
     estimate: Estimate | None = None
 
 
-class Bill(msgspec.Struct, frozen=True):
+class Bill(CountedBill, frozen=True):
     """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
 
     `given` is the usage that the request itself tells, growing while a form passes; it is added to all that is read
@@ -151,7 +154,7 @@ class Bill(msgspec.Struct, frozen=True):
     tariff: Tariff
     price: Price
     hold: int
-    given: Reading = {}
+    given: Reading = {}  # noqa: RUF012 - a Struct copies it
     chosen_by: str = ""
     request_bytes: int = 0
     sample: bytes = b""
@@ -160,6 +163,8 @@ class Bill(msgspec.Struct, frozen=True):
         """The charge for usage that was read."""
         if self.given:
             usage = usage | self.given
+        if self.counters:
+            return self._charge(self.cost(usage), Source.REPORTED, usage)
         return Charge(self.cost(usage), usage_text(usage, self.chosen_by), Source.REPORTED, False)
 
     def cost(self, usage: Reading) -> int:
@@ -183,21 +188,23 @@ class Bill(msgspec.Struct, frozen=True):
         the hold then.
         """
         observed = observed | self.given
-        text = usage_text(observed, self.chosen_by)
         match self.tariff.on_unknown:
             case OnUnknown.CHARGE_ESTIMATE if written is not None:
                 usage = self._estimated(observed, written, request_bytes)
                 source = Source.OBSERVED if usage == observed else Source.ESTIMATED
                 # With volume tiers more can cost less.
-                return Charge(
-                    max(self.cost(usage), self.cost(observed)), usage_text(usage, self.chosen_by), source, False
-                )
+                return self._charge(max(self.cost(usage), self.cost(observed)), source, usage)
             case OnUnknown.CHARGE_HOLD | OnUnknown.CHARGE_ESTIMATE:
-                return Charge(self.hold, text, Source.HOLD, False)
+                return self._charge(self.hold, Source.HOLD, observed, self.estimated or {})
             case OnUnknown.CHARGE_OBSERVED:
-                return Charge(self.cost(observed), text, Source.OBSERVED, False)
+                return self._charge(self.cost(observed), Source.OBSERVED, observed)
             case OnUnknown.RELEASE:
-                return Charge(0, text, Source.NONE, True)
+                return Charge(0, usage_text(observed, self.chosen_by), Source.NONE, True)
+
+    def _charge(self, amount: int, source: str, usage: Usage, held: Usage | None = None) -> Charge:
+        """The charge for `usage`; `held`: the amount is that of the hold, which counts this."""
+        counted = self.counted(self.price, self.tariff.max_charge, usage, held, amount)
+        return Charge(amount, usage_text(usage, self.chosen_by), source, False, counted)
 
     def _estimated(self, read: Reading, written: int, request_bytes: int) -> Reading:
         """`read`, and what it lacks of all that can be estimated."""

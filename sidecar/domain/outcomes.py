@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from sidecar.domain.blocks import Block, Slice
+from sidecar.domain.counters import Stand
 from sidecar.domain.journal import Totals
 
 
@@ -85,6 +86,8 @@ class Reserved(msgspec.Struct, frozen=True):
     replayed: bool = False
     drawn: tuple[Slice, ...] = ()
     others: tuple["Reserved", ...] = ()
+    stands: tuple[Stand, ...] = ()
+    """Where the counters that it claims of stand then, as in what follows."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -107,6 +110,16 @@ class Waiting(msgspec.Struct, frozen=True):
     refused: Refused
 
 
+class CountersMoved(msgspec.Struct, frozen=True):
+    """Nothing happened: the amount was worked out for other positions of its counters than these.
+
+    `refused`: it was right, or more than that, and is refused; it may be less where they stand now.
+    """
+
+    stands: tuple[Stand, ...]
+    refused: Refused | None = None
+
+
 class Ended(msgspec.Struct, frozen=True):
     """Nothing is held: the reservation has ended, or its release came before it."""
 
@@ -126,6 +139,7 @@ class Settled(msgspec.Struct, frozen=True):
     uncollected: int = 0
     replayed: bool = False
     others: tuple["Settled", ...] = ()
+    stands: tuple[Stand, ...] = ()
 
 
 class UnknownReservation(msgspec.Struct, frozen=True):

@@ -11,10 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Self
 
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, parse, render
+from sidecar.domain.counters import Stand
 from sidecar.domain.errors import InvalidInput
 
 Number = int | Fraction
@@ -134,6 +136,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     def notes(self) -> tuple[str, ...]:
         """What may surprise a reader of the price, in sentences."""
         return ()
+
+    def at(self, stands: Mapping[str, Stand]) -> Self:  # noqa: ARG002 - a face
+        """The same price where the counters with these names stand; those that are not named stand at 0."""
+        return self
 
     def charge(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         """The amount for `usage`: flat part and all products added exactly, rounded up once, `most` at most."""

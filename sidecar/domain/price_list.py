@@ -12,6 +12,7 @@ from typing import Generic, TypeVar, final
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.counters import Stand
 from sidecar.domain.fields import Fields
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.price import Line, Price, Usage
@@ -57,6 +58,15 @@ class Choices(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
             return self.exact[value]
         match = self.pattern.fullmatch(value)
         return self.other if match is None or match.lastindex is None else self.by_pattern[match.lastindex - 1]
+
+    def each(self, change: Callable[[_T], _T]) -> "Choices[_T]":
+        """The same choices of things that `change` makes of these."""
+        return msgspec.structs.replace(
+            self,
+            exact={name: change(thing) for name, thing in self.exact.items()},
+            by_pattern=tuple(map(change, self.by_pattern)),
+            other=None if self.other is None else change(self.other),
+        )
 
     def __iter__(self) -> Iterator[_T]:
         yield from self.exact.values()
@@ -111,6 +121,10 @@ class AnswerPrices(msgspec.Struct, frozen=True):
         found = self.choices.other if value is None else self.choices.find(value)
         assert found is not None
         return found
+
+    def at(self, stands: Mapping[str, Stand]) -> "AnswerPrices":
+        """The same prices where the counters with these names stand."""
+        return AnswerPrices(self.header, self.choices.each(lambda price: price.at(stands)))
 
     def charge_up_to(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         """The most that any usage up to `usage` is charged, whatever the answer says."""

@@ -1,8 +1,8 @@
 """Prices that are more than a rate: free allowances, started packages, tiers, and the least that a request costs.
 
-All of it is per request: nothing is remembered from one to the next. A schedule counts one meter, or one and the
-classes of it that have no rate of their own, so that an allowance is not given twice. In this order: what is free is
-taken off, started packages are counted instead of single ones, tiers are applied.
+A schedule here begins anew with each request; `price_counted` has those that go on. It counts one meter, or one and
+the classes of it that have no rate of their own, so that an allowance is not given twice. In this order: what is free
+is taken off, started packages are counted instead of single ones, tiers are applied.
 
     graduated   each slice at the rate of its own tier, and the flat fee of each tier that is entered
     volume      everything at the rate of the tier that the whole falls into, and that tier's flat fee
@@ -18,6 +18,7 @@ from typing import Self
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.counters import Stand
 from sidecar.domain.price import FLAT, Line, Number, Price, Usage, markup_lines
 
 MIN_CHARGE = "min_charge"
@@ -64,13 +65,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         tiers = (Tier(tier.up_to, _plain(tier.rate * factor), _plain(tier.flat * factor)) for tier in self.tiers)
         return msgspec.structs.replace(self, tiers=tuple(tiers))
 
+    def at(self, stands: Mapping[str, Stand]) -> "Schedule":  # noqa: ARG002 - a face
+        """The same where the counters with these names stand."""
+        return self
+
     def due(self, usage: Usage) -> Number:
         """What `usage` costs, exactly."""
-        return sum(part.amount for part in self._slices(self._billed(self._read(usage))))
+        return sum(part.amount for part in self._slices(self._read(usage)))
 
     def due_up_to(self, usage: Usage) -> Number:
         """The most that any usage up to `usage` costs."""
-        return sum(part.amount for part in self._dearest(self._billed(self._read(usage))))
+        return sum(part.amount for part in self._dearest(self._read(usage)))
 
     def lines(self, usage: Usage) -> list[Line]:
         """What `due` adds up."""
@@ -82,8 +87,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     def _lines(self, read: Number, slices: Callable[[Number], Iterable[Slice]]) -> list[Line]:
         meter = self.meters[0]
-        lines = [Line(meter, min(read, self.free), Fraction(0), Fraction(0), "free")] if self.free else []
-        for part in slices(self._billed(read)):
+        lines = [Line(meter, self._free_of(read), Fraction(0), Fraction(0), "free")] if self.free else []
+        for part in slices(read):
             rate, flat, note = Fraction(part.tier.rate), Fraction(part.tier.flat), part.bounds
             if self.package:
                 note = f"started packages of {self.package}"
@@ -106,25 +111,28 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def _read(self, usage: Usage) -> Number:
         return sum(usage.get(meter, 0) for meter in self.meters)
 
+    def _free_of(self, read: Number) -> Number:
+        return min(read, self.free)
+
     def _billed(self, read: Number) -> Number:
         read -= self.free
         if read <= 0:
             return 0
         return -(-read // self.package) if self.package else read
 
-    def _slices(self, billed: Number) -> Iterable[Slice]:
+    def _slices(self, read: Number) -> Iterable[Slice]:
         """The parts of what is billed by their tiers, none of them for nothing."""
-        entered = self._entered(billed)
+        entered = self._entered(self._billed(read))
         if self.volume:
             return entered[-1:]
         return [Slice(part.count - part.above, part.above, part.tier) for part in entered]
 
-    def _dearest(self, billed: Number) -> Iterable[Slice]:
-        """The slices of what costs most, up to what is billed."""
+    def _dearest(self, read: Number) -> Iterable[Slice]:
+        """The slices of what costs most, up to what was read."""
         if not self.volume:
-            return self._slices(billed)
+            return self._slices(read)
         # Within a tier more costs more, so that the dearest is where a tier ends, or where the usage does.
-        return sorted(self._entered(billed), key=lambda part: part.amount)[-1:]
+        return sorted(self._entered(self._billed(read)), key=lambda part: part.amount)[-1:]
 
     def _entered(self, billed: Number) -> list[Slice]:
         """The tiers that `billed` reaches into, each with all that lies in and below it."""
@@ -159,6 +167,10 @@ class SchedulePrice(Price, frozen=True, kw_only=True):
             for schedule in self.schedules
             for end in schedule.falls_at
         )
+
+    def at(self, stands: Mapping[str, Stand]) -> Self:
+        schedules, scaled = (tuple(each.at(stands) for each in some) for some in (self.schedules, self.scaled))
+        return msgspec.structs.replace(self, schedules=schedules, scaled=scaled)
 
     def charge(self, usage: Usage, most: int = MAX_AMOUNT) -> int:
         return self._amount(self._plain(usage) + sum(schedule.due(usage) for schedule in self.scaled), most)

@@ -79,8 +79,11 @@ class Quote(Bill, frozen=True):
         bill: Bill = self
         if self.by_answer is not None:
             price, words = self.by_answer.of_answer(status, fields)
-            words = self.chosen_by + words
-            bill = Bill(self.tariff, price, self.hold, self.given, words, self.request_bytes, self.sample)
+            bill = Bill(
+                *(self.tariff, price, self.hold, self.given, self.chosen_by + words, self.request_bytes, self.sample),
+                counters=self.counters,
+                estimated=self.estimated,
+            )
         return open_meter(bill, status, fields, hides=self.plain_answer)
 
     def hold_lines(self, estimate: Usage) -> list[Line]:

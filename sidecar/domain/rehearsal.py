@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.domain.counted_quotes import at_positions
 from sidecar.domain.fields import Trailers
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.ids import is_customer_id
@@ -64,8 +65,11 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[Tried, ...] = ()
 
 
-def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
-    """The rule for `request`, and what it would quote."""
+def rehearse(rules: RuleSet, request: Request, positions: Mapping[str, int] | None = None) -> Rehearsal:
+    """The rule for `request`, and what it would quote to a customer whose counters stand there, by meter; else at 0.
+
+    Raises InvalidInput for positions of meters that the price does not count over a period.
+    """
     raw, _, query = request.target.partition(b"?")
     path = normalise(raw)
     if path is None:
@@ -81,6 +85,8 @@ def rehearse(rules: RuleSet, request: Request) -> Rehearsal:
     size, form = len(request.body), may_be_form(request.fields)
     facts = RequestFacts(request.fields, path, query, request.body, size, customer_id, external_id, form)
     quote = None if rule.free else rule.quote(facts)
+    if positions and isinstance(quote, Quote):
+        quote = at_positions(quote, positions)
     refused = quote.code if isinstance(quote, Unquoted) else ""
     return Rehearsal(rule=rule, refused=refused, facts=facts, quote=quote, tried=tried)
 

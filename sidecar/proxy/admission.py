@@ -8,8 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.domain.clamp import Clamp, Clamped
+from sidecar.domain.counted_quotes import Claims, placed
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.quotes import Quote, Unquoted
@@ -71,7 +73,7 @@ class Admission:
         hold = await self._take(exchange, terms, payer, quote, rule.on_short.wait_ms)
         if isinstance(hold, Refused):
             return await self._refused(exchange, route, payer, facts, hold)
-        return Admitted(quote, hold)
+        return Admitted(_held(quote, hold), hold)
 
     async def _refused(
         self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, refused: Refused
@@ -120,7 +122,7 @@ class Admission:
                 break
             hold = await self._take(exchange, terms, payer, clamped.quote)
             if not isinstance(hold, Refused):
-                return Admitted(clamped.quote, hold, clamped)
+                return Admitted(_held(clamped.quote, hold), hold, clamped)
             left = hold
         return refused
 
@@ -138,6 +140,7 @@ class Admission:
             rules_version=terms.rules_version,
             wait_ms=wait_ms,
             tell_how=exchange.park,
+            claims=Claims(quote) if quote.counters else None,
         )
 
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:
@@ -146,3 +149,11 @@ class Admission:
         return RequestFacts(
             exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id, route.form
         )
+
+
+def _held(quote: Quote, hold: Hold) -> Quote:
+    """The quote where the counters of its price stood when the hold was taken."""
+    if not quote.counters:
+        return quote
+    stands = {counter.key: stand for counter, stand in zip(quote.counters.values(), hold.stands, strict=True)}
+    return replace(placed(quote, stands), hold=hold.held)

@@ -271,7 +271,7 @@ class Story:
                 exchange.response_trailers,
             )
             settled = True
-            if end is not End.COMPLETE or not self._wait_for_commit:
+            if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))
             done = await self._settle(terms, hold, charge, _reason(answer, end) if charge.release else "")
             if not exchange.answered:
@@ -295,13 +295,15 @@ class Story:
         if charge.release:
             done = await self._holds.release(hold, reason)
         else:
-            done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source)
-        if terms.recent is not None and charge.source in LEARNT_FROM:
-            terms.recent.add(charge.amount)
+            done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source, charge.counted)
         metrics, unit = self._metrics, terms.unit.name
+        # What counts over a period is known only when it is counted.
+        amount = charge.amount if charge.counted is None or done is None else done.charged
+        if terms.recent is not None and charge.source in LEARNT_FROM:
+            terms.recent.add(amount)
         metrics.charges[charge.source] += 1
-        metrics.charged[unit] += charge.amount
-        metrics.returned[unit] += max(hold.held - charge.amount, 0)
+        metrics.charged[unit] += amount
+        metrics.returned[unit] += max(hold.held - amount, 0)
         if done is not None and done.owed:
             metrics.owed[unit] += done.owed
         return done

@@ -10,12 +10,17 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
+from sidecar.domain.counted_quotes import Claims
+from sidecar.domain.counters import Advance, Stand
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import (
+    CountersMoved,
+    Ended,
     RefusalCode,
     Refused,
     Rejected,
@@ -25,6 +30,8 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
     Waiting,
 )
+from sidecar.domain.price_counted import CountedCharge
+from sidecar.services.counting import Counting
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.services.upkeep import Upkeep
@@ -44,21 +51,26 @@ CHARGED_LATE_S = 900.0
 class Hold:
     """What is held for one request; while that runs, its upkeep may change all of it (see `upkeep`).
 
-    `deadline` is on the monotonic clock: from then on the sweep may give the hold back.
+    `deadline` is on the monotonic clock: from then on the sweep may give the hold back. `stands` are where the
+    counters that it claims of stood when it was taken.
     """
 
-    __slots__ = ("deadline", "held", "record")
+    __slots__ = ("deadline", "held", "record", "stands")
 
-    def __init__(self, record: HoldRecord, deadline: float) -> None:
+    def __init__(self, record: HoldRecord, deadline: float, stands: tuple[Stand, ...] = ()) -> None:
         self.record = record
         self.deadline = deadline
         self.held = record.held
+        self.stands = stands
 
     @property
     def reservation_id(self) -> str:
         return self.record.reservation_id
 
 
+_Asked = tuple[str, str, str, str, str, str]
+"""Customer id, credential, unit, feature, rule, version of the rules."""
+_M = TypeVar("_M")
 _Ending = Settled | UnknownReservation | Resolved | Rejected
 
 
@@ -92,6 +104,7 @@ class Holds:
         self._timeout_s = timeout_s
         self._tasks = tasks
         self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=lambda record: self._give_back(Hold(record, 0)))
+        self._counting = Counting(ledger)
         self._numbers = itertools.count(1)
         self._drained: asyncio.Event | None = None
         self.pending = 0
@@ -99,7 +112,7 @@ class Holds:
         self.abandoned_total = 0
         """Settlements that were given up: not acknowledged in time, unknown to the store, or corrupt."""
 
-    async def take(
+    def take(
         self,
         customer_id: str,
         credential: str,
@@ -111,52 +124,80 @@ class Holds:
         rules_version: str = "",
         wait_ms: int = 0,
         tell_how: TellHow = _nobody,
-    ) -> Hold | Refused:
+        claims: Claims | None = None,
+    ) -> Coroutine[Any, Any, Hold | Refused]:
         """Hold `amount`, or say why not. What asks for it is kept with it: feature, rule and the rules' version.
 
         With `wait_ms`, what does not fit because of holds in flight waits for so long at most, in fair order;
         `tell_how` is told how to make it give up, which is answered by the refusal.
+        With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background. Also unavailable while the journal is full.
         """
+        asked = (customer_id, credential, unit, feature, rule, rules_version)
+        if claims is None:
+            return self._take(asked, amount, (), self._reserve, wait_ms, tell_how)
+
+        def ask(amount: int, advances: tuple[Advance, ...]) -> Coroutine[Any, Any, Hold | Refused | CountersMoved]:
+            return self._take(asked, amount, advances, self._claim)
+
+        return self._counting.take(customer_id, claims, ask)
+
+    async def _take(
+        self,
+        asked: _Asked,
+        amount: int,
+        claims: tuple[Advance, ...],
+        reserve: Callable[[HoldRecord, str, int], Awaitable[Outcome | Waiting | _M]],
+        wait_ms: int = 0,
+        tell_how: TellHow = _nobody,
+    ) -> Hold | Refused | _M:
+        """One hold by one way to reserve it."""
+        customer_id, credential, unit, feature, rule, rules_version = asked
         self._pressure.check(customer_id)
         reservation_id = f"{self._queue.process}_{next(self._numbers):x}"
         parts = ((unit, amount),)
-        ttl_ms = self._ttl_ms
-        record = self._ledger.hold(
-            customer_id, reservation_id, parts, ttl_ms, feature, rule, rules_version=rules_version
-        )
-        hold = Hold(record, time.monotonic() + self._ttl_s)
+        describe = partial(
+            self._ledger.hold, customer_id, reservation_id, parts, self._ttl_ms, feature, rule,
+            rules_version=rules_version, claims=claims,
+        )  # fmt: skip
+        record = describe()
+        deadline = time.monotonic() + self._ttl_s
         try:
-            outcome = await self._reserve(record, credential, wait_ms)
+            outcome = await reserve(record, credential, wait_ms)
             if isinstance(outcome, PaidBy):
-                record = self._ledger.hold(
-                    customer_id, reservation_id, parts, ttl_ms, feature, rule, rules_version=rules_version
-                )
-                hold = Hold(record, time.monotonic() + self._ttl_s)
-                outcome = await self._reserve(record, credential, wait_ms)
+                record = describe()
+                deadline = time.monotonic() + self._ttl_s
+                outcome = await reserve(record, credential, wait_ms)
             if wait_ms and isinstance(outcome, Refused):
-                hold, outcome = await self._wait(hold, credential, outcome, wait_ms, tell_how)
+                hold, outcome = await self._wait(Hold(record, deadline), credential, outcome, wait_ms, tell_how)
+                deadline = hold.deadline
         except (StoreTimeout, asyncio.CancelledError):
-            self._give_back(hold)
+            self._give_back(Hold(record, deadline))
             raise
         if isinstance(outcome, Reserved):
+            hold = Hold(record, deadline, outcome.stands)
             self.upkeep.begin(hold, credential)
             return hold
-        if isinstance(outcome, Refused):
-            return outcome
-        raise Conflict(f"The reservation {reservation_id} ended before it began.")
+        if isinstance(outcome, Ended | PaidBy | Waiting):
+            raise Conflict(f"The reservation {reservation_id} ended before it began.")
+        return outcome
 
-    def commit(self, hold: Hold, charge: int, usage: str, source: str) -> Coroutine[Any, Any, Settled | None]:
+    def commit(
+        self, hold: Hold, charge: int, usage: str, source: str, counted: CountedCharge | None = None
+    ) -> Coroutine[Any, Any, Settled | None]:
         """Charge the real cost, give the rest back.
 
+        `counted`: the charge is what this comes to where the customer's counters stand by then.
         None: not acknowledged within `timeout_s`, and the work goes on; it took effect, but the reply that said what
         it did was lost; or the store knows no such hold any more.
         Cancelling the caller does not cancel the work.
         """
 
         def attempt() -> Awaitable[_Ending]:
-            return self._ledger.commit(hold.record, charge, usage, source)
+            if counted is None:
+                return self._ledger.commit(hold.record, charge, usage, source)
+            return self._counting.commit(hold.record, counted, usage, source)
 
         return self._settle(_Work(hold, charge, attempt))
 
@@ -175,6 +216,9 @@ class Holds:
         except TimeoutError:
             return False
         return True
+
+    def _claim(self, record: HoldRecord, credential: str, _wait_ms: int) -> Reply[Outcome | CountersMoved]:
+        return self._ledger.reserve_and_claim(record, credential)
 
     def _reserve(
         self, record: HoldRecord, credential: str, wait_ms: int

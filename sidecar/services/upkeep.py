@@ -109,7 +109,8 @@ class Upkeep:
         record = held_again(hold.record, f"{hold.reservation_id.partition('.')[0]}.{number}", amount)
         deadline = self._now() + self._ttl_s
         try:
-            outcome = await self._ledger.reserve(record, self._running[hold])
+            reserve = self._ledger.reserve_and_claim if record.claims else self._ledger.reserve
+            outcome = await reserve(record, self._running[hold])
         except StoreError as error:
             self.failures_total += 1
             if isinstance(error, StoreTimeout):

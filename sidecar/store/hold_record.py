@@ -12,6 +12,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Slice
+from sidecar.domain.counters import Advance
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.outcomes import HoldState, OpenHold
@@ -51,6 +52,8 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
     packed_id: bytes
     packed_text: bytes
     """What is kept with the hold."""
+    claims: tuple[Advance, ...] = ()
+    """The counters that its settlement may count in."""
 
     @property
     def unit(self) -> str:
@@ -78,6 +81,8 @@ class HoldText(NamedTuple):
     rule: str
     rules_version: str
     """Empty: it was not taken by a rule file, or by a sidecar that did not say."""
+    claims: dict[str, int]
+    """What it may count, by key of the counter."""
 
 
 def hold_text(text: bytes) -> HoldText:
@@ -97,6 +102,7 @@ def hold_text(text: bytes) -> HoldText:
         rule="" if rule == _NONE else rule,
         # Holds of before there were versions end with the rule.
         rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
+        claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] else {},
     )
 
 
@@ -115,6 +121,8 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     feature: str
     rule: str
     rules_version: str
+    claims: dict[str, int] = {}
+    """What it may count, by key of the counter."""
 
     def drawn(self, part: int) -> tuple[Slice, ...]:
         return tuple(each for of, each in self.slices if of == part)
@@ -131,6 +139,7 @@ def hold_record(
     rule: str,
     rules_version: str = "",
     remember: bool = False,
+    claims: tuple[Advance, ...] = (),
 ) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
     packed_id = _packed_id(reservation_id)
@@ -143,6 +152,8 @@ def hold_record(
         held = _checked_parts(parts)
     told = _told(feature, rule, rules_version)
     text = f"{reservation_id} {customer_id} {ttl_ms} {remember:d} {held} {told}"
+    if claims:
+        text += " " + ",".join(f"{claim.counter.key}={claim.units}" for claim in claims)
     return HoldRecord(
         customer_id=customer_id,
         payer_id=payer_id,
@@ -152,6 +163,7 @@ def hold_record(
         rule=rule,
         packed_id=packed_id,
         packed_text=bulk(text.encode()),
+        claims=claims,
     )
 
 
@@ -166,6 +178,8 @@ def held_again(record: HoldRecord, reservation_id: str, amount: int) -> HoldReco
         parts=((record.unit, amount),),
         packed_id=_packed_id(reservation_id),
         packed_text=bulk(text.encode()),
+        # It is held for what it was held for, wherever its counters stand by now.
+        claims=tuple(Advance(claim.counter, claim.units) for claim in record.claims),
     )
 
 
@@ -228,7 +242,13 @@ def _parsed(record: bytes) -> StoredHold | None:
         feature=text.feature,
         rule=text.rule,
         rules_version=text.rules_version,
+        claims=text.claims,
     )
+
+
+def _claim(text: str) -> tuple[str, int]:
+    key, units = text.split("=")
+    return key, int(units)
 
 
 def _checked_parts(parts: tuple[tuple[str, int], ...]) -> str:

@@ -13,6 +13,7 @@ from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
 from sidecar.store.account_text import BLOCK, IMAGE, PAID, STATES
+from sidecar.store.counter_text import counted_of
 from sidecar.store.hold_record import hold_text
 
 _MOVE = struct.Struct(">BId")
@@ -84,6 +85,7 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
         hold=None if kind in _WITH_BLOCK else _hold(values[b"hold"], unit),
         charged=charged,
         uncollected=uncollected,
+        counted=counted_of(values.get(b"counters", b"")),
         usage=values.get(b"usage", b"").decode(),
         source=values.get(b"source", b"").decode(),
         reason=values.get(b"reason", b"").decode(),

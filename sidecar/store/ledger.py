@@ -6,7 +6,6 @@ repetition that finds nothing to settle says that it did. Amounts are base units
 
 import asyncio
 import logging
-import struct
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -14,12 +13,12 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.amounts import checked
+from sidecar.domain.counters import Advance
 from sidecar.domain.errors import IdempotencyMismatch, InvalidInput, StoreCorrupt
 from sidecar.domain.outcomes import (
+    CountersMoved,
     Ended,
-    HoldState,
     Overrun,
-    RefusalCode,
     Refused,
     Rejected,
     Reserved,
@@ -29,23 +28,15 @@ from sidecar.domain.outcomes import (
     Waiting,
 )
 from sidecar.store.commands import COMMIT, DUE, PUT_OFF, RELEASE, RESERVE, RESIZE, SWEEP, bulk
-from sidecar.store.hold_record import HoldRecord, hold_record, slices_of
+from sidecar.store.counter_text import arguments_of, without_stands
+from sidecar.store.hold_record import HoldRecord, hold_record
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
+from sidecar.store.ledger_replies import as_it_is, committed, counted, held, refused, released, resized
 from sidecar.store.reply import Reply
 
 log = logging.getLogger("sidecar.ledger")
 
-_REFUSALS = {
-    code.value.encode(): code
-    for code in (
-        RefusalCode.UNIDENTIFIED,
-        RefusalCode.CUSTOMER_SUSPENDED,
-        RefusalCode.POOL_CAP_REACHED,
-        RefusalCode.HOLDS_IN_FLIGHT,
-        RefusalCode.INSUFFICIENT_CREDITS,
-    )
-}
 _EMPTY = bulk(b"")
 _FINAL_OWE = bulk(b"0") + bulk(Overrun.OWE.value.encode())
 CACHED_USUAL = 2_048
@@ -111,10 +102,12 @@ class Ledger:
         *,
         rules_version: str = "",
         remember: bool = False,
+        claims: tuple[Advance, ...] = (),
     ) -> HoldRecord:
         """What to reserve: units with their amounts. InvalidInput for what could not be kept.
 
-        `remember`: its end is kept for 24 hours, so that a repeated commit is answered as the first.
+        `remember`: its end is kept for 24 hours, so that a repeated commit is answered as the first. `claims`: what
+        it may count, and where the counters may stand for the amounts to be enough.
         """
         return hold_record(
             customer_id=customer_id,
@@ -126,6 +119,7 @@ class Ledger:
             rule=rule,
             rules_version=rules_version,
             remember=remember,
+            claims=claims,
         )
 
     def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended | PaidBy]:
@@ -154,13 +148,24 @@ class Ledger:
         packed = self._reserve(record, credential, *(bulk(b"%d" % each) for each in more))
         return self._lane.ask(packed, partial(self._reserved_in_turn, record))
 
+    def reserve_and_claim(
+        self, record: HoldRecord, credential: str
+    ) -> Reply[Reserved | Refused | Ended | PaidBy | CountersMoved]:
+        """As `reserve`, for a record with claims: what it may count is held of its counters, too.
+
+        CountersMoved comes after customer_suspended; the refusals after it come inside one.
+        """
+        more = [each for claim in record.claims for each in arguments_of(claim)]
+        return self._lane.ask(self._reserve(record, credential, *more), partial(self._claimed, record))
+
     def commit(
         self, record: HoldRecord, cost: int, usage: str, source: str, terms: CommitTerms = FINAL
     ) -> Reply[Settled | UnknownReservation | Resolved | Rejected]:
         """Charge the real cost and give the rest of the hold back. Safe to repeat at any time.
 
         A cost above the hold takes the difference from what is available in burn order; `terms.overrun` says what
-        becomes of the rest. A hold that has expired is charged from what is available, and `late`.
+        becomes of the rest. A hold that has expired is charged from what is available, and `late`. The final commit
+        of a record with claims is `commit_and_count`.
         """
         if terms is FINAL and len(record.parts) == 1:
             _, start, name = self._usual(record.payer_id, record.parts[0][0])
@@ -168,15 +173,40 @@ class Ledger:
                 start, record.packed_id, _FINAL_OWE, _known(record.member), bulk(usage.encode()), _known(source),
                 name, bulk(b"%d" % checked(cost, "cost")),
             ))  # fmt: skip
-            return self._lane.ask(packed, partial(_committed, record))
-        costs = (cost, *terms.others)
+            return self._lane.ask(packed, partial(committed, record))
+        packed = self._commit(record, (cost, *terms.others), usage, source, terms, ())
+        return self._lane.ask(packed, partial(committed, record))
+
+    def commit_and_count(
+        self, record: HoldRecord, cost: int, usage: str, source: str, advances: Sequence[Advance]
+    ) -> Reply[Settled | UnknownReservation | Resolved | Rejected | CountersMoved]:
+        """The final commit of a record with claims: its counters move with the money, or nothing does.
+
+        In a counter that it claims of and that is not among `advances`, it counts nothing.
+        """
+        known = {advance.counter.key: advance for advance in advances}
+        ordered = [known.get(claim.counter.key) or Advance(claim.counter) for claim in record.claims]
+        packed = self._commit(record, (cost,), usage, source, FINAL, ordered)
+        return self._lane.ask(packed, partial(counted, record))
+
+    def _commit(
+        self,
+        record: HoldRecord,
+        costs: Sequence[int],
+        usage: str,
+        source: str,
+        terms: CommitTerms,
+        advances: Sequence[Advance],
+    ) -> bytes:
+        """The general command."""
         accounts, amounts = self._parts(record.payer_id, record.parts, costs)
-        packed = b"".join((
-            COMMIT.head(4 + len(costs), 6 + 2 * len(costs)), self._keys.of(record.payer_id).packed_ledger, accounts,
+        counted = [each for advance in advances for each in arguments_of(advance)]
+        return b"".join((
+            COMMIT.head(4 + len(costs), 6 + 2 * len(costs) + len(counted)),
+            self._keys.of(record.payer_id).packed_ledger, accounts,
             record.packed_id, _known(terms.step), _known(terms.overrun), _known(record.member),
-            bulk(usage.encode()), _known(source), amounts,
+            bulk(usage.encode()), _known(source), amounts, *counted,
         ))  # fmt: skip
-        return self._lane.ask(packed, partial(_committed, record))
 
     def release(self, record: HoldRecord, reason: str) -> Reply[Settled | UnknownReservation | Resolved]:
         """Give the whole hold back. Safe to repeat at any time.
@@ -190,7 +220,7 @@ class Ledger:
             RELEASE.head(4 + count, 3 + count), place.packed_ledger, *(each.packed_account for each in accounts),
             record.packed_id, bulk(reason.encode()), _known(record.member), *(each.packed_name for each in accounts),
         ))  # fmt: skip
-        return self._lane.ask(packed, _released)
+        return self._lane.ask(packed, released)
 
     def resize(
         self, record: HoldRecord, amounts: Sequence[int], ttl_ms: int = 0
@@ -204,7 +234,7 @@ class Ledger:
             RESIZE.head(4 + len(amounts), 3 + 2 * len(amounts)), self._keys.of(record.payer_id).packed_ledger,
             accounts, record.packed_id, bulk(b"%d" % ttl_ms), _known(record.member), packed_amounts,
         ))  # fmt: skip
-        return self._lane.ask(packed, partial(_resized, record))
+        return self._lane.ask(packed, partial(resized, record))
 
     async def sweep(self, partition: int, limit: int) -> tuple[int, int]:
         """Let happen what is due of at most `limit` payers of one partition: blocks start and lapse, holds expire.
@@ -272,15 +302,24 @@ class Ledger:
         self, record: HoldRecord, reply: list[Any]
     ) -> Reserved | Refused | Ended | PaidBy | Waiting:
         if reply[0] == b"waiting":
-            return Waiting(_refused("reserve", record, [b"holds_in_flight", *reply[1:]]))
+            return Waiting(refused("reserve", record, [b"holds_in_flight", *reply[1:]]))
         return self._reserved(record, reply)
+
+    def _claimed(self, record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Ended | PaidBy | CountersMoved:
+        reply, stands = without_stands(reply, len(record.claims))
+        if reply[0] == b"moved":
+            return CountersMoved(stands)
+        outcome = self._reserved(record, reply)
+        if isinstance(outcome, Reserved):
+            return msgspec.structs.replace(outcome, stands=stands)
+        return CountersMoved(stands, outcome) if stands and isinstance(outcome, Refused) else outcome
 
     def _reserved(self, record: HoldRecord, reply: list[Any]) -> Reserved | Refused | Ended | PaidBy:
         word = reply[0]
         if word == b"reserved":
-            return _held(record, reply)
+            return held(record, reply)
         if word == b"replayed":
-            return _as_it_is(_held(record, reply), replayed=True)
+            return as_it_is(held(record, reply), replayed=True)
         if word == b"ended":
             return Ended()
         if word == b"mismatch":
@@ -291,104 +330,10 @@ class Ledger:
                 self._payers.clear()
             self._payers[record.customer_id] = payer_id
             return PaidBy(payer_id)
-        return _refused("reserve", record, reply)
+        return refused("reserve", record, reply)
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)
 def _known(value: str | int) -> bytes:
     """An argument that comes with many requests, packed."""
     return bulk(str(value).encode())
-
-
-def _held(record: HoldRecord, reply: list[Any]) -> Reserved:
-    if len(record.parts) == 1:
-        return Reserved(record.parts[0][1], reply[2], False, tuple(each for _, each in _slices(reply[1])))
-    slices = _slices(reply[1])
-    parts = [
-        Reserved(amount, reply[1 + part], drawn=tuple(each for of, each in slices if of == part))
-        for part, (_, amount) in enumerate(record.parts, 1)
-    ]
-    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
-
-
-def _as_it_is(reserved: Reserved, *, replayed: bool = False) -> Reserved:
-    """With what is held by now: a hold that was resized, or charged in steps, has another amount than at first."""
-    parts = [
-        msgspec.structs.replace(each, held=sum(part.amount for part in each.drawn), replayed=replayed)
-        for each in (reserved, *reserved.others)
-    ]
-    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
-
-
-def _slices(packed: bytes) -> Any:
-    try:
-        return slices_of(packed)
-    except struct.error as error:
-        raise StoreCorrupt(f"A script answered the slices {packed!r}.") from error
-
-
-def _refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
-    code = _REFUSALS.get(reply[0])
-    if code is None:
-        raise _unexpected(script, reply)
-    if len(reply) == 1:
-        return Refused(code, record.held, unit=record.unit)
-    _, available, held, part, required = reply
-    return Refused(code, required, available, held, record.parts[part - 1][0])
-
-
-def _committed(record: HoldRecord, reply: list[Any]) -> Settled | UnknownReservation | Resolved | Rejected:
-    word = reply[0]
-    if word in {b"committed", b"late"}:
-        late = word == b"late"
-        if len(reply) == 5:
-            _, charged, debt, uncollected, available = reply
-            return Settled(charged, available, debt, late, uncollected)
-        parts = [
-            Settled(charged, available, debt, late, uncollected)
-            for charged, debt, uncollected, available in zip(*[iter(reply[1:])] * 4, strict=True)
-        ]
-        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
-    if word == b"unknown":
-        return UnknownReservation()
-    if word == b"replayed":
-        pairs = zip(*[iter(reply[1:])] * 2, strict=True)
-        parts = [Settled(charged, available, replayed=True) for charged, available in pairs]
-        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
-    if word == b"rejected":
-        return Rejected(reply[1], record.parts[reply[2] - 1][0])
-    return _resolved("commit", reply)
-
-
-def _released(reply: list[Any]) -> Settled | UnknownReservation | Resolved:
-    word = reply[0]
-    if word in {b"released", b"replayed"}:
-        parts = [Settled(0, available, replayed=word == b"replayed") for available in reply[1:]]
-        return parts[0] if len(parts) == 1 else msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
-    if word == b"unknown":
-        return UnknownReservation()
-    return _resolved("release", reply)
-
-
-def _resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | UnknownReservation | Resolved:
-    word = reply[0]
-    if word == b"resized":
-        return _as_it_is(_held(record, reply))
-    if word == b"unknown":
-        return UnknownReservation()
-    if word == b"resolved":
-        return _resolved("resize", reply)
-    return _refused("resize", record, reply)
-
-
-def _resolved(script: str, reply: list[Any]) -> Resolved:
-    try:
-        word, state = reply
-        assert word == b"resolved"
-        return Resolved(HoldState(state.decode()))
-    except (AssertionError, ValueError) as error:
-        raise _unexpected(script, reply) from error
-
-
-def _unexpected(script: str, reply: list[Any]) -> StoreCorrupt:
-    return StoreCorrupt(f"The script {script} answered {reply!r}.")

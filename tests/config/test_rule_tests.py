@@ -116,7 +116,7 @@ def test_what_is_not_as_expected_is_told_at_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "messages"),
     [
-        ("{}", ["empty: expected name, request, response and expect"]),
+        ("{}", ["empty: expected name, position, request, response and expect"]),
         ("{request: {path: /a}}", ["no `name`", "no `expect`"]),
         ("{name: a, expect: {rule: a}}", ["no `request`"]),
         ("{name: a, request: {method: GET}, expect: {rule: a}}", ["no `path`"]),
@@ -148,7 +148,7 @@ def test_mistakes_in_cases_are_told_at_once(tmp_path: Path, case: str, messages:
     [
         (
             "rules: rules.yaml\ncases: [1]\n",
-            ["no `version`", "a number here: expected name, request, response and expect"],
+            ["no `version`", "a number here: expected name, position, request, response and expect"],
         ),
         ("version: 2\nrules: rules.yaml\n", ["this is version 1 of the language", "no `cases`"]),
         (

@@ -11,11 +11,13 @@ from sidecar.domain.blocks import Grant
 from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
 from sidecar.domain.books import Books
+from sidecar.domain.counters import Advance, CounterState
 from sidecar.domain.journal import Line
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
     Changed,
+    CountersMoved,
     Ended,
     Granted,
     OpenHold,
@@ -56,7 +58,7 @@ class Driver(Protocol):
 
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed: ...
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended: ...
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved: ...
 
     async def resize(
         self, reservation: Reservation, amounts: Sequence[int], ttl_ms: int | None
@@ -67,6 +69,14 @@ class Driver(Protocol):
     ) -> Settled | UnknownReservation | Resolved | Rejected:
         """`step` 0 is the final commit."""
         ...
+
+    async def count(
+        self, reservation: Reservation, charge: int, advances: Sequence[Advance]
+    ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
+        """The final commit of a reservation with claims."""
+        ...
+
+    async def counters(self) -> list[CounterState]: ...
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved: ...
 
@@ -115,7 +125,7 @@ class ModelDriver:
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
         return self.books.grants.extend(block, expires_at_ms, now_ms=self.now_ms, once=once)
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended:
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         return self.books.reserve(reservation, now_ms=self.now_ms)
 
     async def resize(
@@ -126,7 +136,7 @@ class ModelDriver:
     async def commit(
         self, reservation: Reservation, charges: Sequence[int], *, step: int, policy: Overrun
     ) -> Settled | UnknownReservation | Resolved | Rejected:
-        return self.books.commit(
+        outcome = self.books.commit(
             reservation.reservation_id,
             charges,
             now_ms=self.now_ms,
@@ -136,6 +146,23 @@ class ModelDriver:
             usage="units=1",
             source="reported",
         )
+        assert not isinstance(outcome, CountersMoved), "nothing is counted"
+        return outcome
+
+    async def count(
+        self, reservation: Reservation, charge: int, advances: Sequence[Advance]
+    ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
+        return self.books.commit(
+            reservation.reservation_id,
+            [charge],
+            now_ms=self.now_ms,
+            usage="units=1",
+            source="reported",
+            advances=tuple(advances),
+        )
+
+    async def counters(self) -> list[CounterState]:
+        return self.books.counters.all()
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
         return self.books.release(reservation.reservation_id, now_ms=self.now_ms, reason="asked")

@@ -12,6 +12,7 @@ from sidecar.domain.book_holds import Part, Reservation
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
+    CountersMoved,
     Ended,
     Granted,
     Overrun,
@@ -101,7 +102,9 @@ class Player:
             remember="remember" in words,
         )
         self.reservations.setdefault(name, reservation)
-        return self._told(await self.driver.reserve(reservation), reservation)
+        outcome = await self.driver.reserve(reservation)
+        assert not isinstance(outcome, CountersMoved), "nothing is claimed"
+        return self._told(outcome, reservation)
 
     async def resize(self, step: Step) -> Told:
         reservation, amounts = self._asked(step)

@@ -8,12 +8,14 @@ from msgspec.structs import replace
 from sidecar.domain.blocks import Grant
 from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
+from sidecar.domain.counters import Advance, CounterState
 from sidecar.domain.ids import new_id
 from sidecar.domain.journal import Line, Position
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
     Changed,
+    CountersMoved,
     Ended,
     Granted,
     OpenHold,
@@ -26,6 +28,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
 )
 from sidecar.store.accounts import Accounts
+from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
@@ -53,6 +56,7 @@ class StoreDriver:
         self._holds = OpenHolds(lane, **names)
         self._journal = Journal(lane, **names)
         self._ledger = Ledger(lane, **names)
+        self._counters = Counters(lane, **names)
         self._ids: dict[str, str] = {}
         self._lines: list[Line] = []
         self._position = Position()
@@ -96,11 +100,12 @@ class StoreDriver:
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
         return await self._accounts.extend(self._ids[PAYER], unit, block, expires_at_ms, once)
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended:
+    async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         credential = f"external:{reservation.customer_id}"
-        outcome = await self._ledger.reserve(self._record(reservation), credential)
+        ask = self._ledger.reserve_and_claim if reservation.claims else self._ledger.reserve
+        outcome = await ask(self._record(reservation), credential)
         if isinstance(outcome, PaidBy):
-            outcome = await self._ledger.reserve(self._record(reservation), credential)
+            outcome = await ask(self._record(reservation), credential)
         assert not isinstance(outcome, PaidBy)
         return outcome
 
@@ -115,6 +120,15 @@ class StoreDriver:
         first, *others = charges
         terms = CommitTerms(step=step, overrun=policy, others=tuple(others))
         return await self._ledger.commit(self._record(reservation), first, "units=1", "reported", terms)
+
+    async def count(
+        self, reservation: Reservation, charge: int, advances: Sequence[Advance]
+    ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
+        record = self._record(reservation)
+        return await self._ledger.commit_and_count(record, charge, "units=1", "reported", advances)
+
+    async def counters(self) -> list[CounterState]:
+        return await self._counters.of(self._ids[PAYER])
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
         return await self._ledger.release(self._record(reservation), "asked")
@@ -151,6 +165,7 @@ class StoreDriver:
             reservation.feature,
             reservation.rule,
             remember=reservation.remember,
+            claims=reservation.claims,
         )
 
     def _id(self, name: str) -> str:

@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from sidecar.domain.blocks import Block, Grant
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.blocks import Grant
 from sidecar.domain.book_holds import Part, Reservation
-from sidecar.domain.errors import SidecarError
-from sidecar.domain.journal import Kind, Line, Position
+from sidecar.domain.counters import Advance, Counter
+from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Account, Changed, Granted, Overrun, Reserved
+from sidecar.domain.outcomes import Granted, Overrun, Reserved
 from sidecar.store.address import parse_address
 from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
+from tests.ledger.comparing import answer_of, bare, bare_line
 from tests.ledger.drivers import PAYER, Driver, ModelDriver
 from tests.ledger.store_driver import StoreDriver
 from tests.support.clock import StoreClock
@@ -37,6 +39,9 @@ STEPS = 50
 OPERATIONS = int(os.environ.get("LEDGER_MACHINE_OPERATIONS", "5000"))
 DAY_MS = 86_400_000
 
+PAGES, CALLS = Counter("ocr/pages@2023-11", MAX_AMOUNT), Counter("api_calls@ever", MAX_AMOUNT)
+"""When old ones are forgotten is not specified, so these are kept."""
+
 NOTHING = Reservation(reservation_id="R0", customer_id=PAYER, parts=(Part("credits", 0),), ttl_ms=1)
 
 amounts = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60])
@@ -44,6 +49,7 @@ charges = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60, 90, 150])
 recent = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
 """Counted back from the newest."""
 spans_ms = st.sampled_from([1000, 2000, 3000, 5000])
+ends_of_ranges = st.none() | st.sampled_from([0, 1, 5, 20, 40])
 features = st.sampled_from(["", "chat", "image"])
 
 
@@ -67,7 +73,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Writes with an idempotency key, to be sent again."""
         self.asked = {"R0": NOTHING}
         self.commits: list[tuple[str, list[int]]] = []
-        self.count = itertools.count(1)
+        self.claiming: list[Reservation] = []
+        self.number = itertools.count(1)
         self.compared: dict[str, int] = dict.fromkeys(UNITS, 0)
         self.looks = True
         for unit in UNITS:
@@ -79,7 +86,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def both(self, operation: str, *asked: Any, **terms: Any) -> Any:
         """Do it in the model and in the store: the same answer, which is returned, or the same error."""
         self.looks = operation != "tick"
-        model, store = (self.run(_answer(driver, operation, *asked, **terms)) for driver in (self.model, self.store))
+        model, store = (
+            self.run(answer_of(driver, operation, *asked, **terms)) for driver in (self.model, self.store)
+        )
         assert store == model, operation
         return model
 
@@ -136,7 +145,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.give(before.unit, amount, starts_after_block_id=before.block_id, duration_ms=span_ms)
 
     def give(self, unit: str, amount: int, **terms: Any) -> None:
-        grant = Grant(block_id=f"G{next(self.count)}", unit=unit, amount=amount, source="test", **terms)
+        grant = Grant(block_id=f"G{next(self.number)}", unit=unit, amount=amount, source="test", **terms)
         granted = self.write("grant", grant)
         if isinstance(granted, Granted) and granted.block_id == grant.block_id:
             self.blocks.append(grant)
@@ -151,7 +160,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.write("extend", block.unit, block.block_id, at_ms)
 
     def write(self, operation: str, *asked: Any) -> Any:
-        once = Once(f"key {next(self.count)}", "f0")
+        once = Once(f"key {next(self.number)}", "f0")
         self.sent.append((operation, *asked, once))
         return self.both(operation, *asked, once)
 
@@ -189,7 +198,7 @@ class LedgerMachine(RuleBasedStateMachine):
             Part(unit, amount) for unit, amount in zip(UNITS, (credit, tokens), strict=True) if amount is not None
         ]
         reservation = Reservation(
-            reservation_id=self.known(which).reservation_id if again else f"R{next(self.count)}",
+            reservation_id=self.known(which).reservation_id if again else f"R{next(self.number)}",
             customer_id=by,
             parts=tuple(parts) or (Part("credits", 5),),
             ttl_ms=ttl_ms,
@@ -232,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def release(self, which: int, first: bool) -> None:
         """`first`: before its reserve."""
         if first:
-            self.hear_of(replace(NOTHING, reservation_id=f"R{next(self.count)}"))
+            self.hear_of(replace(NOTHING, reservation_id=f"R{next(self.number)}"))
         self.both("release", self.known(0 if first else which))
 
     @rule(which=recent, amount=amounts, other=amounts, ttl_ms=st.none() | spans_ms)
@@ -248,6 +257,52 @@ class LedgerMachine(RuleBasedStateMachine):
         self.asked.pop(reservation.reservation_id, None)
         self.asked[reservation.reservation_id] = reservation
 
+    # Counters
+
+    @rule(
+        amount=amounts,
+        units=st.sampled_from([0, 1, 5, 20]),
+        other=st.none() | st.integers(1, 3),
+        low=ends_of_ranges,
+        high=ends_of_ranges,
+        by=st.sampled_from([PAYER, PAYER, "ben"]),
+        ttl_ms=spans_ms,
+        remember=st.booleans(),
+    )
+    def claim(
+        self,
+        amount: int,
+        units: int,
+        other: int | None,
+        low: int | None,
+        high: int | None,
+        by: str,
+        ttl_ms: int,
+        remember: bool,
+    ) -> None:
+        first = Advance(PAGES, units, low or 0, MAX_AMOUNT if high is None else high)
+        reservation = Reservation(
+            reservation_id=f"R{next(self.number)}",
+            customer_id=by,
+            parts=(Part("credits", amount),),
+            ttl_ms=ttl_ms,
+            remember=remember,
+            claims=(first,) if other is None else (first, Advance(CALLS, other)),
+        )
+        reserved = self.both("reserve", reservation)
+        if isinstance(reserved, Reserved):
+            self.claiming.append(reservation)
+
+    @rule(which=recent, charge=charges, units=st.integers(-5, 30), low=ends_of_ranges, high=ends_of_ranges)
+    def count(self, which: int, charge: int, units: int, low: int | None, high: int | None) -> None:
+        asked = self.claiming[-1 - which % len(self.claiming)] if self.claiming else self.known(which)
+        if units < 0 or not asked.claims:
+            self.both("release", asked)
+        else:
+            first, *rest = (Advance(claim.counter, units) for claim in asked.claims)
+            first = replace(first, low=low or 0, high=MAX_AMOUNT if high is None else high)
+            self.both("count", asked, charge, [first, *rest])
+
     # Customers and time
 
     @rule(
@@ -261,7 +316,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.both("set_cap", member, unit, cap)
         else:
             self.both("suspend", suspended)
-            self.both("reserve", replace(NOTHING, reservation_id=f"R{next(self.count)}", customer_id=member))
+            self.both("reserve", replace(NOTHING, reservation_id=f"R{next(self.number)}", customer_id=member))
             self.both("resume", suspended)
 
     @rule(ms=st.sampled_from([1, 1000, 1000, 2000, 5000, 900_000, DAY_MS]))
@@ -295,6 +350,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.both("account", unit)
             for member in ("ben", "cem"):
                 self.both("pool", member, unit)
+        self.both("counters")
         self.model.books.check()
 
     @invariant()
@@ -302,7 +358,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not self.looks:
             return
         model, store = (
-            {hold.reservation_id: _bare(hold) for hold in self.run(driver.open_holds())} for driver in self.drivers
+            {hold.reservation_id: bare(hold) for hold in self.run(driver.open_holds())} for driver in self.drivers
         )
         assert store == model
         for unit in UNITS:
@@ -316,43 +372,12 @@ class LedgerMachine(RuleBasedStateMachine):
         model, store = (self.run(driver.lines()) for driver in self.drivers)
         for unit in UNITS:
             new = [[line for line in lines if line.unit == unit][self.compared[unit] :] for lines in (model, store)]
-            assert [_bare_line(line) for line in new[1]] == [_bare_line(line) for line in new[0]]
+            assert [bare_line(line) for line in new[1]] == [bare_line(line) for line in new[0]]
             self.compared[unit] += len(new[0])
 
     @property
     def drivers(self) -> tuple[Driver, Driver]:
         return self.model, self.store
-
-
-async def _answer(driver: Driver, operation: str, *asked: Any, **terms: Any) -> Any:
-    """The outcome without what only one of the two can know, or the error's type."""
-    try:
-        answer = await getattr(driver, operation)(*asked, **terms)
-    except SidecarError as error:
-        return type(error)
-    if isinstance(answer, Granted | Changed):
-        return replace(answer, entry="")
-    if isinstance(answer, Account):
-        return replace(answer, blocks=tuple(sorted(answer.blocks, key=_number)))
-    return answer
-
-
-def _number(block: Block) -> int:
-    return block.number
-
-
-def _bare(hold: Any) -> Any:
-    """The store has no time of the reserve; it is guessed from the deadline."""
-    return replace(hold, created_at_ms=0, others=tuple(map(_bare, hold.others)))
-
-
-def _bare_line(line: Line) -> Line:
-    hold = line.hold and replace(line.hold, reserved_at_ms=0)
-    block = line.block
-    if block is not None and line.kind is Kind.VOID:
-        # The times of a block that was voided mean nothing any more.
-        block = replace(block, starts_at_ms=None, expires_at_ms=None)
-    return replace(line, partition=0, position=Position(), hold=hold, block=block)
 
 
 def test_the_store_is_the_model(store_url: str, clock: StoreClock) -> None:

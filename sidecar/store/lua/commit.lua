@@ -8,14 +8,17 @@
 -- ARGV[4]  the member who asked, if its parent pays; else ''
 -- ARGV[5]  usage: what the meters read
 -- ARGV[6]  source: where the cost comes from
--- ARGV[7..]  for each part: <payer id> <unit>, cost
+-- ARGV[7..]  for each part: <payer id> <unit>, cost; then of a final commit the counters of the hold, each as in
+--            counters.lua: its units are counted, and nothing of it is held any more
 --
 -- Answers, the first that applies:
 --   unknown    it never was, or it has ended and is not remembered; nothing changed
---   replayed   {charged, available of each part}: this was charged before; nothing changed
+--   replayed   {charged, available of each part; used, held of each counter}: this was charged before; nothing changed
 --   resolved   {state}: it has ended otherwise; nothing changed
+--   moved      {used, held of each counter}: the costs are for other positions; nothing changed
 --   rejected   {held, part}: the cost is above the hold; nothing changed
---   late       {charged, debt, uncollected, available of each part}: it had expired, so its hold had gone back
+--   late       {charged, debt, uncollected, available of each part; used, held of each counter}: it had expired, so
+--              its hold had gone back
 --   committed  the same: charged now
 --
 -- An open hold whose deadline has passed is still held until a sweep finds it, so its commit is in time.
@@ -26,7 +29,7 @@ local time, state, charged, steps, count = struct.unpack('>dBdI4I2', record)
 -- The common case, before the functions of the general one are even defined: the final commit of one slice of one of
 -- the first blocks, which covers the cost and stays; nothing is owed, due, or to be remembered, and nobody waits. The
 -- general case would do the same.
-if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' and ARGV[4] == '' then
+if #KEYS == 5 and #ARGV == 8 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' and ARGV[4] == '' then
   local part, number, held_of_it = struct.unpack('>BI4d', record, 24)
   local account, cost = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[8])
   local seq, granted, scheduled, available, held, spent, expired, voided, owed, next_at, _, waiting =
@@ -56,10 +59,11 @@ if #KEYS == 5 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' an
     return {'committed', cost, 0, 0, available}
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters settle
 local _, _, _, _, slices, text = read_hold(record)
 if state == DEAD then return {'unknown'} end
-local parts, step, policy, member = #KEYS - 4, tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '' and ARGV[4] or nil
+local parts, first_counter, step, policy, member = #KEYS - 4, 2 * #KEYS - 1, tonumber(ARGV[2]), ARGV[3],
+  ARGV[4] ~= '' and ARGV[4] or nil
 
 local function replay()
   local reply = {'replayed'}
@@ -67,7 +71,7 @@ local function replay()
     local before = step > 0 and (part == 1 and charged or 0) or slices[parts + part][3]
     reply[2 * part], reply[2 * part + 1] = before, open_at(KEYS[4 + part], ARGV[5 + 2 * part], now_ms())[AVAILABLE]
   end
-  return reply
+  return with_counters(reply, first_counter)
 end
 
 local function same_charges()
@@ -81,6 +85,7 @@ if state == RELEASED or (state == COMMITTED or state == COMMITTED_LATE) and (ste
   return {'resolved', STATES[state]}
 end
 if state == COMMITTED or state == COMMITTED_LATE or step > 0 and step <= steps then return replay() end
+if counters_moved(first_counter) then return with_counters({'moved'}, first_counter) end
 if policy == 'reject' then
   for part = 1, parts do
     local held = 0
@@ -93,7 +98,16 @@ end
 
 local late = state == OVERDUE
 local kind = late and 'late_commit' or step > 0 and 'step_commit' or 'commit'
-local reply, ends, settled = {late and 'late' or 'committed'}, {}, {}
+local reply, ends, settled, counted = {late and 'late' or 'committed'}, {}, {}, {}
+if step == 0 then
+  if not late then give_back_claims(text) end
+  for at = first_counter, #ARGV, COUNTER_ARGUMENTS do
+    local position = count(ARGV[7], ARGV[at], tonumber(ARGV[at + 1]), 0, ARGV[at + 4])
+    counted[#counted + 1] = string.format('%s+%s=%.0f', ARGV[at], ARGV[at + 1], position)
+  end
+end
+local told = {}
+if #counted > 0 then told[1], told[2] = 'counters', table.concat(counted, ',') end
 for part = 1, parts do
   local name, cost = ARGV[5 + 2 * part], tonumber(ARGV[6 + 2 * part])
   local account = open(KEYS[4 + part], name)
@@ -102,7 +116,8 @@ for part = 1, parts do
   ends[part], ends[parts + part] = {part, 0, cost}, {part, 0, settled[part].charged}
 end
 for part, each in ipairs(settled) do
-  local account = keep_part(kind, each, record, member, 'usage', ARGV[5], 'source', ARGV[6])
+  local account = keep_part(kind, each, record, member, 'usage', ARGV[5], 'source', ARGV[6], unpack(told))
+  told = {}
   local at = 4 * part - 2
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = each.charged, each.debt, each.uncollected, account[AVAILABLE]
   wake(account)
@@ -117,4 +132,4 @@ elseif remembered(text) then
 else
   redis.call('HDEL', HOLDS, ARGV[1])
 end
-return reply
+return with_counters(reply, first_counter)

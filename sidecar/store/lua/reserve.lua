@@ -9,7 +9,8 @@
 -- ARGV[4]  the parent, if it is the payer; else ''
 -- ARGV[5]  text of the hold
 -- ARGV[6..]  for each part: <payer id> <unit>, amount; then, if it waits its turn, which only one part may: how long it
---            may still wait, ms (0: it leaves the queue); most requests in the queue; 1: PUBLISH counts its process
+--            may still wait, ms (0: it leaves the queue); most requests in the queue; 1: PUBLISH counts its process;
+--            or counters, each as in counters.lua
 --
 -- Answers, the first that applies:
 --   replayed             {slices, available of each part}: it is held already; nothing changed
@@ -18,6 +19,7 @@
 --   member               {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified         no such customer, or it does not have the credential
 --   customer_suspended   it or its payer
+--   moved                {used, held of each counter}: the amounts are for other positions; nothing changed
 --   pool_cap_reached     {left of the cap, held, part, amount}
 --   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
@@ -25,6 +27,7 @@
 --   reserved             {slices, available of each part}
 --
 -- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
+-- Where its counters stand follows in the last four, in `replayed` and in `pool_cap_reached`, too.
 -- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', ARGV[3], 'parent', 'due')
 local time = redis.call('TIME')
@@ -33,7 +36,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- The common case, before the functions of the general one are even defined: one part, paid by the customer itself,
 -- nothing owed, restricted or due, and one of the first blocks covers it. The general case would do the same. (`scopes`
 -- has WAITING in its upper byte: while anybody waits, this is not the common case.)
-if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] and ARGV[4] == '' then
+if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not customer[3] and ARGV[4] == '' then
   local account, amount = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[7])
   if #account > 88 then
     local available, held = struct.unpack('>dd', account, 25)
@@ -56,13 +59,14 @@ if #KEYS == 6 and customer[1] == 'active' and customer[2] and not customer[3] an
     end
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw
+--- include amounts clock keys account journal blocks hold queue pool draw counters
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
   payer_status, due, member = payer[1], payer[2], customer_of(ARGV[5])
 end
-local accounts, slices, waits = {}, {}, #KEYS == 6 and ARGV[8]
+local accounts, slices, parts, waits = {}, {}, #KEYS - 5, #KEYS == 6 and #ARGV == 10 and ARGV[8]
+local first_counter = waits and #ARGV + 1 or 2 * #KEYS - 4
 
 local function is_its_turn(account, amount)
   local _, before = place_in(queue_of(account, now), ARGV[1], now)
@@ -90,28 +94,29 @@ local function refusal()
   if not customer[1] or not customer[2] then return {'unidentified'} end
   if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
   if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
-  for part = 1, #KEYS - 5 do
+  if counters_moved(first_counter, true) then return with_counters({'moved'}, first_counter) end
+  for part = 1, parts do
     accounts[part] = open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     local refused = beyond_cap(accounts[part], member, tonumber(ARGV[5 + 2 * part]), part)
-    if refused then return refused end
+    if refused then return with_counters(refused, first_counter) end
   end
-  for part = 1, #KEYS - 5 do
+  for part = 1, parts do
     local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
     local account = accounts[part]
     if account[DEBT] > 0 or waits and not is_its_turn(account, amount) or
       hold_slices(account, part, amount, ARGV[5], slices) > 0 then
-      return shortage(open(account.key, name), part, amount, ARGV[5])
+      return with_counters(shortage(open(account.key, name), part, amount, ARGV[5]), first_counter)
     end
   end
 end
 
 local function answer(word, packed)
   local reply = {word, packed}
-  for part = 1, #KEYS - 5 do
+  for part = 1, parts do
     local account = accounts[part] or open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     reply[2 + part] = account[AVAILABLE]
   end
-  return reply
+  return with_counters(reply, first_counter)
 end
 
 local refused, deadline, packed = refusal(), now + ARGV[2], nil
@@ -136,6 +141,9 @@ end
 for part, account in ipairs(accounts) do
   save(account)
   if member then count_in_pool(account, member, tonumber(ARGV[5 + 2 * part]), 0) end
+end
+for at = first_counter, #ARGV, COUNTER_ARGUMENTS do
+  count(ARGV[6], ARGV[at], 0, tonumber(ARGV[at + 1]), ARGV[at + 4])
 end
 due_at_latest(ARGV[6], deadline, due)
 if waits then leave(accounts[1], ARGV[1]) end

@@ -1,4 +1,5 @@
--- Lets happen what is due of one payer: blocks start and lapse, overdue holds go back, old ends are forgotten.
+-- Lets happen what is due of one payer: blocks start and lapse, overdue holds go back, old ends and the counters of
+-- old periods are forgotten.
 -- Harmless when two sweeps do it at once.
 --
 -- KEYS[1..4]  as in keys.lua
@@ -12,7 +13,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
---- include amounts clock keys account journal blocks hold queue pool draw settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0
@@ -33,6 +34,7 @@ local function expire(id, record)
     local account = keep_part('hold_expiry', each, record, member)
     accounts[unit_of(account)] = open(account.key, account.name)
   end
+  give_back_claims(text)
   redis.call('HSET', HOLDS, id, packed_hold(now + LATE_KEPT_MS, OVERDUE, charged, steps, 0, '', text))
   expired = expired + 1
 end
@@ -50,6 +52,7 @@ for index = 1, #found[2], 2 do
     redis.call('HDEL', HOLDS, id)
   end
 end
+earliest = math.min(earliest, forget_counters(now, now + AGAIN_MS))
 for _, account in pairs(accounts) do
   earliest = math.min(earliest, account[NEXT_AT], wake(account))
 end

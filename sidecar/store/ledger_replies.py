@@ -1,0 +1,140 @@
+"""What the scripts of holds answer, decoded. It asks nothing.
+
+A reply that no script of ours would give is StoreCorrupt.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.errors import StoreCorrupt
+from sidecar.domain.outcomes import (
+    CountersMoved,
+    HoldState,
+    RefusalCode,
+    Refused,
+    Rejected,
+    Reserved,
+    Resolved,
+    Settled,
+    UnknownReservation,
+)
+from sidecar.store.counter_text import without_stands
+from sidecar.store.hold_record import HoldRecord, slices_of
+
+_REFUSALS = {
+    code.value.encode(): code
+    for code in (
+        RefusalCode.UNIDENTIFIED,
+        RefusalCode.CUSTOMER_SUSPENDED,
+        RefusalCode.POOL_CAP_REACHED,
+        RefusalCode.HOLDS_IN_FLIGHT,
+        RefusalCode.INSUFFICIENT_CREDITS,
+    )
+}
+
+
+def held(record: HoldRecord, reply: list[Any]) -> Reserved:
+    if len(record.parts) == 1:
+        return Reserved(record.parts[0][1], reply[2], False, tuple(each for _, each in _slices(reply[1])))
+    slices = _slices(reply[1])
+    parts = [
+        Reserved(amount, reply[1 + part], drawn=tuple(each for of, each in slices if of == part))
+        for part, (_, amount) in enumerate(record.parts, 1)
+    ]
+    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+
+
+def as_it_is(reserved: Reserved, *, replayed: bool = False) -> Reserved:
+    """With what is held by now: a hold that was resized, or charged in steps, has another amount than at first."""
+    parts = [
+        msgspec.structs.replace(each, held=sum(part.amount for part in each.drawn), replayed=replayed)
+        for each in (reserved, *reserved.others)
+    ]
+    return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+
+
+def _slices(packed: bytes) -> Any:
+    try:
+        return slices_of(packed)
+    except struct.error as error:
+        raise StoreCorrupt(f"A script answered the slices {packed!r}.") from error
+
+
+def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
+    code = _REFUSALS.get(reply[0])
+    if code is None:
+        raise _unexpected(script, reply)
+    if len(reply) == 1:
+        return Refused(code, record.held, unit=record.unit)
+    _, available, held, part, required = reply
+    return Refused(code, required, available, held, record.parts[part - 1][0])
+
+
+def counted(
+    record: HoldRecord, reply: list[Any]
+) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
+    """Of a commit that counts."""
+    reply, stands = without_stands(reply, len(record.claims))
+    if reply[0] == b"moved":
+        return CountersMoved(stands)
+    outcome = committed(record, reply)
+    return msgspec.structs.replace(outcome, stands=stands) if isinstance(outcome, Settled) else outcome
+
+
+def committed(record: HoldRecord, reply: list[Any]) -> Settled | UnknownReservation | Resolved | Rejected:
+    word = reply[0]
+    if word in {b"committed", b"late"}:
+        late = word == b"late"
+        if len(reply) == 5:
+            _, charged, debt, uncollected, available = reply
+            return Settled(charged, available, debt, late, uncollected)
+        parts = [
+            Settled(charged, available, debt, late, uncollected)
+            for charged, debt, uncollected, available in zip(*[iter(reply[1:])] * 4, strict=True)
+        ]
+        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+    if word == b"unknown":
+        return UnknownReservation()
+    if word == b"replayed":
+        pairs = zip(*[iter(reply[1:])] * 2, strict=True)
+        parts = [Settled(charged, available, replayed=True) for charged, available in pairs]
+        return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+    if word == b"rejected":
+        return Rejected(reply[1], record.parts[reply[2] - 1][0])
+    return _resolved("commit", reply)
+
+
+def released(reply: list[Any]) -> Settled | UnknownReservation | Resolved:
+    word = reply[0]
+    if word in {b"released", b"replayed"}:
+        parts = [Settled(0, available, replayed=word == b"replayed") for available in reply[1:]]
+        return parts[0] if len(parts) == 1 else msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+    if word == b"unknown":
+        return UnknownReservation()
+    return _resolved("release", reply)
+
+
+def resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | UnknownReservation | Resolved:
+    word = reply[0]
+    if word == b"resized":
+        return as_it_is(held(record, reply))
+    if word == b"unknown":
+        return UnknownReservation()
+    if word == b"resolved":
+        return _resolved("resize", reply)
+    return refused("resize", record, reply)
+
+
+def _resolved(script: str, reply: list[Any]) -> Resolved:
+    try:
+        word, state = reply
+        assert word == b"resolved"
+        return Resolved(HoldState(state.decode()))
+    except (AssertionError, ValueError) as error:
+        raise _unexpected(script, reply) from error
+
+
+def _unexpected(script: str, reply: list[Any]) -> StoreCorrupt:
+    return StoreCorrupt(f"The script {script} answered {reply!r}.")
