@@ -83,14 +83,13 @@ LEARNT_FROM = frozenset({Source.REPORTED, Source.OBSERVED, Source.ESTIMATED})
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What to settle: `amount` base units to commit, or a `release`. `usage` is for the journal."""
+    """What to settle: `amount` base units, or a `release`. `usage` is for the journal; `counted` prices it again."""
 
     amount: int
     usage: str
     source: str
     release: bool
     counted: CountedCharge | None = None
-    """The price counts over a period: the amount is right only if nobody has counted on since."""
 
 
 _INPUT, _OUTPUT = "input_tokens", "output_tokens"
@@ -201,9 +200,8 @@ class Bill(CountedBill, frozen=True):
             case OnUnknown.RELEASE:
                 return Charge(0, usage_text(observed, self.chosen_by), Source.NONE, True)
 
-    def _charge(self, amount: int, source: str, usage: Usage, held: Usage | None = None) -> Charge:
-        """The charge for `usage`; `held`: the amount is that of the hold, which counts this."""
-        counted = self.counted(self.price, self.tariff.max_charge, usage, held, amount)
+    def _charge(self, amount: int, source: str, usage: Usage, held_for: Usage | None = None) -> Charge:
+        counted = self.counted(self.price, self.tariff.max_charge, usage, held_for, amount)
         return Charge(amount, usage_text(usage, self.chosen_by), source, False, counted)
 
     def _estimated(self, read: Reading, written: int, request_bytes: int) -> Reading:
