@@ -158,6 +158,7 @@ def _past(settlement: _Settlement, asked_by: str, external_id: str) -> Past:
         rule=settlement.rule,
         unit=settlement.unit,
         customer_id=asked_by,
+        payer_id=settlement.customer_id,
         external_id=external_id,
         at_s=(settlement.reserved_at or settlement.event_time).timestamp(),
         cost=settlement.charged + settlement.uncollected,

@@ -13,6 +13,7 @@ from sidecar.domain.metering import Source
 from sidecar.domain.price_list import leaves
 from sidecar.domain.repricing import Past, Unpriceable, Why, reprice
 from sidecar.domain.rules import Rule, RuleSet
+from sidecar.domain.running_counters import RunningCounters
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -68,18 +69,19 @@ class Replay:
         self._rule_sums: dict[tuple[str, str], list[int]] = {}
         self._customer_sums: dict[tuple[str, str], list[int]] = {}
         self._left: dict[tuple[Why, str, str, str], list[int]] = {}
+        self._counters = RunningCounters()
         self._read: dict[str, set[str]] = {}
         self.estimated = 0
         """How many of those that were priced were charged by usage that the upstream did not report."""
 
     def add(self, past: Past) -> None:
-        """Price one settlement."""
+        """Price one settlement; they come in the order of time."""
         name = self._renamed.get(past.rule, past.rule)
         rule = self._rules.get(name)
         if rule is None:
             self._leave(past, Unpriceable(Why.RULE_GONE))
             return
-        cost = reprice(rule, past, past.at_s if self._at_s is None else self._at_s)
+        cost = reprice(rule, past, past.at_s if self._at_s is None else self._at_s, self._counters)
         if isinstance(cost, Unpriceable):
             self._leave(past, cost)
             return

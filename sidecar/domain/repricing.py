@@ -15,6 +15,7 @@ from sidecar.domain.price_dimensions import CUSTOMER, Dimension
 from sidecar.domain.price_list import AnswerPrices, PriceList, PriceVersions, RequestPrice
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import Rule
+from sidecar.domain.running_counters import RunningCounters
 from sidecar.domain.usage_words import Recorded
 
 
@@ -25,6 +26,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     customer_id: str
     """Who asked."""
+    payer_id: str
+    """Whose counters it moved: the customer, or its parent."""
     external_id: str = ""
     """The operator's own id of it, where a price goes by that."""
     at_s: float
@@ -52,10 +55,10 @@ class Unpriceable(msgspec.Struct, frozen=True):
     what: str = ""
 
 
-def reprice(rule: Rule, past: Past, at_s: float) -> int | Unpriceable:
+def reprice(rule: Rule, past: Past, at_s: float, counters: RunningCounters) -> int | Unpriceable:
     """The cost in base units under the prices that are in force at `at_s`, or why there is none.
 
-    Reasons are looked for in the order of `Why`.
+    Reasons are looked for in the order of `Why`. What its price counts over a period moves `counters`.
     """
     if rule.unit != past.unit:
         return Unpriceable(Why.OTHER_UNIT, rule.unit)
@@ -68,7 +71,8 @@ def reprice(rule: Rule, past: Past, at_s: float) -> int | Unpriceable:
     price = Unpriceable(Why.UNPRICED, "at its time") if now is None else _chosen(now, past)
     if isinstance(price, Unpriceable):
         return price
-    return price.charge(past.said.usage, rule.quoter.tariff.max_charge)
+    most = rule.quoter.tariff.max_charge
+    return counters.charge(past.payer_id, price, past.said.usage, most, past.at_s)
 
 
 def _chosen(price: RequestPrice, past: Past) -> Price | Unpriceable:

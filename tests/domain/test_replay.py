@@ -33,6 +33,7 @@ def rule(name: str, of: AnyPrice, unit: str = "credits") -> Rule:
 
 def past(usage: str = "input_tokens=10 output_tokens=1", cost: int = 11, **more: Any) -> Past:
     fields = {"rule": "chat", "unit": "credits", "customer_id": "cus_a", "at_s": 50.0, "source": Source.REPORTED}
+    fields["payer_id"] = more.get("customer_id", "cus_a")
     return Past(**{**fields, "cost": cost, "said": recorded(usage), **more})
 
 

@@ -19,6 +19,7 @@ from sidecar.domain.quotes import Quote, Quoter
 from sidecar.domain.repricing import Past, Unpriceable, Why, reprice
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.rules import FREE, Rule
+from sidecar.domain.running_counters import RunningCounters
 from sidecar.domain.usage_words import recorded
 
 REGION = of_header("X-Region")
@@ -63,7 +64,14 @@ def rule(price: AnyPrice, **more: Any) -> Rule:
 
 def past(charge: Charge, **more: Any) -> Past:
     said = recorded(charge.usage)
-    fields = {"rule": "r", "unit": "credits", "customer_id": "cus_a", "at_s": 50.0, "cost": charge.amount}
+    fields = {
+        "rule": "r",
+        "unit": "credits",
+        "customer_id": "cus_a",
+        "payer_id": "cus_a",
+        "at_s": 50.0,
+        "cost": charge.amount,
+    }
     return Past(**{**fields, "source": charge.source, "said": said, **more})
 
 
@@ -102,9 +110,9 @@ def test_the_same_rule_comes_to_the_same_charge(
     of = rule(price, max_charge=20_000, on_unknown=on_unknown)
     charge = charged(of, request, fields, json.dumps({"usage": usage}).encode(), answered)
     assert charge.source == Source.REPORTED
-    assert reprice(of, past(charge), 50) == charge.amount
+    assert reprice(of, past(charge), 50, RunningCounters()) == charge.amount
     observed = charged(of, request, fields, b"{}", answered)
-    again = reprice(of, past(observed), 50)
+    again = reprice(of, past(observed), 50, RunningCounters())
     if observed.source == Source.HOLD:
         assert again == Unpriceable(Why.CHARGED_BY_HOLD)
     elif observed.source == Source.OBSERVED:
@@ -139,22 +147,24 @@ def by_model(**models: Price | None) -> PriceList:
     ],
 )
 def test_under_another_price(price: AnyPrice, found: int | Unpriceable) -> None:
-    assert reprice(rule(price), past(REPORTED), 50) == found
+    assert reprice(rule(price), past(REPORTED), 50, RunningCounters()) == found
 
 
 def test_the_most_that_a_request_costs_holds_for_the_past_too() -> None:
-    assert reprice(rule(TWO, max_charge=4), past(REPORTED), 50) == 4
+    assert reprice(rule(TWO, max_charge=4), past(REPORTED), 50, RunningCounters()) == 4
 
 
 def test_a_rule_that_is_free_now_costs_nothing() -> None:
     free = Rule(name="r", where="", match=Match(path=PathPattern.parse("/")), free=True, unit="credits", quoter=FREE)
-    assert reprice(free, past(REPORTED), 50) == 0
-    assert reprice(free, past(REPORTED, unit="tokens"), 50) == Unpriceable(Why.OTHER_UNIT, "credits")
+    assert reprice(free, past(REPORTED), 50, RunningCounters()) == 0
+    assert reprice(free, past(REPORTED, unit="tokens"), 50, RunningCounters()) == Unpriceable(
+        Why.OTHER_UNIT, "credits"
+    )
 
 
 def test_what_the_hold_decided_is_not_guessed() -> None:
     by_hold = Charge(9, 'input_tokens=3 request.model="mini"', Source.HOLD, release=False)
-    assert reprice(rule(ONE), past(by_hold), 50) == Unpriceable(Why.CHARGED_BY_HOLD)
+    assert reprice(rule(ONE), past(by_hold), 50, RunningCounters()) == Unpriceable(Why.CHARGED_BY_HOLD)
 
 
 @pytest.mark.parametrize(
@@ -165,4 +175,4 @@ def test_who_asked_is_known_without_a_record(customer_id: str, external_id: str,
     by_customer = PriceList(of_customer(["acme"]), Choices.of({"acme": TWO, "no-*": None, "*": by_model(mini=ONE)}))
     settlement = past(REPORTED, customer_id=customer_id, external_id=external_id)
     wanted = Unpriceable(Why.UNPRICED, f"for customer '{external_id}'") if found is None else found
-    assert reprice(rule(by_customer), settlement, 50) == wanted
+    assert reprice(rule(by_customer), settlement, 50, RunningCounters()) == wanted
