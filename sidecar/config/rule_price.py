@@ -13,7 +13,9 @@ import msgspec
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import suggestion
+from sidecar.config.rule_answers import OfAnswer, read_answers
 from sidecar.config.rule_counters import read_counting
+from sidecar.config.rule_ranges import OfUsage, read_ranges, read_usage_dimension
 from sidecar.domain import price_dimensions
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
@@ -32,8 +34,6 @@ from sidecar.domain.price import (
 from sidecar.domain.price_counted import CountedSchedule
 from sidecar.domain.price_dimensions import Dimension
 from sidecar.domain.price_list import (
-    ANY,
-    AnswerPrices,
     AnyPrice,
     Choices,
     PriceList,
@@ -50,23 +50,26 @@ DENY = "deny"
 BY = re.compile(
     r"request\.(?P<body>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)|header\.(?P<header>[A-Za-z0-9_-]+)"
     r"|query\.(?P<query>[A-Za-z0-9._~\[\]-]+)|path\.(?P<path>[a-z][a-z0-9_]*)"
-    r"|(?P<customer>customer)|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)",
+    r"|(?P<customer>customer)|response\.(?P<status>status)|response\.header\.(?P<answer>[A-Za-z0-9_-]+)"
+    r"|usage\.(?P<usage>[a-z][a-z0-9_]*)",
     re.ASCII,
 )
-STATUS = re.compile(r"([2-5])(xx|[0-9]{2})\Z", re.ASCII)
-_STATUSES = "2xx, 3xx, 4xx, 5xx or a status such as 404"
 _A_DIMENSION = (
-    "customer, request.<field>, header.<Name>, query.<name>, path.<name>, response.status or response.header.<Name>"
+    "customer, request.<field>, header.<Name>, query.<name>, path.<name>, response.status, response.header.<Name> "
+    "or usage.<meter>"
 )
+_TOO_LATE: Mapping[int, tuple[str, str]] = {
+    1: ("what the request says is known before what the answer says", "put it before response.…"),
+    2: ("what is used is known last of all", "put it before usage.…"),
+}
 _A_RATE = "a rate such as 0.15 per 1M"
 _A_SCHEDULE = "rate, graduated or volume, free, over and counter"
 WAYS = ("rate", "graduated", "volume")
 
 
-class _OfAnswer(msgspec.Struct, frozen=True):
-    """A dimension that only the answer has; `header` None is its status."""
-
-    header: bytes | None
+_Dimension = Dimension | OfAnswer | OfUsage
+_STAGES: Mapping[type, int] = {Dimension: 0, OfAnswer: 1, OfUsage: 2}
+"""When it is known: request, head of the answer, its end."""
 
 
 def read_price(
@@ -100,26 +103,6 @@ def read_amount(cursor: Cursor, unit: Unit) -> int | None:
 def read_markup(cursor: Cursor) -> Fraction:
     """A percentage as what is added to one; 0 after a problem."""
     return parsed(cursor, cursor.written("a percentage such as 20%"), parse_markup, "a markup") or Fraction(0)
-
-
-def read_statuses(cursor: Cursor) -> frozenset[int]:
-    """Classes such as ``2xx`` and single statuses, as the statuses that they stand for."""
-    statuses: set[int] = set()
-    for item in cursor.one_or_items(_STATUSES):
-        text = item.written(_STATUSES)
-        if text is not None:
-            statuses |= _statuses(item, text)
-    return frozenset(statuses)
-
-
-def _statuses(cursor: Cursor, text: str, *, at_key: bool = False) -> set[int]:
-    """The statuses that ``2xx`` or ``404`` stands for; none after a problem."""
-    match = STATUS.match(text)
-    if match is None:
-        cursor.problem(f"`{text}` is not a status of an answer", f"write {_STATUSES}", at_key=at_key)
-        return set()
-    first = int(match[1]) * 100
-    return set(range(first, first + 100)) if match[2] == "xx" else {first + int(match[2])}
 
 
 def rated_meters(price: AnyPrice) -> list[str]:
@@ -191,8 +174,8 @@ class _Reader:
 
     # --- Lists --------------------------------------------------------------------------------------------------
 
-    def _price(self, cursor: Cursor, *, of_answer: bool = False, or_deny: bool = False) -> RequestPrice:
-        """Rates, or a list of prices. `of_answer`: it is inside a list by what only the answer says."""
+    def _price(self, cursor: Cursor, *, stage: int = 0, or_deny: bool = False) -> RequestPrice:
+        """Rates, or a list of prices. `stage`: it is inside a list by what is known then."""
         if not (isinstance(cursor.value, dict) and ({"by", "rates"} & set(cursor.value))):
             return self._rates(cursor, or_deny=or_deny)
         entries = cursor.entries(("by", "rates"), "by and rates")
@@ -204,46 +187,35 @@ class _Reader:
         dimensions = []
         for item in entries["by"].one_or_items(_A_DIMENSION):
             dimension = self._dimension(item)
-            if isinstance(dimension, Dimension) and of_answer:
-                item.problem("what the request says is known before what the answer says", "put it before response.…")
-            of_answer = of_answer or isinstance(dimension, _OfAnswer)
+            known_at = _STAGES[type(dimension)] if dimension is not None else stage
+            if known_at < stage:
+                item.problem(*_TOO_LATE[stage])
+            stage = max(stage, known_at)
             dimensions.append(dimension)
-        return self._list(entries["rates"], dimensions, of_answer=of_answer)
+        return self._list(entries["rates"], dimensions, stage=stage)
 
-    def _list(
-        self, cursor: Cursor, dimensions: Sequence[Dimension | _OfAnswer | None], *, of_answer: bool
-    ) -> RequestPrice:
+    def _list(self, cursor: Cursor, dimensions: Sequence[_Dimension | None], *, stage: int) -> RequestPrice:
         """One mapping for each dimension, each inside the one before."""
         if not dimensions:
-            return self._price(cursor, of_answer=of_answer, or_deny=True)
+            return self._price(cursor, stage=stage, or_deny=True)
         dimension, *inner = dimensions
         prices: dict[str, RequestPrice | None] = {}
         for name, rates in cursor.mapping("values of the field with their prices").items():
             if rates.value != DENY:
-                prices[name] = self._list(rates, inner, of_answer=of_answer)
+                prices[name] = self._list(rates, inner, stage=stage)
             else:
                 prices[name] = None
-                if isinstance(dimension, _OfAnswer):
+                if isinstance(dimension, OfAnswer | OfUsage):
                     rates.problem("a request that was answered cannot be denied", "its price may be `flat: 0`")
         if isinstance(dimension, Dimension):
             return _by(dimension, prices)
-        if dimension is None:
-            return Price.of({})
-        if ANY not in prices:
-            cursor.problem('no price for "*": an answer may say anything, or nothing', 'add a price for "*"')
-        if dimension.header is None:
-            for name in prices.keys() - {ANY}:
-                self._check_status(Cursor(cursor.document, cursor.problems, (*cursor.path, name)), name)
-            prices = {name.replace("xx", ANY): price for name, price in prices.items()}
-        known = {name: price for name, price in prices.items() if isinstance(price, Price | AnswerPrices)}
-        return AnswerPrices(dimension.header, Choices.of(known))
+        if isinstance(dimension, OfAnswer):
+            return read_answers(cursor, dimension, prices, self._charge_on)
+        if isinstance(dimension, OfUsage):
+            return read_ranges(cursor, dimension, prices)
+        return Price.of({})
 
-    def _check_status(self, cursor: Cursor, name: str) -> None:
-        statuses = _statuses(cursor, name, at_key=True)
-        if statuses and not statuses & self._charge_on:
-            cursor.problem(f"no effect: answers with `{name}` are not charged", "add it to `charge_on`", at_key=True)
-
-    def _dimension(self, cursor: Cursor) -> Dimension | _OfAnswer | None:
+    def _dimension(self, cursor: Cursor) -> _Dimension | None:
         text = cursor.text(_A_DIMENSION)
         match = BY.fullmatch(text) if text is not None else None
         if text is not None and match is None:
@@ -262,7 +234,9 @@ class _Reader:
                 return self._path_parameter(cursor, name)
             case "customer":
                 return price_dimensions.of_customer(())
-        return _OfAnswer(None if kind == "status" else name.lower().encode())
+            case "usage":
+                return read_usage_dimension(cursor, name, self._meters)
+        return OfAnswer(None if kind == "status" else name.lower().encode())
 
     def _path_parameter(self, cursor: Cursor, name: str) -> Dimension | None:
         known = self._path.parameters if self._path is not None else [name]

@@ -7,8 +7,9 @@ import msgspec
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import suggestion
+from sidecar.config.rule_answers import read_statuses
 from sidecar.config.rule_match import header_name
-from sidecar.config.rule_price import parsed, rated_meters, read_statuses
+from sidecar.config.rule_price import parsed, rated_meters
 from sidecar.domain import price_dimensions, request_meters
 from sidecar.domain.forms import PartCounts, PartMeter
 from sidecar.domain.match import PathPattern

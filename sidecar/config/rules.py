@@ -17,11 +17,12 @@ import msgspec
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.problems import ConfigError, Problem, suggestion
+from sidecar.config.rule_answers import read_statuses
 from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.rule_counters import check_counted_shortage, check_counters, check_recent
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_match import read_identity, read_match
-from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.rule_retry import read_retry
 from sidecar.config.rule_shortage import check_shortage, read_shortage
 from sidecar.config.rule_usage import check_usage, read_usage
@@ -32,7 +33,7 @@ from sidecar.domain.estimates import Estimate
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_counted import countings_in
-from sidecar.domain.price_list import needs_body
+from sidecar.domain.price_list import deciding_meters, needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.recent_quotes import RecentQuoter
 from sidecar.domain.retries import NEVER
@@ -301,7 +302,7 @@ class _RuleReader:
         """What is right by itself and wrong together."""
         entries = self._entries
         check_estimate(entries.get("estimate"), entries.get("on_unknown"), quoter.tariff)
-        if "usage" in entries and not rated_meters(quoter.price):
+        if "usage" in entries and not (rated_meters(quoter.price) or deciding_meters(quoter.price)):
             entries["usage"].problem("`usage` has no effect: nothing that it measures has a rate", at_key=True)
         elif "usage" in entries:
             tariff = quoter.tariff

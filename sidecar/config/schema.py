@@ -9,7 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config import rule_cost, rule_counters, rule_match, rule_price, rule_shortage, rule_usage, rules
+from sidecar.config import (
+    rule_answers,
+    rule_cost,
+    rule_counters,
+    rule_match,
+    rule_price,
+    rule_shortage,
+    rule_usage,
+    rules,
+)
 from sidecar.config.tokenizers import VOCABULARIES
 from sidecar.domain import price
 from sidecar.domain.metering import OnUnknown
@@ -78,7 +87,7 @@ def _definitions() -> Schema:
         "count": {"anyOf": [{"type": "integer", "minimum": 1}, _pattern(price.WHOLE)]},
         "markup": _pattern(price.MARKUP),
         "statuses": _one_or_items(
-            {"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, _pattern(rule_price.STATUS)]}
+            {"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, _pattern(rule_answers.STATUS)]}
         ),
         "header": _pattern(rule_match.TOKEN),
         "pointer": {"type": "string", "pattern": "^/"},

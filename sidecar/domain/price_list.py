@@ -1,8 +1,8 @@
 """Which price: by what the request says, by what the answer says, by when it is asked.
 
 A list's prices may be lists again, by another dimension. What the request says decides when it is quoted, and for
-good; what the answer says decides when its head has come, and the hold is for the dearest. ``None`` is a price that
-denies.
+good; what the answer says decides when its head has come, and the hold is for the dearest. What usage decides is a
+price by itself (`price_ranges`). ``None`` is a price that denies.
 """
 
 import re
@@ -17,6 +17,7 @@ from sidecar.domain.fields import Fields
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.price import Line, Price, Usage
 from sidecar.domain.price_dimensions import CUSTOMER, Dimension
+from sidecar.domain.price_ranges import RangedPrice
 from sidecar.domain.usage_words import word
 
 _T = TypeVar("_T")
@@ -195,6 +196,9 @@ AnyPrice = RequestPrice | PriceVersions
 def leaves(price: AnyPrice | None) -> Iterator[Price]:
     """All prices that could come of it."""
     match price:
+        case RangedPrice():
+            for each in price.ranges:
+                yield from leaves(each.price)
         case Price():
             yield price
         case AnswerPrices() | PriceList():
@@ -203,6 +207,18 @@ def leaves(price: AnyPrice | None) -> Iterator[Price]:
         case PriceVersions():
             for version in price.versions:
                 yield from leaves(version.price)
+
+
+def deciding_meters(price: AnyPrice | None) -> frozenset[str]:
+    """The meters that decide which price it is."""
+    match price:
+        case RangedPrice():
+            return frozenset(price.by).union(*(deciding_meters(each.price) for each in price.ranges))
+        case AnswerPrices() | PriceList():
+            return frozenset().union(*map(deciding_meters, price.choices))
+        case PriceVersions():
+            return frozenset().union(*(deciding_meters(version.price) for version in price.versions))
+    return frozenset()
 
 
 def body_fields(price: AnyPrice | None) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.config.cursor import Cursor
-from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price, read_statuses
+from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.source import parse
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.ids import new_id
@@ -181,11 +181,6 @@ VERSIONS = """
 def test_the_version_in_force_counts(now: datetime, flat: int | None) -> None:
     price = quoted(read_price(at(VERSIONS), CREDITS, COST, now_s=now.timestamp), a="x")
     assert (price.flat if price is not None else None) == (flat * 1_000_000 if flat is not None else None)
-
-
-def test_statuses() -> None:
-    assert read_statuses(at("[2xx, 404]")) == {*range(200, 300), 404}
-    assert read_statuses(at("304")) == {304}
 
 
 def test_markups() -> None:

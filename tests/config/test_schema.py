@@ -27,7 +27,7 @@ ONLY_CHECKED = {
     *("all_denied", "bad_host", "clamp_without_effect", "deny_all_inside", "header_without_max_charge"),
     *("hold_expression", "hold_incomplete"),
     *("hold_without_rate", "min_charge", "name_twice", "no_hold", "price_by_answer", "price_by_request_in_answer"),
-    *("percentile_at_first", "price_versions_apart", "rate_for_nothing", "unknown_unit", "unreachable"),
+    *("percentile_at_first", "price_versions_apart", "ranges", "rate_for_nothing", "unknown_unit", "unreachable"),
     *("usage_and_price", "usage_without_effect", "without_effect"),
 }
 """Mistakes that lie in two places at once, or in an expression: `rules check` sees them, a schema does not."""
