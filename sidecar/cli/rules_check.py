@@ -4,6 +4,7 @@ On stdout, as text for people, as JSON, or as the annotations of a GitHub workfl
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sidecar.config.lint import lint
 from sidecar.config.problems import ConfigError, Problem, Severity
 from sidecar.config.rules import in_order, read_rules, rule_files
 from sidecar.domain.amounts import Unit
+from sidecar.domain.meters.codings import INSTALL, missing
 
 _DESCRIPTION = """\
 Read rule files as `sidecar run` does and show every problem with its place: errors, with which it would not start,
@@ -79,6 +81,10 @@ def _check(args: argparse.Namespace) -> int:
         alternatives=bool(together and together.problems) and _are_right(alone, units),
     )
     _FORMATS[args.format](checked)
+    if missing() and any(read.rule.quoter.tariff.meters.reader is not None for one in found for read in one.rules):
+        print(
+            f"Answers in {' and '.join(missing())} cannot be metered by this installation: {INSTALL}", file=sys.stderr
+        )
     return int(wrong)
 
 

@@ -23,7 +23,7 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.proxy import refusals
 from sidecar.proxy.admission import Admission, Admitted
-from sidecar.proxy.codings import wanted
+from sidecar.proxy.codings import UnreadAnswers, wanted
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
@@ -83,6 +83,7 @@ class Story:
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
+        self._unread = UnreadAnswers(self._now)
         self._log_access = access_log.isEnabledFor(logging.INFO)
 
     def use(self, rules: RuleSet) -> None:
@@ -270,6 +271,8 @@ class Story:
                 duration_ms,
                 exchange.response_trailers,
             )
+            if charge.source is not Source.REPORTED:
+                self._unread.look_at(terms.rule.name, quote, answer)
             settled = True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))

@@ -40,6 +40,23 @@ def test_one_line_for_each_file_in_order(capsys: pytest.CaptureFixture[str]) -> 
     assert out.splitlines() == lines
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"), [(("br", "zstd"), "Answers in br and zstd cannot be metered"), ((), "")]
+)
+def test_decoders_that_are_not_installed_are_named_where_answers_are_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr("sidecar.cli.rules_check.missing", lambda: missing)
+    parser = argparse.ArgumentParser()
+    rules.add(parser.add_subparsers())
+    for file, expected in ((OPENAI, said), (HTTP, "")):
+        args = parser.parse_args(["rules", "check", file])
+        assert args.run(args) == 0
+        err = capsys.readouterr().err
+        assert err.startswith(expected)
+        assert bool(err) is bool(expected)
+
+
 def version_of(*files: str) -> str:
     """As one finds it out with `sha256sum`."""
     digests = "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}\n" for file in files)

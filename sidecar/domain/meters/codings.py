@@ -134,6 +134,13 @@ READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"}).union(
     coding for coding, module in ((b"br", _BROTLI), (b"zstd", _ZSTD)) if module is not None
 )
 """The codings that `decoder_of` takes, lower case."""
+INSTALL = "pip install 'entitlement-sidecar[codings]'"
+"""What brings the others that we know."""
+
+
+def missing() -> tuple[str, ...]:
+    """The codings that could be read if their decoders were installed."""
+    return tuple(coding.decode() for coding in (b"br", b"zstd") if coding not in READABLE)
 
 
 def decoder_of(coding: bytes) -> Decoder | None:
@@ -150,5 +157,6 @@ def decoder_of(coding: bytes) -> Decoder | None:
         case b"zstd" if _ZSTD is not None:
             return _Zstd(_ZSTD)
         case b"br" | b"zstd" as known:
-            raise CodingError(f"{known.decode()} is not read here: pip install 'entitlement-sidecar[codings]'")
-    raise CodingError("a coding that is not read here")
+            raise CodingError(f"{known.decode()} is not read here: {INSTALL}")
+        case other:
+            raise CodingError(f"{other[:64].decode('latin-1')!a} is not read here")
