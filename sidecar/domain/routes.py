@@ -66,7 +66,10 @@ class Routes:
 
     def first(self, path: bytes, host: bytes, fields: Fields) -> Candidate | None:
         """The first that matches this reading, its host and headers included."""
-        return first_of(self.candidates(path), host, fields)
+        rows = self.candidates(path)
+        if len(rows) == 1 and rows[0][0].simple:
+            return rows[0][0]
+        return first_of(rows, host, fields)
 
 
 def first_of(rows: Iterable[Sequence[Candidate]], host: bytes, fields: Fields) -> Candidate | None:
@@ -107,7 +110,9 @@ def _walk(node: _Node, segments: list[bytes], at: int, found: list[Sequence[Cand
             found.append(node.tail)
         segment = segments[index]
         child = node.literal.get(segment)
-        if node.wild and segment:
+        if child is None and not node.between:
+            child = node.any if segment else None
+        elif node.wild and segment:
             for other in _wild(node, segment):
                 if child is not None:
                     _walk(child, segments, index + 1, found)

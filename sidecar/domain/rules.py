@@ -178,7 +178,8 @@ class _Method:
         return tuple(row) if list(map(_order, row)) == list(map(_order, folded)) else ()
 
     def match(self, path: bytes, host: bytes, fields: Fields) -> Candidate | None:
-        if b"%" in path or b";" in path:
+        # Not ``in``, which first tries whether its left side is a number.
+        if path.find(b"%") >= 0 or path.find(b";") >= 0:
             first, *others = (self._match(reading, host, fields) for reading in readings(path))
             return first if all(other is first for other in others) else None
         return self._match(path, host, fields)

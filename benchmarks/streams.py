@@ -1,0 +1,177 @@
+"""``python -m benchmarks.streams``: what it costs to read the usage of a stream of 2,000 events while it passes.
+
+The same stream goes through our engine twice, relayed and metered as a shipped rule does it: the events that only the
+proxy asked for are taken out. Client and upstream are one thread that sends an event when the one before has arrived,
+so each event is a read and a write of its own. Time is CPU time of the proxy's thread, kernel included, the best of
+several streams. Exit 1 when metering takes more than `BAR` times what relaying does.
+"""
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import workload
+from benchmarks.upstream import LAST_CHUNK, STREAM_HEAD, framed
+from sidecar.config.rules import load_rules
+from sidecar.domain.amounts import CREDITS
+from sidecar.domain.metering import Charge, End
+from sidecar.domain.quotes import Quote
+from sidecar.domain.request_facts import RequestFacts
+from sidecar.domain.rules import Rule
+from sidecar.http1.client import ClientConnection
+from sidecar.http1.engine import Engine, Limits
+from sidecar.http1.errors import ProtocolError
+from sidecar.http1.exchange import Exchange
+from sidecar.http1.fields import Pairs, RequestPolicy
+from sidecar.http1.heads import ResponseHead
+from sidecar.http1.pool import Pool
+from sidecar.http1.upstream import Origin
+
+EVENTS = 2_000
+BAR = 1.3
+ROUNDS = 9
+RULES = Path(__file__).parents[1] / "rules" / "openai.yaml"
+POLICY = RequestPolicy(host=b"upstream")
+
+Handler = Callable[[Exchange, Pool], Awaitable[Charge | None]]
+
+
+async def relayed(exchange: Exchange, pool: Pool) -> None:
+    """Forwards, and looks at nothing."""
+    assert isinstance(await exchange.forward(pool, POLICY, POLICY.dropped()), ResponseHead)
+    assert exchange.relay() is None
+    await exchange.ended()
+    exchange.finish()
+
+
+async def metered(exchange: Exchange, pool: Pool) -> Charge:
+    """Forwards and meters, as the story of a request does between its hold and its settlement."""
+    body = await exchange.read_body(65_536)
+    assert body is not None
+    quote = _rule().quote(RequestFacts(exchange.head, workload.CHAT_PATH.encode(), b"", body, len(body)))
+    assert isinstance(quote, Quote)
+    answer = await exchange.forward(pool, POLICY, POLICY.dropped(), body=quote.body)
+    assert isinstance(answer, ResponseHead)
+    meter = quote.meter(answer.status, answer)
+    assert exchange.relay(frozenset(), b"", meter.feed, meter.flush, quote.plain_answer) is None
+    await exchange.ended()
+    exchange.finish()
+    return meter.finish(End.COMPLETE, exchange.request_bytes, exchange.response_bytes, 0)
+
+
+@cache
+def _rule() -> Rule:
+    nothing: dict[bytes, bytes] = {}
+    rule = load_rules([RULES], {CREDITS.name: CREDITS}).match(b"POST", workload.CHAT_PATH.encode(), b"", nothing)
+    assert rule is not None
+    return rule
+
+
+class Proxy:
+    """Our engine between one client and one upstream, in this thread. `charge` is what the last stream cost."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self.engine = Engine(Limits(), _refuse)
+        self.engine.handler = self._handle
+        self.handler: Handler = relayed
+        self.charge: Charge | None = None
+        origin = Origin(host="127.0.0.1", port=upstream_port)
+        self.pool = Pool(self.engine, origin, connections_max=1, idle_max=1, idle_timeout_s=60)
+
+    async def _handle(self, exchange: Exchange) -> None:
+        self.charge = await self.handler(exchange, self.pool)
+
+
+def _refuse(error: ProtocolError) -> tuple[Pairs, bytes]:
+    raise error
+
+
+class Peers:
+    """Both ends of the proxy, in a thread of their own."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(60)
+        self.upstream_port: int = self._listener.getsockname()[1]
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+
+    def stream(self, proxy_port: int, events: int) -> None:
+        """One request and its answer, each event when the one before has arrived."""
+        body = workload.request_body(stream=True)
+        head = f"POST {workload.CHAT_PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+        client, upstream = self._ends or (socket.create_connection(("127.0.0.1", proxy_port), 60), None)
+        client.sendall(head.encode() + body)
+        if upstream is None:
+            upstream, _ = self._listener.accept()
+            for end in (client, upstream):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._ends = client, upstream
+        received = b""
+        while not received.endswith(b"}"):
+            received += upstream.recv(65_536)
+        upstream.sendall(STREAM_HEAD)
+        _arrived(client, b"\r\n\r\n")
+        for number in range(events):
+            upstream.sendall(framed(workload.event(number)))
+            _arrived(client, b"\n\n\r\n")
+        upstream.sendall(framed(workload.LAST_EVENTS) + LAST_CHUNK)
+        _arrived(client, LAST_CHUNK)
+
+    def close(self) -> None:
+        for end in (self._listener, *(self._ends or ())):
+            end.close()
+
+
+def _arrived(client: socket.socket, ending: bytes) -> None:
+    received = b""
+    while not received.endswith(ending):
+        piece = client.recv(65_536)
+        assert piece, "the proxy closed the connection"
+        received += piece
+
+
+async def cpu_us(handler: Handler, peers: Peers, proxy: Proxy, port: int, events: int) -> float:
+    """CPU time of the proxy's thread for one event of one stream, in microseconds."""
+    proxy.handler = handler
+    started_ns = time.thread_time_ns()
+    await asyncio.get_running_loop().run_in_executor(None, peers.stream, port, events)
+    return (time.thread_time_ns() - started_ns) / events / 1000
+
+
+async def measure(rounds: int = ROUNDS, events: int = EVENTS) -> tuple[float, float, Charge]:
+    """The best of each, relayed and metered in turn, and what the metered ones were charged."""
+    assert threading.current_thread() is threading.main_thread()
+    peers = Peers()
+    proxy = Proxy(peers.upstream_port)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: ClientConnection(proxy.engine), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    best = {relayed: float("inf"), metered: float("inf")}
+    try:
+        for handler in (relayed, metered) * rounds:
+            best[handler] = min(best[handler], await cpu_us(handler, peers, proxy, port, events))
+    finally:
+        peers.close()
+        server.close()
+        await proxy.pool.close()
+    assert proxy.charge is not None
+    return best[relayed], best[metered], proxy.charge
+
+
+def main() -> None:
+    of_relayed, of_metered, charge = uvloop.run(measure())
+    ratio = of_metered / of_relayed
+    print(f"{EVENTS} events: relayed {of_relayed:.2f} µs each, metered {of_metered:.2f} µs; {charge.usage}")
+    print(f"{'met' if ratio <= BAR else 'NOT met'}: {ratio:.2f}, at most {BAR}")
+    sys.exit(ratio > BAR)
+
+
+if __name__ == "__main__":
+    main()
