@@ -4,10 +4,12 @@
 """
 
 from sidecar.domain.amounts import Unit, render
+from sidecar.domain.exits import Event, Phase, exit_of
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.problems import MEDIA_TYPE, kind_of, problem
-from sidecar.http1.errors import End, Failure, Phase, ProtocolError
+from sidecar.http1.errors import End, Failure, ProtocolError
 from sidecar.http1.fields import Pairs
+from sidecar.proxy import exits
 from sidecar.proxy.upstreams import Unavailable
 
 OURS = frozenset(
@@ -102,27 +104,19 @@ def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_af
 
 def of_failure(failure: Failure, broken: ProtocolError | None, instance: str, shape: str) -> Refusal | None:
     """The answer when there is none of the upstream's; None for a client that has gone. `broken`: by its request."""
-    match failure.end:
-        case End.CLIENT_BROKE if broken is not None:
-            return of_protocol_error(broken, instance, shape)
-        case End.CUT:
-            return Refusal("shutting_down", failure.detail, instance, shape=shape)
-        case End.SHED:
-            return Refusal("overloaded", failure.detail, instance, shape=shape)
-        case End.TIMED_OUT:
-            return Refusal("upstream_timed_out", failure.detail, instance, shape=shape)
-        case End.UPSTREAM_FAILED if isinstance(failure, Unavailable):
-            wait_s = failure.retry_after_s
-            return Refusal("upstream_unavailable", failure.detail, instance, shape=shape, retry_after_s=wait_s)
-        case End.UPSTREAM_FAILED:
-            code = "upstream_unreachable" if failure.phase is Phase.CONNECT else "upstream_broken"
-            return Refusal(code, failure.detail, instance, shape=shape)
-    return None
+    if failure.end is End.CLIENT_BROKE and broken is not None:
+        return of_protocol_error(broken, instance, shape)
+    code = exits.of_failure(failure).answers
+    if not code:
+        return None
+    wait_s = failure.retry_after_s if isinstance(failure, Unavailable) else None
+    return Refusal(code, failure.detail, instance, shape=shape, retry_after_s=wait_s)
 
 
 def without_store(instance: str, shape: str) -> Refusal:
     detail = "The credit store does not answer, so nothing can be charged now. Nothing was forwarded; try again soon."
-    return Refusal(RefusalCode.STORE_UNAVAILABLE, detail, instance, shape=shape)
+    code = exit_of(Phase.HOLD, Event.STORE_ERROR).answers
+    return Refusal(code, detail, instance, shape=shape)
 
 
 def unidentified(instance: str, shape: str) -> Refusal:

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Iterable
 
 from sidecar.domain.errors import StoreError
-from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import Refused
 from sidecar.domain.quotes import Quote
 from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
+from sidecar.proxy import exits
 from sidecar.proxy.codings import wanted
 from sidecar.proxy.identity import Payer
 from sidecar.proxy.terms import Terms
@@ -28,13 +28,6 @@ def warn_of_shadow(rules: Iterable[Terms]) -> None:
     names = [terms.rule.name for terms in rules if terms.shadow]
     if names:
         log.warning("in shadow, so that nothing is refused: %s", ", ".join(names))
-
-
-_ENDS = {
-    End.COMPLETE: MeterEnd.COMPLETE,
-    End.CLIENT_GONE: MeterEnd.CLIENT_GONE,
-    End.CLIENT_BROKE: MeterEnd.CLIENT_GONE,
-}
 
 
 class Shadow:
@@ -69,7 +62,7 @@ class Shadow:
             await exchange.ended()
         )
         duration_ms = round((self._upstreams.engine.loop.time() - exchange.started_s) * 1000)
-        meter_end = _ENDS.get(end, MeterEnd.UPSTREAM_FAILED)
+        meter_end = exits.meter_end_of(exchange.failure)
         charge = meter.finish(
             meter_end, exchange.request_bytes, exchange.response_bytes, duration_ms, exchange.response_trailers
         )

@@ -12,7 +12,6 @@ from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
-from sidecar.domain.metering import End as MeterEnd
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Unquoted
@@ -21,7 +20,7 @@ from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
-from sidecar.proxy import refusals
+from sidecar.proxy import exits, refusals
 from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import UnreadAnswers, wanted
 from sidecar.proxy.identity import Identities, Payer
@@ -36,14 +35,6 @@ from sidecar.telemetry import Metrics
 
 access_log = logging.getLogger("sidecar.access")
 
-_METER_ENDS = {
-    End.CLIENT_GONE: MeterEnd.CLIENT_GONE,
-    End.CLIENT_BROKE: MeterEnd.CLIENT_GONE,
-    End.UPSTREAM_FAILED: MeterEnd.UPSTREAM_FAILED,
-    # For an upstream that is too slow, and for our restart, a customer does not pay more than for one that fails.
-    End.TIMED_OUT: MeterEnd.UPSTREAM_FAILED,
-    End.CUT: MeterEnd.UPSTREAM_FAILED,
-}
 _SOURCES = {
     source: b"x-credits-source: %b\r\n" % source.encode()
     for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD)
@@ -98,7 +89,16 @@ class Story:
         self._edition = object()
 
     async def tell(self, exchange: Exchange) -> None:
-        """Everything that happens to one request."""
+        """Everything that happens to one request. What it raises is a defect of ours; nothing is held then."""
+        try:
+            await self._tell(exchange)
+        except Exception:
+            route = exchange.head.notes.route
+            name = route.terms.rule.name if isinstance(route, Route) else ""
+            self._metrics.requests[name, "failed"] += 1
+            raise
+
+    async def _tell(self, exchange: Exchange) -> None:
         route = exchange.head.notes.route
         if not isinstance(route, Route) or route.edition is not self._edition:
             found = self._route(exchange)
@@ -250,9 +250,10 @@ class Story:
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
             )
             if isinstance(answer, Failure):
-                charge = quote.without_answer(_METER_ENDS[answer.end]) if answer.dispatched else RELEASED
+                meter_end = exits.of_failure(answer).meter_end
+                charge = RELEASED if meter_end is None else quote.without_answer(meter_end)
                 settled = True
-                await self._settle(terms, hold, charge, answer.detail)
+                await self._settle(terms, hold, charge, answer)
                 self._answer_failure(exchange, terms, answer)
                 return
             meter = quote.meter(answer.status, answer)
@@ -263,9 +264,9 @@ class Story:
                 terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
             ) or (await exchange.ended())
             duration_ms = round((self._now() - exchange.started_s) * 1000)
-            meter_end = MeterEnd.COMPLETE if end is End.COMPLETE else _METER_ENDS[end]
+            broken = exchange.failure
             charge = meter.finish(
-                meter_end,
+                exits.meter_end_of(broken),
                 exchange.request_bytes,
                 exchange.response_bytes,
                 duration_ms,
@@ -276,13 +277,13 @@ class Story:
             settled = True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))
-            done = await self._settle(terms, hold, charge, _reason(answer, end) if charge.release else "")
+            done = await self._settle(terms, hold, charge, broken or answer)
             if not exchange.answered:
                 exchange.finish(_charged(terms, charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
         finally:
             if not settled:
-                await self._settle(terms, hold, RELEASED, "internal error")
+                await self._settle(terms, hold, RELEASED, None)
 
     def _lower(self, exchange: Exchange, terms: Terms, clamped: Clamped) -> bytes:
         """Send on what the balance buys; the header line that tells the client."""
@@ -293,12 +294,19 @@ class Story:
         self._metrics.clamped[terms.rule.name] += 1
         return b"x-credits-clamped: %b=%d\r\n" % (clamped.field.encode(), clamped.value)
 
-    async def _settle(self, terms: Terms, hold: Hold, charge: Charge, reason: str) -> Settled | None:
-        """Commit or release; None when the store has not acknowledged it yet."""
+    async def _settle(
+        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
+    ) -> Settled | None:
+        """Commit or release; None when the store has not acknowledged it yet.
+
+        `told` is how it ended, for the ledger; None: by a defect of ours.
+        """
         if charge.release:
+            reason = exits.why_released(told, charge, terms.rule.quoter.tariff.charge_on)
             done = await self._holds.release(hold, reason)
         else:
-            done = await self._holds.commit(hold, charge.amount, charge.usage, charge.source, charge.counted)
+            usage = exits.usage_of(told, charge)
+            done = await self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted)
         metrics, unit = self._metrics, terms.unit.name
         # What counts over a period is known only when it is counted.
         amount = charge.amount if charge.counted is None or done is None else done.charged
@@ -361,11 +369,6 @@ class Story:
                 exchange.response_bytes,
                 round(took_s * 1000),
             )
-
-
-def _reason(answer: ResponseHead, end: End) -> str:
-    """Why a hold is released, for the journal."""
-    return f"status {answer.status}" if end is End.COMPLETE else end.value
 
 
 def _charged(terms: Terms, charge: Charge, done: Settled | None) -> bytes:

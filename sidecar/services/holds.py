@@ -18,6 +18,7 @@ import msgspec
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Advance, Stand
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.exits import Event, Phase
 from sidecar.domain.outcomes import (
     CountersMoved,
     Ended,
@@ -46,6 +47,7 @@ REPEAT_FIRST_S = 0.05
 REPEAT_MOST_S = 2.0
 CHARGED_LATE_S = 900.0
 """So long after a hold's deadline the store still knows it, and charges it."""
+_UNACKNOWLEDGED = f"{Phase.HOLD}.{Event.STORE_TIMEOUT}: the reserve was not acknowledged"
 
 
 class Hold:
@@ -235,12 +237,16 @@ class Holds:
         outcome = await self._queue.wait(hold.record, credential, refused, wait_ms, tell_how)
         if outcome is None:
             # At once, since others stand behind it.
-            self._give_back(hold, "it gave up waiting", pause_s=0)
+            self._give_back(hold, f"{Phase.WAIT}: it gave up waiting", pause_s=0)
             return hold, refused
         return Hold(hold.record, time.monotonic() + self._ttl_s), outcome
 
     def _give_back(
-        self, hold: Hold, why: str = "the reserve was not acknowledged", *, pause_s: float = REPEAT_FIRST_S
+        self,
+        hold: Hold,
+        why: str = _UNACKNOWLEDGED,
+        *,
+        pause_s: float = REPEAT_FIRST_S,
     ) -> None:
         """Release a hold that may have been taken, though nobody knows."""
         self.pending += 1
