@@ -50,6 +50,7 @@ WHOLE = [
 ]
 EVENT_STREAMS = [
     Events("chat", "openai.chat", lambda end: golden.chat_stream(end, asked=True), golden.CHAT_USAGE),
+    Events("chat beside", "openai.chat", golden.chat_stream_beside, golden.CHAT_USAGE),
     Events("response", "openai.responses", golden.response_stream, golden.RESPONSE_USAGE),
     Events("completion", "openai.completions", others.completion_stream, others.COMPLETION_USAGE),
     Events("image", "openai.images", others.image_stream, others.IMAGE_USAGE),
@@ -60,9 +61,32 @@ EVENT_STREAMS = [
     Events("mistral", "mistral.chat", others.mistral_stream, others.MISTRAL_USAGE),
     Events("cohere", "cohere.chat", others.cohere_stream, others.COHERE_USAGE),
 ]
+
+
+def _in_lines(stream: bytes) -> bytes:
+    """The same events, the data of each in several lines."""
+    return stream.replace(b',"', b'\ndata: ,"')
+
+
+def _commented(stream: bytes) -> bytes:
+    """The same events, behind a mark of their encoding and with comments and other fields between."""
+    return b"\xef\xbb\xbf" + stream.replace(b"\n\n", b'\nid: 7\n\n: {"usage": keep alive\n\n')
+
+
+WAYS: Mapping[str, Callable[[Events], bytes]] = {
+    "LF": lambda events: events.stream(b"\n"),
+    "CRLF": lambda events: events.stream(b"\r\n"),
+    "CR": lambda events: events.stream(b"\r"),
+    "in lines": lambda events: _in_lines(events.stream(b"\n")),
+    "commented": lambda events: _commented(events.stream(b"\n")),
+}
+"""How servers may write the same events."""
 STREAMS = [
-    *(Golden(each.name, each.reader, EVENTS, each.stream(b"\n"), each.usage) for each in EVENT_STREAMS),
-    *(Golden(f"{each.name} CRLF", each.reader, EVENTS, each.stream(b"\r\n"), each.usage) for each in EVENT_STREAMS),
+    *(
+        Golden(f"{each.name} {way}", each.reader, EVENTS, write(each), each.usage)
+        for way, write in WAYS.items()
+        for each in EVENT_STREAMS
+    ),
     Golden("ollama", "ollama", LINES, others.ollama_stream(), others.OLLAMA_USAGE),
     Golden("ollama CRLF", "ollama", LINES, others.ollama_stream(b"\r\n"), others.OLLAMA_USAGE),
     Golden("converse", "bedrock", FRAMES, b"".join(golden_bedrock.converse_stream()), golden_bedrock.CONVERSE_USAGE),

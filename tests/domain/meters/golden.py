@@ -37,6 +37,15 @@ def chat_stream(newline: bytes = b"\n", *, asked: bool, done: bool = True) -> by
     return b"".join(event(data, newline=newline) for data in events)
 
 
+def chat_stream_beside(newline: bytes = b"\n") -> bytes:
+    """As some servers of this dialect do: usage so far beside every choice, the last of it beside the last one."""
+    beside = [b'{"prompt_tokens":19,"completion_tokens":%d,"total_tokens":%d}' % (n, 19 + n) for n in range(1, 4)]
+    choice = b',"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}],"usage":%b}'
+    chunks = [_HEAD + choice % (text, b"null", so_far) for text, so_far in zip(_TEXTS, beside, strict=False)]
+    chunks.append(_HEAD + choice % (b"!", b'"stop"', _USAGE))
+    return b"".join(event(data, newline=newline) for data in (*chunks, b"[DONE]"))
+
+
 RESPONSE_JSON = b"""{"id": "resp_1", "object": "response", "status": "completed", "error": null, "output": [],
   "usage": {"input_tokens": 36, "input_tokens_details": {"cached_tokens": 6}, "output_tokens": 87,
             "output_tokens_details": {"reasoning_tokens": 80}, "total_tokens": 123}}"""

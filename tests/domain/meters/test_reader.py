@@ -25,7 +25,9 @@ def test_events_that_hold_a_needle_are_all_that_matters(events: Events, newline:
     for event in EventBuffer().add(events.stream(newline)):
         if any(needle in event for needle in reader.needles):
             reading.read(data_of(event))
-    assert (reading.usage, reading.seen, reading.final, reading.failed) == (events.usage, True, True, False)
+    # Usage beside a choice may be followed by more of it, until the stream has ended.
+    final = not events.name.endswith(" beside")
+    assert (reading.usage, reading.seen, reading.final, reading.failed) == (events.usage, True, final, False)
 
 
 @pytest.mark.parametrize("name", READERS)
