@@ -141,7 +141,7 @@ def _read_encoded(content_type: bytes, body: bytes, collector: _Collector) -> No
         value = pair.partition(b"=")[2]
         first, *others = (_decoded(piece.partition(b"=")[0]) for piece in pair.split(b";"))
         wanted = collector.wants(first)
-        if any(map(collector.wants, others)) or (wanted and (others or _BAD_ESCAPE.search(value) is not None)):
+        if any(map(collector.wants, others)) or (wanted and (others or _BAD_ESCAPE.search(value))):
             raise FormError("The form can be read in more than one way: send `;` and `%` as %3B and %25.")
         collector.begin(Part(first, is_file=False))
         if value:
@@ -149,6 +149,9 @@ def _read_encoded(content_type: bytes, body: bytes, collector: _Collector) -> No
 
 
 def _decoded(name: bytes) -> str:
+    if _BAD_ESCAPE.search(name) is not None:
+        # Some servers know escapes that others do not, such as %u006d.
+        raise FormError("The form has a name with a `%` that begins no escape.")
     # What is not UTF-8 is no name that anybody looks for.
     return unquote_to_bytes(name.replace(b"+", b" ")).decode(errors="replace")
 

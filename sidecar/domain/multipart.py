@@ -22,7 +22,8 @@ _QUOTED = r'"(?:[^"\\]|\\(?!"))*"'
 _EXTENDED = r"[0-9A-Za-z-]*'[0-9A-Za-z-]*'[!#$&+.^_`|~%0-9A-Za-z-]*"
 _PARAMETER = re.compile(rf"[ \t]*;[ \t]*({_WORD})=({_QUOTED}|{_EXTENDED}|{_WORD})")
 _FIELD = re.compile(rf"({_WORD}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_UNCLEAR_NAME = re.compile(r"[\x00-\x1f\x7f\\%]")
+# Escapes of four kinds, each of which somebody decodes.
+_UNCLEAR_NAME = re.compile(r"[\x00-\x1f\x7f\\%]|=\?")
 # Who splits at each `;` would find a parameter inside the quotes.
 _UNCLEAR_TEXT = re.compile(r";[^;]*=")
 _PLAIN_CODINGS = ("7bit", "8bit", "binary")
@@ -167,8 +168,7 @@ def part_of(head: bytes) -> Part:
     is_file = bool({"filename", "filename*"} & parameters.keys())
     if kind != "form-data" or part_name is None or parameters.keys() - {"filename", "filename*"}:
         raise FormError("A part of the form needs a Content-Disposition of form-data with one name.")
-    if not is_file:
-        _check_text(fields.get("content-type", "text/plain"))
+    _check_type(fields.get("content-type", "text/plain"), is_file=is_file)
     if _UNCLEAR_NAME.search(part_name) is not None:
         raise FormError("The name of a part of the form has characters that servers read in different ways.")
     return Part(part_name, is_file)
@@ -179,10 +179,14 @@ def _check_charset(charset: str) -> None:
         raise FormError("The form has text that is not said to be UTF-8.")
 
 
-def _check_text(content_type: str) -> None:
-    """The type of a field."""
-    _, parameters = _parameters(content_type)
-    _check_charset(parameters.get("charset", "utf-8"))
+def _check_type(content_type: str, *, is_file: bool) -> None:
+    """FormError for a part that is a form itself, and for a field that is not UTF-8."""
+    kind = content_type.partition("/")[0].strip(" \t").lower()
+    if kind in ("multipart", "message"):
+        raise FormError("A part of the form has parts of its own; send them beside it.")
+    if not is_file:
+        _, parameters = _parameters(content_type)
+        _check_charset(parameters.get("charset", "utf-8"))
 
 
 def _parameters(value: str) -> tuple[str, dict[str, str]]:

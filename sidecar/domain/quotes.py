@@ -168,16 +168,15 @@ class Quoter:
             hold = (by_answer or price).charge_up_to(estimate | given if given else estimate, tariff.max_charge)
         size = facts.body_bytes
         sample = facts.body[:SAMPLE_MAX_BYTES] if self._samples and facts.body is not None else b""
+        body, plain = None, False
         if self._asks:
             stream, options = _streaming(request)
             if stream is True and not asks_for_usage(options):
                 assert facts.body is not None
                 body = ask_for_usage(facts.body)
-                return Quote(
-                    tariff, price, hold, given, chosen_by, size, sample, body, body is not None, True, by_answer
-                )
+                plain = body is not None
         codings = self._readable_codings
-        quote = Quote(tariff, price, hold, given, chosen_by, size, sample, None, False, codings, by_answer)
+        quote = Quote(tariff, price, hold, given, chosen_by, size, sample, body, plain, codings, by_answer)
         return self._with_sizes(quote, facts) if self._parts else quote
 
     def estimate(self, facts: RequestFacts) -> Usage:

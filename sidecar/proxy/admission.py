@@ -56,8 +56,7 @@ class Admission:
         is raised.
         """
         terms, rule = route.terms, route.terms.rule
-        # Of a body that is only measured, its announced length is enough.
-        if terms.reads_body and not exchange.request_done and (terms.reads_content or exchange.head.length < 0):
+        if _lacks_body(exchange, terms):
             crowded = await self._read_body(exchange)
             if crowded is not None:
                 return crowded
@@ -101,7 +100,7 @@ class Admission:
     async def quoted(self, exchange: Exchange, route: Route, payer: Payer | None) -> Quote | None:
         """What a request may cost that is served whoever asks; None when that cannot be said."""
         terms = route.terms
-        if terms.reads_body and not exchange.request_done and await self._read_body(exchange) is not None:
+        if _lacks_body(exchange, terms) and await self._read_body(exchange) is not None:
             return None
         customer_id, external_id = "", ""
         if payer is not None:
@@ -157,3 +156,10 @@ def _held(quote: Quote, hold: Hold) -> Quote:
         return quote
     stands = {counter.key: stand for counter, stand in zip(quote.counters.values(), hold.stands, strict=True)}
     return replace(placed(quote, stands), hold=hold.held)
+
+
+def _lacks_body(exchange: Exchange, terms: Terms) -> bool:
+    """Whether a quote must wait for the body; of one that is only measured, its announced length is enough."""
+    if not terms.reads_body or exchange.request_done:
+        return False
+    return terms.reads_content or exchange.head.length < 0

@@ -25,7 +25,7 @@ def form(*fields: tuple[str, bytes], is_file: bool = False) -> bytes:
     [
         (PARTS, form(("other", b"1"), ("model", b"gpt-4o"), ("n", b""))),
         (ENCODED, b"other=1&model=gpt-4o&n="),
-        (ENCODED, b"other=a;b%zz&m%6fdel=gpt%2D4o&n"),
+        (ENCODED, b"other=a%zz;b&m%6fdel=gpt%2D4o&n"),
         ({b"content-type": b"Application/X-WWW-Form-Urlencoded ; charset=utf-8"}, b"&model=gpt-4o&n="),
     ],
 )
@@ -63,6 +63,8 @@ def test_a_name_that_servers_take_for_one_that_is_wanted(name: str) -> None:
         b"model=%",
         b"model=%ff",
         b"model%00=a",
+        b"model=a&m%u006fdel=b",
+        b"model=a;m%u006fdel=b",
         b' {"model": "a", "b": "&model=b"}',
         b'["&model=b&"]',
     ],

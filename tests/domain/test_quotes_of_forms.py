@@ -5,6 +5,7 @@ from fractions import Fraction
 from sidecar.domain.forms import PartCounts, PartMeter
 from sidecar.domain.hold_terms import Term
 from sidecar.domain.metering import End, Meters
+from sidecar.domain.meters.named import READERS
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price import Price
 from sidecar.domain.quotes import Quote, Quoter, Unquoted
@@ -66,3 +67,10 @@ def test_parts_are_held_by_a_term_and_charged_as_they_are_counted() -> None:
     charge = quote.meter(200, NO_FIELDS).finish(End.COMPLETE, len(body), 0, 0)
     assert (charge.amount, charge.usage) == (10, "size=5")
     assert isinstance(of_form(quoter, body, NO_FIELDS), Unquoted)
+
+
+def test_a_stream_that_is_asked_for_in_json_has_no_parts() -> None:
+    meters = Meters(reader=READERS["openai.chat"], parts=(("size", PartMeter(("file",), PartCounts.BYTES)),))
+    quoter = Quoter(meters=meters, price=MINI, hold=1)
+    assert isinstance(quoter.quote(facts({"model": "mini", "stream": True})), Unquoted)
+    assert isinstance(of_form(quoter, form(("stream", "true"))), Quote)
