@@ -1,6 +1,10 @@
 """Fields and sizes of forms, and every way in which a server might read another form than we do."""
 
+from urllib.parse import parse_qsl
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.domain.forms import PartCounts, PartMeter, Sizes, fields_of, may_be_form
 from sidecar.domain.multipart import FormError
@@ -108,6 +112,42 @@ def test_a_kind_of_form_that_can_be_read_in_two_ways(content_type: bytes, coding
     for body in (form(("model", b"a")), b"model=a"):
         with pytest.raises(FormError):
             fields_of(fields, body, WANTED)
+
+
+PIECES = st.sampled_from(
+    [
+        b"model",
+        b"Model",
+        b"m%6fdel",
+        b"other",
+        b"=",
+        b"&",
+        b";",
+        b"+",
+        b"%20",
+        b"%",
+        b"[]",
+        b"a",
+        b"%3B",
+        b"%26",
+        b"=",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12))
+def test_nobody_else_reads_another_encoded_form(pieces: list[bytes]) -> None:
+    body = b"".join(pieces)
+    try:
+        found = fields_of(ENCODED, body, WANTED)
+    except FormError:
+        return
+    for separator in "&;":
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, separator=separator)
+        if separator == "&" or b";" in body:
+            theirs = {name: value for name, value in pairs if name in WANTED}
+            assert theirs == found or (separator == ";" and not theirs)
+            assert len(theirs) == len([name for name, _ in pairs if name in WANTED])
 
 
 def test_what_is_no_form() -> None:
