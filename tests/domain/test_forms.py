@@ -142,12 +142,10 @@ def test_nobody_else_reads_another_encoded_form(pieces: list[bytes]) -> None:
         found = fields_of(ENCODED, body, WANTED)
     except FormError:
         return
-    for separator in "&;":
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, separator=separator)
-        if separator == "&" or b";" in body:
-            theirs = {name: value for name, value in pairs if name in WANTED}
-            assert theirs == found or (separator == ";" and not theirs)
-            assert len(theirs) == len([name for name, _ in pairs if name in WANTED])
+    for read in (body, body.replace(b";", b"&")):
+        theirs = [pair for pair in parse_qsl(read.decode(), keep_blank_values=True) if pair[0] in WANTED]
+        assert dict(theirs) == found
+        assert len(theirs) == len(found)
 
 
 def test_what_is_no_form() -> None:
