@@ -19,6 +19,7 @@ from sidecar.domain import proxy_keys
 from sidecar.domain.errors import InvalidInput, NotFound
 from sidecar.domain.rules import ApiKey, IdentitySource, TrustedHeader
 from sidecar.http1.heads import Head
+from sidecar.services.outage import Outage
 from sidecar.store.customers import Customers
 
 _Key = TypeVar("_Key")
@@ -39,8 +40,15 @@ class Payer(msgspec.Struct, frozen=True):
 class Identities:
     """Finds payers. `environment` is the one whose keys are taken."""
 
-    def __init__(self, customers: Customers, environment: str, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        customers: Customers,
+        outage: Outage,
+        environment: str,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._customers = customers
+        self._outage = outage
         self._now_s = now_s
         self._environment = environment
         self._by_text: dict[bytes, Payer] = {}
@@ -87,7 +95,8 @@ class Identities:
         if now < until:
             return external_id
         try:
-            external_id = (await self._customers.get(payer.customer_id)).external_id
+            with self._outage:
+                external_id = (await self._customers.get(payer.customer_id)).external_id
         except NotFound:
             return None
         return _remember(self._named, payer.customer_id, (external_id, now + NAMED_S))[0]
@@ -110,7 +119,8 @@ class Identities:
     async def _resolve(self, value: bytes) -> Payer | None:
         try:
             external_id = value.decode()
-            customer_id = await self._customers.resolve(external_id)
+            with self._outage:
+                customer_id = await self._customers.resolve(external_id)
         except (UnicodeDecodeError, InvalidInput):
             return None
         if customer_id is None:

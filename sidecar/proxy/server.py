@@ -58,7 +58,7 @@ class ProxyServer:
             rules=rules,
             units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
             holds=holds,
-            identities=Identities(customers, settings.environment),
+            identities=Identities(customers, holds.outage, settings.environment),
             metrics=metrics,
             upstreams=self._upstreams,
             request_ids=self._request_ids,

@@ -9,8 +9,8 @@ from sidecar.http1.engine import Engine
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.pool import Pool
 from sidecar.http1.upstream import Origin
-from sidecar.proxy.breaker import Breaker
 from sidecar.proxy.upstreams import Address, Upstreams
+from sidecar.services.breaker import Breaker
 
 
 def upstreams_of(settings: Settings, engine: Engine) -> Upstreams:

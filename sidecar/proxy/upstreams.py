@@ -19,7 +19,7 @@ from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs, RequestPolicy
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.pool import Pool
-from sidecar.proxy.breaker import Breaker
+from sidecar.services.breaker import Breaker
 
 log = logging.getLogger("sidecar.upstreams")
 

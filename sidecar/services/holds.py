@@ -33,6 +33,7 @@ from sidecar.domain.outcomes import (
 )
 from sidecar.domain.price_counted import CountedCharge
 from sidecar.services.counting import Counting
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.services.upkeep import Upkeep
@@ -96,8 +97,17 @@ class Holds:
     """
 
     def __init__(
-        self, ledger: Ledger, pressure: Pressure, queue: Queue, *, ttl_s: float, timeout_s: float, tasks: Tasks
+        self,
+        ledger: Ledger,
+        pressure: Pressure,
+        queue: Queue,
+        outage: Outage,
+        *,
+        ttl_s: float,
+        timeout_s: float,
+        tasks: Tasks,
     ) -> None:
+        self.outage = outage
         self._ledger = ledger
         self._pressure = pressure
         self._queue = queue
@@ -134,7 +144,8 @@ class Holds:
         `tell_how` is told how to make it give up, which is answered by the refusal.
         With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
-        a hold that may have been taken is given back in the background. Also unavailable while the journal is full.
+        a hold that may have been taken is given back in the background. Also unavailable while the journal is full,
+        and at once while the store does not answer (see `outage`).
         """
         asked = (customer_id, credential, unit, feature, rule, rules_version)
         if claims is None:
@@ -156,6 +167,7 @@ class Holds:
     ) -> Hold | Refused | _M:
         """One hold by one way to reserve it."""
         customer_id, credential, unit, feature, rule, rules_version = asked
+        self.outage.check()
         self._pressure.check(customer_id)
         reservation_id = f"{self._queue.process}_{next(self._numbers):x}"
         parts = ((unit, amount),)
@@ -174,7 +186,8 @@ class Holds:
             if wait_ms and isinstance(outcome, Refused):
                 hold, outcome = await self._wait(Hold(record, deadline), credential, outcome, wait_ms, tell_how)
                 deadline = hold.deadline
-        except (StoreTimeout, asyncio.CancelledError):
+        except (StoreTimeout, asyncio.CancelledError) as error:
+            self.outage.noticed(error)
             self._give_back(Hold(record, deadline))
             raise
         if isinstance(outcome, Reserved):
@@ -263,12 +276,17 @@ class Holds:
         give_up_at = time.monotonic() + self._timeout_s
         self.upkeep.end(work.hold)
         self.pending += 1
+        if self.outage.open:
+            # Whoever ends a request need not wait for a store that does not answer.
+            self._start(work, may_be_done=False)
+            return None
         try:
             return self._acknowledged(work, await work.attempt(), may_be_done=False)
         except StoreCorrupt as error:
             self._abandon(work, error.detail)
             return None
         except StoreError as error:
+            self.outage.noticed(error)
             repeated = self._start(work, may_be_done=isinstance(error, StoreTimeout))
         except asyncio.CancelledError:
             self._start(work, may_be_done=True)

@@ -4,6 +4,7 @@ from enum import Flag, auto
 
 from sidecar.config.settings import Settings
 from sidecar.domain.rules import RuleSet
+from sidecar.services.outage import Outage
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import Address
 from sidecar.store.customers import Customers
@@ -38,6 +39,7 @@ class Sidecar:
         self.customers = Customers(lane, **names)
         self.once_records = OnceRecords(lane, **names)
         self.tasks = Tasks()
+        self.outage = Outage(lane, self.tasks)
         self.metrics = Metrics()
         self.proxy_port: int | None = None
         self.control_port: int | None = None
@@ -56,4 +58,6 @@ class Sidecar:
             return self.unready
         if not self.lane.connected:
             return f"There is no connection to the store at {self.store}."
+        if self.outage.open:
+            return f"The store at {self.store} does not answer."
         return None

@@ -4,6 +4,7 @@
 proxy inwards, so that whatever stops can still use what it stands on.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Final
 from sidecar.config.data_folder import make_data_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.amounts import Unit
-from sidecar.domain.errors import StartupError
+from sidecar.domain.errors import StartupError, StoreUnavailable
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
@@ -21,7 +22,9 @@ from sidecar.services.queue import Queue
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
+from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
+from sidecar.store.pauses import Pauses
 from sidecar.wiring.parts import Role, Sidecar
 
 log = logging.getLogger("sidecar")
@@ -34,9 +37,9 @@ SETTLE_S: Final = 4.0
 async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool = False) -> AsyncIterator[Sidecar]:
     """Start everything of `role`; on leaving, finish or cut what is under way, settle it, and stop.
 
-    `share_port` lets other processes serve the proxy's port too. ConfigError for bad rules; StartupError,
-    InvalidInput or StoreUnavailable, in one sentence, for whatever else keeps it from starting. What had started is
-    stopped again.
+    `share_port` lets other processes serve the proxy's port too. A given store that is away is no reason not to
+    start: requests are refused until it is there. ConfigError for bad rules; StartupError or InvalidInput, in one
+    sentence, for whatever else keeps it from starting. What had started is stopped again.
     """
     if Role.PROXY in role and not settings.upstream.url:
         raise StartupError(
@@ -50,8 +53,8 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
             address, timeout_s=settings.store.timeout_s, connect_timeout_s=settings.store.connect_timeout_s
         )
         stack.push_async_callback(lane.close)
-        await lane.open()
         sidecar = Sidecar(settings, reloading, lane, address)
+        await _open_store(sidecar)
         _measure_store(sidecar)
         _measure_rules(sidecar)
         stack.push_async_callback(sidecar.tasks.cancel)
@@ -74,6 +77,32 @@ async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
     return await bundled.start()
 
 
+async def _open_store(sidecar: Sidecar) -> None:
+    try:
+        await sidecar.lane.open()
+    except StoreUnavailable as error:
+        if not sidecar.settings.store.url:
+            raise
+        # A restart while it is away must not end in a loop of crashes: when it comes, we are there.
+        log.error("%s Requests are refused until it is there.", error.detail)  # noqa: TRY400  (says it all)
+        sidecar.tasks.start(_open_later(sidecar.lane, error.detail), "store")
+
+
+async def _open_later(lane: Lane, said: str) -> None:
+    pauses = Pauses()
+    while True:
+        await asyncio.sleep(pauses.next_s())
+        try:
+            await lane.open()
+        except StoreUnavailable as error:
+            if error.detail != said:
+                log.warning("%s", error.detail)
+            said = error.detail
+        else:
+            log.info("the store is there; requests are taken")
+            return
+
+
 async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
     settings, timeouts = sidecar.settings, sidecar.settings.timeouts
     pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
@@ -89,6 +118,7 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
         sidecar.ledger,
         pressure,
         queue,
+        sidecar.outage,
         ttl_s=min(timeouts.hold_ttl_s, timeouts.total_s + timeouts.hold_grace_s),
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
@@ -134,6 +164,8 @@ def _measure_store(sidecar: Sidecar) -> None:
     total("sidecar_store_commands", "Commands sent to the store.", lambda: lane.commands_total)
     total("sidecar_store_writes", "Writes that carried them.", lambda: lane.flushes_total)
     total("sidecar_store_timeouts", "Commands without a reply in time.", lambda: lane.timeouts_total)
+    gauge("sidecar_store_circuit_open", "1 while requests do not ask it.", lambda: int(sidecar.outage.open))
+    total("sidecar_store_circuit_opened", "How often that began.", lambda: sidecar.outage.opened_total)
     total("sidecar_store_reconnects", "Connections made again.", lambda: lane.reconnects_total)
 
 

@@ -133,11 +133,16 @@ def test_no_server_binary(anywhere: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "proxy", "control"])
-def test_a_store_that_cannot_be_reached(command: str) -> None:
-    arguments = [] if command == "control" else ["--upstream", NOBODY]
+async def test_a_store_that_cannot_be_reached_is_waited_for(command: str) -> None:
     with refusing_port() as port:
+        run = Sidecar(command, upstream=NOBODY, store=f"redis://:hush@127.0.0.1:{port}")
+        await run.spawn()
+        await until(lambda: "Ctrl-C stops it." in run.output, "the process to be up")
         sentence = f"Cannot reach the store at redis://:***@127.0.0.1:{port}: Connection refused."
-        says(sentence, command, *arguments, "--store", f"redis://:hush@127.0.0.1:{port}")
+        assert f"{sentence} Requests are refused until it is there." in run.output
+        assert "hush" not in run.output
+        assert await run.stop() == 0
+        await run.close()
 
 
 @pytest.mark.parametrize("command", ["proxy", "control"])

@@ -13,6 +13,7 @@ from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Balance
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.holds import Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.accounts import Accounts
@@ -64,6 +65,7 @@ class Shop:
             self.ledger,
             Pressure(Journal(lane, **names), max_entries=1_000_000),
             self.queue,
+            Outage(lane, self.tasks),
             ttl_s=60,
             timeout_s=5,
             tasks=self.tasks,

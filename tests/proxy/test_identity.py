@@ -10,9 +10,11 @@ from sidecar.domain.rules import DEFAULT_IDENTITY, ApiKey, IdentitySource, Trust
 from sidecar.http1.heads import RequestHead, parse_request
 from sidecar.proxy import identity
 from sidecar.proxy.identity import KNOWN_MAX, NAMED_S, Identities, Payer
+from sidecar.services.outage import Outage
 from sidecar.store.customers import Customer, Customers
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
+from sidecar.tasks import Tasks
 
 HERE = b"127.0.0.1"
 NETWORKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
@@ -41,8 +43,13 @@ def customers(lane: Lane) -> Customers:
 
 
 @pytest.fixture
-def identities(customers: Customers) -> Identities:
-    return Identities(customers, "live")
+def outage(lane: Lane) -> Outage:
+    return Outage(lane, Tasks())
+
+
+@pytest.fixture
+def identities(customers: Customers, outage: Outage) -> Identities:
+    return Identities(customers, outage, "live")
 
 
 @pytest.fixture
@@ -93,8 +100,10 @@ async def test_two_credentials_in_one_field_identify_nobody(
     assert await find(identities, (FRONT,), alice.user, bob.user) is None
 
 
-async def test_a_key_of_the_other_environment_identifies_nobody(customers: Customers, alice: Somebody) -> None:
-    assert await find(Identities(customers, "test"), DEFAULT_IDENTITY, alice.bearer) is None
+async def test_a_key_of_the_other_environment_identifies_nobody(
+    customers: Customers, outage: Outage, alice: Somebody
+) -> None:
+    assert await find(Identities(customers, outage, "test"), DEFAULT_IDENTITY, alice.bearer) is None
 
 
 async def test_a_trusted_front_names_customers_and_the_store_is_asked_once(
@@ -147,10 +156,10 @@ async def test_memory_is_bounded(identities: Identities, alice: Somebody) -> Non
 
 
 async def test_the_operators_own_id_is_looked_up_and_believed_for_a_minute(
-    lane: Lane, customers: Customers, alice: Somebody
+    lane: Lane, customers: Customers, outage: Outage, alice: Somebody
 ) -> None:
     now_s = 0.0
-    identities = Identities(customers, "live", lambda: now_s)
+    identities = Identities(customers, outage, "live", lambda: now_s)
     before = lane.commands_total
     assert [await identities.external_id(alice.by_key) for _ in range(3)] == ["alice"] * 3
     assert lane.commands_total == before + 1

@@ -16,6 +16,7 @@ from sidecar.domain.quotes import Quote
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.services import counting
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.counters import Counters
@@ -45,7 +46,7 @@ def holds_of(purse: Purse) -> Holds:
     pressure = Pressure(purse.journal, max_entries=1_000_000)
     tasks = Tasks()
     queue = Queue(purse.lane, purse.ledger, waiting_max=10, account_max=5, tasks=tasks)
-    return Holds(purse.ledger, pressure, queue, ttl_s=60, timeout_s=5, tasks=tasks)
+    return Holds(purse.ledger, pressure, queue, Outage(purse.lane, tasks), ttl_s=60, timeout_s=5, tasks=tasks)
 
 
 async def take(holds: Holds, purse: Purse) -> Hold | Refused:

@@ -10,6 +10,7 @@ from sidecar.domain.errors import StoreTimeout, StoreUnavailable
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.services import holds as module
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.commands import COMMIT, RELEASE, RESERVE, Script
@@ -35,7 +36,13 @@ class Desk:
         self.pressure = Pressure(purse.journal, max_entries=10)
         self.queue = Queue(lane, purse.ledger, waiting_max=10, account_max=5, tasks=self.tasks)
         self.holds = Holds(
-            purse.ledger, self.pressure, self.queue, ttl_s=ttl_s, timeout_s=TIMEOUT_S, tasks=self.tasks
+            purse.ledger,
+            self.pressure,
+            self.queue,
+            Outage(lane, self.tasks),
+            ttl_s=ttl_s,
+            timeout_s=TIMEOUT_S,
+            tasks=self.tasks,
         )
 
     async def take(self, amount: int = 300) -> Hold:

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.domain.outcomes import Settled
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.services.upkeep import BATCH, Upkeep
@@ -34,7 +35,9 @@ class Desk:
         self.tasks = Tasks()
         pressure = Pressure(purse.journal, max_entries=10_000)
         queue = Queue(lane, purse.ledger, waiting_max=10, account_max=5, tasks=self.tasks)
-        self.holds = Holds(purse.ledger, pressure, queue, ttl_s=TTL_S, timeout_s=0.5, tasks=self.tasks)
+        self.holds = Holds(
+            purse.ledger, pressure, queue, Outage(lane, self.tasks), ttl_s=TTL_S, timeout_s=0.5, tasks=self.tasks
+        )
         self.upkeep = self.holds.upkeep = Upkeep(
             purse.ledger,
             ttl_s=TTL_S,

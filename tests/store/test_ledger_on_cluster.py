@@ -8,6 +8,7 @@ import pytest
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import Refused, Reserved
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.journal import Journal
@@ -74,7 +75,7 @@ class Traffic:
     def __init__(self, lane: Lane, purses: list[Purse], tasks: Tasks) -> None:
         pressure = Pressure(Journal(lane, tenant=TENANT, environment=ENVIRONMENT), max_entries=1_000_000)
         queue = Queue(lane, purses[0].ledger, waiting_max=100, account_max=50, tasks=tasks)
-        self.holds = Holds(purses[0].ledger, pressure, queue, ttl_s=60, timeout_s=2, tasks=tasks)
+        self.holds = Holds(purses[0].ledger, pressure, queue, Outage(lane, tasks), ttl_s=60, timeout_s=2, tasks=tasks)
         self._purses = purses
         self._stopping = False
         self._clients = [tasks.start(self._ask(random.Random(seed)), f"client {seed}") for seed in range(8)]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.services.holds import Hold, Holds
+from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.lane import Lane
@@ -27,7 +28,15 @@ class Process:
         self.tasks = Tasks()
         pressure = Pressure(purse.journal, max_entries=1_000_000)
         self.queue = Queue(lane, self.purse.ledger, waiting_max=waiting_max, account_max=50, tasks=self.tasks)
-        self.holds = Holds(self.purse.ledger, pressure, self.queue, ttl_s=ttl_s, timeout_s=2, tasks=self.tasks)
+        self.holds = Holds(
+            self.purse.ledger,
+            pressure,
+            self.queue,
+            Outage(lane, self.tasks),
+            ttl_s=ttl_s,
+            timeout_s=2,
+            tasks=self.tasks,
+        )
         self.give_up: Callable[[], None] | None = None
         """How to make the last request that began to wait give up."""
 

@@ -1,6 +1,7 @@
 """The composition root: a whole sidecar in this process, its parts by role, and how it stops."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from sidecar.config.settings import (
     Timeouts,
     Upstream,
 )
-from sidecar.domain.errors import InvalidInput, StartupError, StoreUnavailable
+from sidecar.domain import proxy_keys
+from sidecar.domain.errors import InvalidInput, StartupError
 from sidecar.wiring import Role, running
 from tests.support.buyers import Control as ControlApi
 from tests.support.rawhttp import RawClient, fetch, request
@@ -104,6 +106,57 @@ async def test_readiness_follows_the_store(store_server: StoreServer) -> None:
         await until(lambda: sidecar.not_ready() is None, "the store's return")
 
 
+async def test_readiness_follows_the_circuit(store_server: StoreServer) -> None:
+    patient = replace(settings(store=store_server.url), store=Store(url=store_server.url, timeout_s=0.1))
+    async with running(patient) as sidecar:
+        assert sidecar.proxy_port is not None
+        bearer = (await ControlApi(sidecar.control_port or 0, KEY).buyer(2 * CREDIT)).bearer
+        store_server.pause()
+        codes = []
+        while not sidecar.outage.open:
+            answer = await fetch(sidecar.proxy_port, "GET", "/fixed/a", bearer)
+            codes.append((answer.status, answer.json()["code"], answer.get("retry-after") is not None))
+        assert set(codes) == {(503, "store_unavailable", True)}
+        assert sidecar.not_ready() is not None
+        assert await metric(sidecar.control_port or 0, "sidecar_store_circuit_open") == 1
+        assert await metric(sidecar.control_port or 0, "sidecar_store_circuit_opened_total") == 1
+        store_server.resume()
+        await until(lambda: sidecar.not_ready() is None, "the store's return")
+
+
+async def test_three_proxies_start_without_their_store_and_admit_one_balance(store_server: StoreServer) -> None:
+    """Not ready, 503, and nothing reaches the upstream; when the store comes they serve, without a restart."""
+    store_server.kill()
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(Behind(answers(b"paid")))
+        control = await stack.enter_async_context(running(settings("", store_server.url), Role.CONTROL))
+        proxies = [
+            await stack.enter_async_context(running(settings(upstream.url, store_server.url), Role.PROXY))
+            for _ in range(3)
+        ]
+        ports = [proxy.proxy_port or 0 for proxy in proxies]
+        text = proxy_keys.mint("live", f"cus_{'0' * 26}", bytes(32))
+        detail = f"There is no connection to the store at {store_server.url}."
+        for proxy, port in zip(proxies, ports, strict=True):
+            assert proxy.not_ready() == detail
+            answer = await fetch(port, "GET", "/fixed/a", ("authorization", f"Bearer {text}"))
+            assert (answer.status, answer.json()["code"]) == (503, "store_unavailable")
+            assert int(answer.get("retry-after") or 0) > 0
+        readiness = await fetch(control.control_port or 0, "GET", "/readyz")
+        assert (readiness.status, readiness.json()["detail"]) == (503, detail)
+        assert not upstream.requests
+        store_server.start()
+        for sidecar in (control, *proxies):
+            await until(lambda sidecar=sidecar: sidecar.not_ready() is None, "the store")  # type: ignore[misc]  # the default binds the loop's variable
+        api = ControlApi(control.control_port or 0, KEY)
+        buyer = await api.buyer(5 * CREDIT)
+        answered = await asyncio.gather(*(fetch(port, "GET", "/fixed/a", buyer.bearer) for port in ports * 5))
+        assert sorted(answer.status for answer in answered) == [200] * 5 + [402] * 10
+        assert len(upstream.requests) == 5
+        balance = await api.balance(buyer)
+        assert (balance.spent, balance.held, balance.available) == (5 * CREDIT, 0, 0)
+
+
 async def test_an_archive_that_is_away_at_the_start_is_opened_later(tmp_path: Path, store_url: str) -> None:
     """A request is served meanwhile, and what it was charged is archived then."""
     folder = tmp_path / "later"
@@ -172,7 +225,6 @@ async def test_each_reason_not_to_start_has_its_error(tmp_path: Path, store_url:
     bad.write_text("rules: 3\n")
     for changed, error in (
         (settings(store="redis://host:port"), InvalidInput),
-        (settings(store=f"unix://{tmp_path}/none"), StoreUnavailable),
         (settings("", store_url), StartupError),
         (replace(settings(store=store_url), rules=RulesSection(paths=[str(bad)])), ConfigError),
     ):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.proxy.breaker import SPREAD, Breaker
+from sidecar.services.breaker import SPREAD, Breaker
 
 
 def breaker(failures_max: int = 3) -> Breaker:
