@@ -1,6 +1,7 @@
 """The composition root: a whole sidecar in this process, its parts by role, and how it stops."""
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -146,12 +147,14 @@ async def test_three_proxies_start_without_their_store_and_admit_one_balance(sto
         assert (readiness.status, readiness.json()["detail"]) == (503, detail)
         assert not upstream.requests
         store_server.start()
-        for sidecar in (control, *proxies):
-            await until(lambda sidecar=sidecar: sidecar.not_ready() is None, "the store")  # type: ignore[misc]  # the default binds the loop's variable
+        everyone = (control, *proxies)
+        await until(lambda: not any(sidecar.not_ready() for sidecar in everyone), "the store")
         api = ControlApi(control.control_port or 0, KEY)
         buyer = await api.buyer(5 * CREDIT)
         answered = await asyncio.gather(*(fetch(port, "GET", "/fixed/a", buyer.bearer) for port in ports * 5))
-        assert sorted(answer.status for answer in answered) == [200] * 5 + [402] * 10
+        statuses = Counter(answer.status for answer in answered)
+        # One that does not fit because of the others' holds is told that waiting helps.
+        assert (statuses[200], statuses[402] + statuses[429]) == (5, 10)
         assert len(upstream.requests) == 5
         balance = await api.balance(buyer)
         assert (balance.spent, balance.held, balance.available) == (5 * CREDIT, 0, 0)
