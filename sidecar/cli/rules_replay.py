@@ -44,6 +44,7 @@ _WHY: Mapping[Why, str] = {
     Why.RULE_GONE: "there is no rule of this name",
     Why.OTHER_UNIT: "its unit now is",
     Why.CHARGED_BY_HOLD: "charged by the hold, since usage was unknown",
+    Why.CHARGED_BEFORE: "repeated by its client, and charged before",
     Why.NOT_RECORDED: "not recorded, and the price depends on it:",
     Why.UNPRICED: "no price",
 }
@@ -175,7 +176,7 @@ def _within(replay: Replay, most: Fraction) -> bool:
         old[total.unit] = total.old
         changed[total.unit] = abs(total.difference)
     for left in replay.left:
-        if left.why is not Why.CHARGED_BY_HOLD:
+        if left.why not in (Why.CHARGED_BY_HOLD, Why.CHARGED_BEFORE):
             old[left.unit] = old.get(left.unit, 0) + left.cost
             changed[left.unit] = changed.get(left.unit, 0) + left.cost
     return all(change <= most * old[unit] for unit, change in changed.items())

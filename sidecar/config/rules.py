@@ -21,6 +21,7 @@ from sidecar.config.rule_answers import read_statuses
 from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.rule_counters import check_counted_shortage, check_counters, check_recent
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
+from sidecar.config.rule_idempotency import check_idempotency, read_idempotency
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.rule_retry import read_retry
@@ -64,6 +65,7 @@ RULE_KEYS = (
     "on_unknown",
     "estimate",
     "retry",
+    "idempotency",
     "on_client_gone",
     "shadow",
 )
@@ -196,6 +198,7 @@ class _RuleReader:
         identity = read_identity(entries["identity"]) if "identity" in entries else identity
         gone = self._choice("on_client_gone", tuple(OnClientGone), "what becomes of its answer", "")
         retry = read_retry(entries["retry"]) if "retry" in entries else NEVER
+        idempotency = read_idempotency(entries["idempotency"]) if "idempotency" in entries else None
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
@@ -203,6 +206,8 @@ class _RuleReader:
         if quoter is not None and "on_short" in entries:
             check_shortage(entries["on_short"], on_short, quoter)
             check_counted_shortage(entries["on_short"], on_short, quoter.price)
+        if quoter is not None and idempotency is not None:
+            check_idempotency(entries["idempotency"], quoter.price)
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
         return Rule(
@@ -216,6 +221,7 @@ class _RuleReader:
             errors=errors,
             identity=identity,
             retry=retry,
+            idempotency=idempotency,
             on_client_gone=OnClientGone(gone) if gone else None,
             quoter=quoter,
             on_short=on_short,

@@ -13,6 +13,7 @@ from sidecar.config import (
     rule_answers,
     rule_cost,
     rule_counters,
+    rule_idempotency,
     rule_match,
     rule_price,
     rule_shortage,
@@ -21,6 +22,7 @@ from sidecar.config import (
 )
 from sidecar.config.tokenizers import VOCABULARIES
 from sidecar.domain import price
+from sidecar.domain.idempotency import OnRepeat
 from sidecar.domain.metering import OnUnknown
 from sidecar.domain.meters.named import READERS
 from sidecar.domain.meters.pointers import Mode
@@ -53,6 +55,7 @@ _ABOUT: Mapping[str, str] = {
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
+    "idempotency": "What becomes of a request that its client repeats with the same key, once it was charged.",
     "estimate": "How the tokens are estimated that an answer does not report: bytes for each token, or a tokenizer.",
 }
 
@@ -121,6 +124,7 @@ def _rule() -> Schema:
             after=_items({"enum": [*CAUSES, *sorted(STATUSES)]}),
             most={"type": "integer", "minimum": 1, "maximum": MOST},
         ),
+        "idempotency": _idempotency(),
         "shadow": _SHADOW,
     }  # fmt: skip
     described = {key: {"description": _ABOUT[key], **properties[key]} for key in rules.RULE_KEYS}
@@ -167,6 +171,13 @@ def _on_short() -> Schema:
     wait, clamp = _pattern(rule_shortage.DURATION), _one_or_items(_pattern(rule_shortage.CLAMPED))
     ways = [_closed("wait", wait=wait), _closed("clamp", wait=wait, clamp=clamp, least=_ref("count"))]
     return {"anyOf": [_pattern(rule_shortage.ON_SHORT), *ways]}
+
+
+def _idempotency() -> Schema:
+    way = {"enum": [str(way) for way in OnRepeat]}
+    keep, required = _pattern(rule_idempotency.KEEP), {"type": "boolean"}
+    full = _closed("on_repeat", on_repeat=way, header=_ref("header"), required=required, keep=keep)
+    return {"anyOf": [way, full]}
 
 
 def _estimate() -> Schema:

@@ -75,6 +75,7 @@ class Source:
     ESTIMATED: Final = "estimated"
     OBSERVED: Final = "observed"
     HOLD: Final = "hold"
+    REPEATED: Final = "repeated"
     NONE: Final = "none"
 
 

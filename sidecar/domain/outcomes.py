@@ -25,6 +25,10 @@ class RefusalCode(StrEnum):
     UNPRICED = "unpriced"
     UNREADABLE_REQUEST = "unreadable_request"
     STORE_UNAVAILABLE = "store_unavailable"
+    REQUEST_IN_PROGRESS = "request_in_progress"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    IDEMPOTENCY_KEY_REQUIRED = "idempotency_key_required"
+    IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
 
 
 class Overrun(StrEnum):

@@ -40,6 +40,7 @@ _ALL = (
     Kind("unpriced", 403, "No price for this request"),
     Kind("unreadable_request", 400, "Unreadable request"),
     Kind("store_unavailable", 503, "Store unavailable", 1),
+    Kind("request_in_progress", 409, "The same request is in progress", 1),
     # The HTTP engine of the proxy.
     Kind("bad_request", 400, "Bad request"),
     Kind("request_timed_out", 408, "Request timed out"),

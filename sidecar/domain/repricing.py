@@ -43,6 +43,7 @@ class Why(StrEnum):
     RULE_GONE = "rule_gone"
     OTHER_UNIT = "other_unit"
     CHARGED_BY_HOLD = "charged_by_hold"
+    CHARGED_BEFORE = "charged_before"
     NOT_RECORDED = "not_recorded"
     UNPRICED = "unpriced"
 
@@ -66,6 +67,8 @@ def reprice(rule: Rule, past: Past, at_s: float, counters: RunningCounters) -> i
         return 0
     if past.source == Source.HOLD:
         return Unpriceable(Why.CHARGED_BY_HOLD)
+    if past.source == Source.REPEATED:
+        return Unpriceable(Why.CHARGED_BEFORE)
     versions = rule.quoter.price
     now = versions.at(at_s) if isinstance(versions, PriceVersions) else versions
     price = Unpriceable(Why.UNPRICED, "at its time") if now is None else _chosen(now, past)

@@ -14,6 +14,7 @@ from itertools import chain
 import msgspec
 
 from sidecar.domain.fields import Fields
+from sidecar.domain.idempotency import Idempotency
 from sidecar.domain.match import Match
 from sidecar.domain.metering import Meters
 from sidecar.domain.paths import readings
@@ -74,6 +75,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = "problem"
     identity: tuple[IdentitySource, ...] = DEFAULT_IDENTITY
     retry: Retry = NEVER
+    idempotency: Idempotency | None = None
+    """Without it, a request that its client repeats is another one."""
     on_client_gone: OnClientGone | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY

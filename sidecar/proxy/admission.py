@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from sidecar.domain.clamp import Clamp, Clamped
 from sidecar.domain.counted_quotes import Claims, placed
 from sidecar.domain.errors import StoreError
+from sidecar.domain.idempotency import KeyRefused, read_key
+from sidecar.domain.metering import Charge, Source
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.request_facts import RequestFacts
@@ -20,8 +22,10 @@ from sidecar.http1.errors import Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
+from sidecar.proxy.repeats import asked
 from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
+from sidecar.store.repeats import Claim
 
 _SHORT = (RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
 CLAMP_TRIES = 3
@@ -31,12 +35,20 @@ CLAMP_TRIES = 3
 class Admitted(msgspec.Struct, frozen=True):
     """The request may be served: it will be charged by `quote`, and `hold` is taken for it.
 
-    `clamped`: it was lowered to what the balance buys, and must be sent as that says.
+    `clamped`: it was lowered to what the balance buys, and must be sent as that says. `charged`: by earlier attempts
+    of the same request; None: nothing was.
     """
 
     quote: Quote
     hold: Hold
     clamped: Clamped | None = None
+    charged: int | None = None
+
+    def beyond(self, charge: Charge) -> Charge:
+        """What is left to charge of it."""
+        if self.charged is None or charge.release:
+            return charge
+        return replace(charge, amount=max(charge.amount - self.charged, 0), source=Source.REPEATED)
 
 
 class Admission:
@@ -48,15 +60,22 @@ class Admission:
         self._load = load
         self._inspect_max_bytes = inspect_max_bytes
 
-    async def admit(self, exchange: Exchange, route: Route, payer: Payer) -> Admitted | Failure | Unquoted | Refused:
+    async def admit(
+        self, exchange: Exchange, route: Route, payer: Payer
+    ) -> Admitted | Failure | Unquoted | Refused | KeyRefused:
         """Quote the request and hold what it may cost.
 
-        In this order: `Failure` when its body does not come, `Refused` when the price goes by a customer that is
-        unknown, `Unquoted` when it has no price, `Refused` by the ledger; nothing is held then, nor when StoreError
-        is raised.
+        In this order: `KeyRefused` when it should have an idempotency key, `Failure` when its body does not come,
+        `Refused` when the price goes by a customer that is unknown, `Unquoted` when it has no price, `Refused`
+        because of its key, `Refused` by the ledger; nothing is held then, nor when StoreError is raised.
         """
-        terms, rule = route.terms, route.terms.rule
-        if _lacks_body(exchange, terms):
+        terms, rule, key = route.terms, route.terms.rule, b""
+        if rule.idempotency is not None:
+            read = read_key(rule.idempotency, exchange.head.get(rule.idempotency.header))
+            if isinstance(read, KeyRefused):
+                return read
+            key = read
+        if _lacks_body(exchange, terms) or (key and not exchange.request_done):
             crowded = await self._read_body(exchange)
             if crowded is not None:
                 return crowded
@@ -69,13 +88,51 @@ class Admission:
         quote = rule.quote(facts)
         if isinstance(quote, Unquoted):
             return quote
-        hold = await self._take(exchange, terms, payer, quote, rule.on_short.wait_ms)
+        if key:
+            return await self._attempt(exchange, route, payer, facts, quote, key)
+        return await self._hold(exchange, route, payer, facts, quote)
+
+    async def _attempt(
+        self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, quote: Quote, key: bytes
+    ) -> Admitted | Failure | Refused:
+        """Hold what an attempt of a request may cost beyond those before it, unless one of them is open."""
+        rule, repeats = route.terms.rule, self._holds.repeats
+        assert rule.idempotency is not None
+        request = asked(exchange, route, key, self._inspect_max_bytes)
+        customer_id, credential = payer.customer_id, payer.credential
+        attempt_id, wait_ms = self._holds.next_id(), rule.on_short.wait_ms
+        claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
+        if isinstance(claim, Refused):
+            return claim
+        admitted = await self._hold(exchange, route, payer, facts, quote, claim)
+        if not isinstance(admitted, Admitted):
+            with suppress(StoreError):
+                await repeats.unclaim(claim)
+        return admitted
+
+    async def _hold(
+        self,
+        exchange: Exchange,
+        route: Route,
+        payer: Payer,
+        facts: RequestFacts,
+        quote: Quote,
+        claim: Claim | None = None,
+    ) -> Admitted | Failure | Refused:
+        terms = route.terms
+        hold = await self._take(exchange, terms, payer, quote, terms.rule.on_short.wait_ms, claim)
         if isinstance(hold, Refused):
-            return await self._refused(exchange, route, payer, facts, hold)
-        return Admitted(_held(quote, hold), hold)
+            return await self._refused(exchange, route, payer, facts, hold, claim)
+        return Admitted(_held(quote, hold), hold, charged=claim.charged if claim is not None else None)
 
     async def _refused(
-        self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, refused: Refused
+        self,
+        exchange: Exchange,
+        route: Route,
+        payer: Payer,
+        facts: RequestFacts,
+        refused: Refused,
+        claim: Claim | None,
     ) -> Admitted | Failure | Refused:
         """What the rule does when it does not fit, all waiting in vain."""
         if exchange.failure is not None:
@@ -83,7 +140,7 @@ class Admission:
         clamp = route.terms.rule.on_short.clamp
         if clamp is None or refused.code not in _SHORT:
             return refused
-        return await self._clamp(clamp, facts, exchange, route.terms, payer, refused)
+        return await self._clamp(clamp, facts, exchange, route.terms, payer, refused, claim)
 
     async def _read_body(self, exchange: Exchange) -> Failure | None:
         """Read what has not come yet, if there is memory for it; it is given back when the body can go on."""
@@ -111,7 +168,14 @@ class Admission:
         return quote if isinstance(quote, Quote) else None
 
     async def _clamp(
-        self, clamp: Clamp, facts: RequestFacts, exchange: Exchange, terms: Terms, payer: Payer, refused: Refused
+        self,
+        clamp: Clamp,
+        facts: RequestFacts,
+        exchange: Exchange,
+        terms: Terms,
+        payer: Payer,
+        refused: Refused,
+        claim: Claim | None,
     ) -> Admitted | Refused:
         """Lower the request to what is available; the first refusal when that does not succeed."""
         left = refused
@@ -119,27 +183,37 @@ class Admission:
             clamped = clamp.fit(facts, terms.rule.quote, left.available) if left.code in _SHORT else None
             if clamped is None:
                 break
-            hold = await self._take(exchange, terms, payer, clamped.quote)
+            hold = await self._take(exchange, terms, payer, clamped.quote, claim=claim)
             if not isinstance(hold, Refused):
-                return Admitted(_held(clamped.quote, hold), hold, clamped)
+                charged = claim.charged if claim is not None else None
+                return Admitted(_held(clamped.quote, hold), hold, clamped, charged)
             left = hold
         return refused
 
     def _take(
-        self, exchange: Exchange, terms: Terms, payer: Payer, quote: Quote, wait_ms: int = 0
+        self,
+        exchange: Exchange,
+        terms: Terms,
+        payer: Payer,
+        quote: Quote,
+        wait_ms: int = 0,
+        claim: Claim | None = None,
     ) -> Coroutine[Any, Any, Hold | Refused]:
-        rule = terms.rule
+        rule, amount, attempt_id = terms.rule, quote.hold, ""
+        if claim is not None:
+            amount, attempt_id = max(amount - (claim.charged or 0), 0), claim.reservation_id
         return self._holds.take(
             payer.customer_id,
             payer.credential,
             terms.unit.name,
-            quote.hold,
+            amount,
             rule.feature,
             rule.name,
             rules_version=terms.rules_version,
             wait_ms=wait_ms,
             tell_how=exchange.park,
             claims=Claims(quote) if quote.counters else None,
+            attempt_id=attempt_id,
         )
 
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:

@@ -24,6 +24,16 @@ _TYPE = (b"Content-Type", MEDIA_TYPE.encode())
 _NEVER_RETRY = (b"x-should-retry", b"false")
 _CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="sidecar"')
 
+_SAID = {
+    RefusalCode.CUSTOMER_SUSPENDED: "This customer is suspended.",
+    RefusalCode.REQUEST_IN_PROGRESS: (
+        "A request with this idempotency key is in progress; send it again when it is over."
+    ),
+    RefusalCode.IDEMPOTENCY_MISMATCH: (
+        "This idempotency key was used for a different request; use a new key for a new request."
+    ),
+}
+
 _OPENAI_TYPES = {
     401: "invalid_request_error",
     402: "insufficient_quota",
@@ -81,8 +91,8 @@ def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_af
     """The answer to a request that the ledger refused."""
     if refused.code is RefusalCode.UNIDENTIFIED:
         return unidentified(instance, shape)
-    if refused.code is RefusalCode.CUSTOMER_SUSPENDED:
-        return Refusal(refused.code, "This customer is suspended.", instance, shape=shape)
+    if refused.code in _SAID:
+        return Refusal(refused.code, _SAID[refused.code], instance, shape=shape)
     in_flight = refused.code is RefusalCode.HOLDS_IN_FLIGHT
     held = f", {render(refused.held, unit)} more are held by requests in flight" if refused.held else ""
     detail = (

@@ -11,6 +11,7 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
+from sidecar.domain.idempotency import KeyRefused
 from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
 from sidecar.domain.outcomes import RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
@@ -37,7 +38,7 @@ access_log = logging.getLogger("sidecar.access")
 
 _SOURCES = {
     source: b"x-credits-source: %b\r\n" % source.encode()
-    for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD)
+    for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.REPEATED)
 }
 
 
@@ -198,9 +199,9 @@ class Story:
             return refusals.without_store(self._request_ids.next(), terms.rule.errors)
         return payer or refusals.unidentified(self._request_ids.next(), terms.rule.errors)
 
-    def _refusal(self, terms: Terms, denied: Unquoted | Refused) -> Refusal:
+    def _refusal(self, terms: Terms, denied: Unquoted | KeyRefused | Refused) -> Refusal:
         request_id, shape = self._request_ids.next(), terms.rule.errors
-        if isinstance(denied, Unquoted):
+        if isinstance(denied, Unquoted | KeyRefused):
             return Refusal(denied.code, denied.detail, request_id, shape=shape)
         wait_s = self._metrics.typical_request_s()
         return refusals.of_refused(denied, terms.unit, request_id, shape, retry_after_s=wait_s)
@@ -253,7 +254,7 @@ class Story:
                 meter_end = exits.of_failure(answer).meter_end
                 charge = RELEASED if meter_end is None else quote.without_answer(meter_end)
                 settled = True
-                await self._settle(terms, hold, charge, answer)
+                await self._settle(terms, hold, admitted.beyond(charge), answer)
                 self._answer_failure(exchange, terms, answer)
                 return
             meter = quote.meter(answer.status, answer)
@@ -274,7 +275,7 @@ class Story:
             )
             if charge.source is not Source.REPORTED:
                 self._unread.look_at(terms.rule.name, quote, answer)
-            settled = True
+            charge, settled = admitted.beyond(charge), True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))
             done = await self._settle(terms, hold, charge, broken or answer)

@@ -39,11 +39,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, rule: Rule, rules_version: str, unit: Unit, policy: RequestPolicy, *, shadow: bool) -> "Terms":
         """Credentials and cost fields end here: what identified a customer to us is not for the upstream.
 
-        `shadow`: for all rules. What a rule does to a request that does not fit is not done in shadow.
+        `shadow`: for all rules. What a rule does to requests that do not fit, or are repeated, is not done in shadow.
         """
         shadow = shadow or rule.shadow
         if shadow:
-            rule = msgspec.structs.replace(rule, on_short=DENY)
+            rule = msgspec.structs.replace(rule, on_short=DENY, idempotency=None)
         identity = {source.header for source in rule.identity}
         return cls(
             rule=rule,

@@ -39,6 +39,7 @@ from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger, PaidBy
+from sidecar.store.repeats import Repeats
 from sidecar.store.reply import Reply
 from sidecar.tasks import Tasks
 
@@ -137,11 +138,13 @@ class Holds:
         wait_ms: int = 0,
         tell_how: TellHow = _nobody,
         claims: Claims | None = None,
+        attempt_id: str = "",
     ) -> Coroutine[Any, Any, Hold | Refused]:
         """Hold `amount`, or say why not. What asks for it is kept with it: feature, rule and the rules' version.
 
         With `wait_ms`, what does not fit because of holds in flight waits for so long at most, in fair order;
         `tell_how` is told how to make it give up, which is answered by the refusal.
+        With `attempt_id`, from `next_id`, that is the reservation's id, and how it ends is remembered for 24 hours.
         With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background. Also unavailable while the journal is full,
@@ -149,10 +152,10 @@ class Holds:
         """
         asked = (customer_id, credential, unit, feature, rule, rules_version)
         if claims is None:
-            return self._take(asked, amount, (), self._reserve, wait_ms, tell_how)
+            return self._take(asked, amount, (), self._reserve, wait_ms, tell_how, attempt_id)
 
         def ask(amount: int, advances: tuple[Advance, ...]) -> Coroutine[Any, Any, Hold | Refused | CountersMoved]:
-            return self._take(asked, amount, advances, self._claim)
+            return self._take(asked, amount, advances, self._claim, attempt_id=attempt_id)
 
         return self._counting.take(customer_id, claims, ask)
 
@@ -164,16 +167,17 @@ class Holds:
         reserve: Callable[[HoldRecord, str, int], Awaitable[Outcome | Waiting | _M]],
         wait_ms: int = 0,
         tell_how: TellHow = _nobody,
+        attempt_id: str = "",
     ) -> Hold | Refused | _M:
         """One hold by one way to reserve it."""
         customer_id, credential, unit, feature, rule, rules_version = asked
         self.outage.check()
         self._pressure.check(customer_id)
-        reservation_id = f"{self._queue.process}_{next(self._numbers):x}"
+        reservation_id = attempt_id or self.next_id()
         parts = ((unit, amount),)
         describe = partial(
             self._ledger.hold, customer_id, reservation_id, parts, self._ttl_ms, feature, rule,
-            rules_version=rules_version, claims=claims,
+            rules_version=rules_version, claims=claims, remember=bool(attempt_id),
         )  # fmt: skip
         record = describe()
         deadline = time.monotonic() + self._ttl_s
@@ -197,6 +201,15 @@ class Holds:
         if isinstance(outcome, Ended | PaidBy | Waiting):
             raise Conflict(f"The reservation {reservation_id} ended before it began.")
         return outcome
+
+    @property
+    def repeats(self) -> Repeats:
+        """Whose attempts the keys are that clients repeat their requests with."""
+        return self._ledger.repeats
+
+    def next_id(self) -> str:
+        """The id of a reservation that is yet to be made."""
+        return f"{self._queue.process}_{next(self._numbers):x}"
 
     def commit(
         self, hold: Hold, charge: int, usage: str, source: str, counted: CountedCharge | None = None

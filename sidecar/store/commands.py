@@ -84,6 +84,8 @@ GRANT = Script("grant")
 VOID = Script("void")
 EXTEND = Script("extend")
 LOOK = Script("look")
+CLAIM_REQUEST = Script("claim_request")
+UNCLAIM_REQUEST = Script("unclaim_request")
 AUDIT = Script("audit")
 RESTORE_ACCOUNT = Script("restore_account")
 RESTORE_CUSTOMER = Script("restore_customer")
@@ -102,6 +104,7 @@ GIVE_BACK_LEASE = Script("give_back_lease")
 
 SCRIPTS = (
     RESERVE, COMMIT, RELEASE, RESIZE, DUE, SWEEP, PUT_OFF, GRANT, VOID, EXTEND, LOOK, CLAIM, UNCLAIM, AUDIT,
+    CLAIM_REQUEST, UNCLAIM_REQUEST,
     RESTORE_ACCOUNT, RESTORE_CUSTOMER,
     CREATE_CUSTOMER, SET_POOL_CAP, CREATE_KEY, REVOKE_KEY, BEGIN_ONCE,
     ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,

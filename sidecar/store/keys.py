@@ -143,6 +143,10 @@ class Keys:
         """The idempotency record of a ledger operation; beside the customer, so that one script writes both."""
         return self._key(self.partition(customer_id), f"once:{customer_id}:{key}")
 
+    def request(self, customer_id: str, name: str) -> bytes:
+        """The record of a key that a client repeats its request with."""
+        return self._key(self.partition(customer_id), f"request:{customer_id}:{name}")
+
     def once(self, scope: str, key: str) -> bytes:
         """The idempotency record of any other write."""
         name = f"once:{scope}:{key}"

@@ -33,6 +33,8 @@ from sidecar.store.hold_record import HoldRecord, hold_record
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger_replies import as_it_is, committed, counted, held, refused, released, resized
+from sidecar.store.payers import Payers
+from sidecar.store.repeats import Repeats
 from sidecar.store.reply import Reply
 
 log = logging.getLogger("sidecar.ledger")
@@ -86,8 +88,8 @@ class Ledger:
         self._lane = lane
         self._keys = Keys(tenant, environment)
         self._usual = lru_cache(maxsize=CACHED_USUAL)(self._usual_case)
-        self._payers: dict[str, str] = {}
-        """Of members, who pays for them. It never changes, and the scripts check it."""
+        self._payers = Payers()
+        self.repeats = Repeats(lane, self._keys, self._payers)
         self.corrupt_total = 0
         """Payers that a sweep had to leave alone because their books cannot be read."""
 
@@ -111,7 +113,7 @@ class Ledger:
         """
         return hold_record(
             customer_id=customer_id,
-            payer_id=self._payers.get(customer_id, customer_id),
+            payer_id=self._payers.of(customer_id),
             reservation_id=reservation_id,
             parts=parts,
             ttl_ms=ttl_ms,
@@ -325,11 +327,7 @@ class Ledger:
         if word == b"mismatch":
             raise IdempotencyMismatch(f"The reservation id {record.reservation_id} was used for other terms.")
         if word == b"member":
-            payer_id = reply[1].decode() or record.customer_id
-            if len(self._payers) >= CACHED_CUSTOMERS:
-                self._payers.clear()
-            self._payers[record.customer_id] = payer_id
-            return PaidBy(payer_id)
+            return PaidBy(self._payers.learn(record.customer_id, reply[1]))
         return refused("reserve", record, reply)
 
 

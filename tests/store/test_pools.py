@@ -35,7 +35,7 @@ class TestWhoPays:
 
     async def test_who_is_wrongly_taken_for_a_member_is_put_right_too(self, purse: Purse, lane: Lane) -> None:
         bob = await open_purse(lane, "bob")
-        bob.ledger._payers[bob.customer_id] = purse.customer_id
+        bob.ledger._payers.learn(bob.customer_id, purse.customer_id.encode())
         assert await bob.ledger.reserve(bob.record("r1", 0), bob.credential) == PaidBy(bob.customer_id)
         assert await bob.reserve("r1", 0) == Reserved(0, 0)
 

@@ -1,0 +1,182 @@
+"""Requests that their clients repeat with the same key: charged once, forwarded again."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sidecar.config.settings import Limits
+from sidecar.store.lane import Lane
+from tests.proxy.shop import Shop
+from tests.support.rawhttp import Answer, RawClient, fetch, request
+from tests.support.until import until
+from tests.support.upstream import Exchange, Gate, Upstream, answers
+
+CREDIT = 1_000_000
+RULES = Path(__file__).parent / "repeats.yaml"
+KEY = ("Idempotency-Key", "a-key")
+
+
+async def send(shop: Shop, target: str, *more: tuple[str, str], body: bytes = b"{}") -> Answer:
+    return await fetch(shop.port, "POST", target, shop.bearer, *more, body=body)
+
+
+def said(answer: Answer) -> tuple[int, str | None, str | None]:
+    return answer.status, answer.get("x-credits-charged"), answer.get("x-credits-source")
+
+
+async def test_a_repetition_is_forwarded_and_not_charged(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        assert said(await send(shop, "/once", KEY)) == (200, str(CREDIT), None)
+        assert said(await send(shop, "/once", KEY)) == (200, "0", "repeated")
+        assert said(await send(shop, "/once", ("idempotency-key", '"a-key"'))) == (200, "0", "repeated")
+        assert len(upstream.requests) == 3
+        assert (await shop.settled()).spent == CREDIT
+        assert shop.metrics.charges["repeated"] == 2
+
+
+async def test_requests_without_a_key_or_with_another_are_their_own(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        for more in ((), (), (("Idempotency-Key", "1"),), (("Idempotency-Key", "2"),)):
+            assert said(await send(shop, "/once", *more)) == (200, str(CREDIT), None)
+        assert (await shop.settled()).spent == 4 * CREDIT
+
+
+async def test_what_a_repetition_costs_beyond_the_first_is_charged(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        charged = []
+        for units in ("2", "50", "40", "51"):
+            upstream.once(answers(b"ok", ("x-units", units)))
+            charged.append((await send(shop, "/measured", KEY)).get("x-credits-charged"))
+        assert charged == [str(2 * CREDIT), str(48 * CREDIT), "0", str(CREDIT)]
+        assert (await shop.settled()).spent == 51 * CREDIT
+
+
+async def test_while_the_first_is_open_the_others_are_told_to_wait(lane: Lane) -> None:
+    gate = Gate()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.pause()
+        await answers()(exchange)
+
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        upstream.once(slow)
+        first = asyncio.ensure_future(send(shop, "/once", KEY))
+        await gate.reached()
+        second = await send(shop, "/once", KEY)
+        assert (second.status, second.get("x-sidecar-refusal")) == (409, "request_in_progress")
+        assert (second.get("retry-after"), second.get("x-should-retry")) == ("1", None)
+        other = await send(shop, "/once", KEY, body=b"other")
+        assert (other.status, other.get("x-sidecar-refusal")) == (422, "idempotency_mismatch")
+        gate.open()
+        assert (await first).status == 200
+        assert (await shop.settled()).spent == CREDIT
+
+
+async def test_of_fifty_at_once_one_passes(lane: Lane) -> None:
+    gate = Gate()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.pause()
+        await answers()(exchange)
+
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        upstream.once(slow)
+        all_of_them = [asyncio.ensure_future(send(shop, "/once", KEY)) for _ in range(50)]
+        await until(lambda: sum(each.done() for each in all_of_them) == 49, "all but one to be answered")
+        gate.open()
+        assert Counter(answer.status for answer in await asyncio.gather(*all_of_them)) == {200: 1, 409: 49}
+        assert len(upstream.requests) == 1
+        assert (await shop.settled()).spent == CREDIT
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [("PUT", "/once", b"{}"), ("POST", "/once?a=1", b"{}"), ("POST", "/once", b"[]"), ("POST", "/once", b"")],
+)
+async def test_another_request_with_the_key_is_refused(lane: Lane, method: str, target: str, body: bytes) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        await send(shop, "/once", KEY)
+        answer = await fetch(shop.port, method, target, shop.bearer, KEY, body=body)
+        assert (answer.status, answer.get("x-sidecar-refusal")) == (422, "idempotency_mismatch")
+        assert answer.get("x-should-retry") == "false"
+        assert len(upstream.requests) == 1
+
+
+async def test_a_failure_frees_the_key(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        upstream.once(answers(status=500))
+        assert (await send(shop, "/once", KEY)).status == 500
+        await shop.settled()
+        assert said(await send(shop, "/once", KEY, body=b"other")) == (200, str(CREDIT), None)
+        assert (await shop.settled()).spent == CREDIT
+
+
+async def test_a_failed_repetition_does_not_forget_the_charge(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        await send(shop, "/once", KEY)
+        upstream.once(answers(status=500))
+        await send(shop, "/once", KEY)
+        await shop.settled()
+        assert said(await send(shop, "/once", KEY)) == (200, "0", "repeated")
+
+
+async def test_a_refusal_does_not_burn_the_key(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        for _ in range(2):
+            answer = await send(shop, "/dear", KEY)
+            assert (answer.status, answer.get("x-sidecar-refusal")) == (402, "insufficient_credits")
+        assert (await send(shop, "/dear", KEY, body=b"other")).status == 402
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ((), "idempotency_key_required"),
+        ((("X-Request-Key", ""),), "idempotency_key_invalid"),
+        ((("X-Request-Key", "k" * 256),), "idempotency_key_invalid"),
+    ],
+)
+async def test_a_key_that_is_wanted_and_not_there(lane: Lane, more: tuple[tuple[str, str], ...], code: str) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        answer = await send(shop, "/strict", KEY, *more)
+        assert (answer.status, answer.get("x-sidecar-refusal")) == (400, code)
+        assert upstream.requests == []
+        assert said(await send(shop, "/strict", ("x-request-key", "mine"))) == (200, str(CREDIT), None)
+
+
+async def test_in_shadow_nothing_is_refused(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        for _ in range(2):
+            assert (await send(shop, "/shown")).status == 200
+
+
+async def test_large_bodies_are_told_by_length_and_beginning(lane: Lane) -> None:
+    limits = Limits(body_inspect_max_bytes=1024)
+    body = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(20_000))
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES, limits=limits) as shop:
+        assert said(await send(shop, "/once", KEY, body=body)) == (200, str(CREDIT), None)
+        assert said(await send(shop, "/once", KEY, body=body)) == (200, "0", "repeated")
+        assert [received.body for received in upstream.requests] == [body, body]
+        assert (await send(shop, "/once", KEY, body=body[1:])).status == 422
+        assert (await send(shop, "/once", KEY, body=body[::-1])).status == 422
+
+
+async def test_whose_client_has_gone_is_charged_and_may_be_repeated(lane: Lane) -> None:
+    """The client goes while its answer is read to its end for the charge; its repetition costs nothing more."""
+    gate = Gate()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.pause()
+        await answers()(exchange)
+
+    async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        upstream.once(slow)
+        async with RawClient(shop.port) as client:
+            await client.send(request("POST", "/once", shop.bearer, KEY, body=b"{}"))
+            await gate.reached()
+        gate.open()
+        assert (await shop.settled()).spent == CREDIT
+        assert said(await send(shop, "/once", KEY)) == (200, "0", "repeated")
