@@ -167,6 +167,11 @@ def test_what_the_hold_decided_is_not_guessed() -> None:
     assert reprice(rule(ONE), past(by_hold), 50, RunningCounters()) == Unpriceable(Why.CHARGED_BY_HOLD)
 
 
+def test_what_was_charged_before_is_not_priced_again() -> None:
+    repeated = Charge(0, 'input_tokens=3 request.model="mini"', Source.REPEATED, release=False)
+    assert reprice(rule(ONE), past(repeated), 50, RunningCounters()) == Unpriceable(Why.CHARGED_BEFORE)
+
+
 @pytest.mark.parametrize(
     ("customer_id", "external_id", "found"),
     [("cus_a", "acme", 6), ("cus_a", "other", 3), ("cus_a", "", 3), ("cus_a", "no-one", None)],

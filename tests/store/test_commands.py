@@ -16,7 +16,12 @@ SHARED = {file.name.removesuffix(".lua"): file.read_text() for file in STORE.joi
 PYTHON = [file.read_text() for file in STORE.iterdir() if file.name.endswith(".py") and file.name != "commands.py"]
 
 REPLIES = STORE.joinpath("ledger_replies.py").read_text()
-UNHEARD = {"claim": {"claimed"}, "unclaim": {"kept", "freed"}, "advance_journal": {"passed", "moved"}}
+UNHEARD = {
+    "claim": {"claimed"},
+    "unclaim": {"kept", "freed"},
+    "unclaim_request": {"kept", "freed"},
+    "advance_journal": {"passed", "moved"},
+}
 """Words that the face need not tell apart."""
 INTERNAL = {"reserve": {"known"}}
 """Tables that begin with a word and are no answer."""
