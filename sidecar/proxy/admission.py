@@ -90,7 +90,10 @@ class Admission:
             return quote
         if key:
             return await self._attempt(exchange, route, payer, facts, quote, key)
-        return await self._hold(exchange, route, payer, facts, quote)
+        hold = await self._take(exchange, terms, payer, quote, rule.on_short.wait_ms)
+        if isinstance(hold, Refused):
+            return await self._refused(exchange, route, payer, facts, hold)
+        return Admitted(_held(quote, hold), hold)
 
     async def _attempt(
         self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, quote: Quote, key: bytes
@@ -104,26 +107,14 @@ class Admission:
         claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
         if isinstance(claim, Refused):
             return claim
-        admitted = await self._hold(exchange, route, payer, facts, quote, claim)
+        hold = await self._take(exchange, route.terms, payer, quote, wait_ms, claim)
+        if not isinstance(hold, Refused):
+            return Admitted(_held(quote, hold), hold, charged=claim.charged)
+        admitted = await self._refused(exchange, route, payer, facts, hold, claim)
         if not isinstance(admitted, Admitted):
             with suppress(StoreError):
                 await repeats.unclaim(claim)
         return admitted
-
-    async def _hold(
-        self,
-        exchange: Exchange,
-        route: Route,
-        payer: Payer,
-        facts: RequestFacts,
-        quote: Quote,
-        claim: Claim | None = None,
-    ) -> Admitted | Failure | Refused:
-        terms = route.terms
-        hold = await self._take(exchange, terms, payer, quote, terms.rule.on_short.wait_ms, claim)
-        if isinstance(hold, Refused):
-            return await self._refused(exchange, route, payer, facts, hold, claim)
-        return Admitted(_held(quote, hold), hold, charged=claim.charged if claim is not None else None)
 
     async def _refused(
         self,
@@ -132,7 +123,7 @@ class Admission:
         payer: Payer,
         facts: RequestFacts,
         refused: Refused,
-        claim: Claim | None,
+        claim: Claim | None = None,
     ) -> Admitted | Failure | Refused:
         """What the rule does when it does not fit, all waiting in vain."""
         if exchange.failure is not None:
