@@ -146,8 +146,8 @@ class Bill(CountedBill, frozen=True):
     """What one forwarded request will be charged by, in base units: fixed when its hold is taken.
 
     `given` is the usage that the request itself tells, growing while a form passes; it is added to all that is read
-    of the answer. `chosen_by` says what the price was chosen by (see `usage_words`). `request_bytes` is the size of the
-    request's body, 0 if it was unknown, and `sample` the beginning of it if its tokens are to be counted.
+    of the answer. `chosen_by` says what the price was chosen by (see `usage_words`). `request_bytes` is the size of
+    the request's body, 0 if it was unknown, and `sample` the beginning of it if its tokens are to be counted.
     """
 
     tariff: Tariff
