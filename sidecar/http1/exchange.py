@@ -68,6 +68,7 @@ class Exchange(Driven):
         "_replay",
         "_rewrites",
         "_since_s",
+        "_stopped",
         "_tail",
         "_through",
         "_total_at_s",
@@ -138,6 +139,7 @@ class Exchange(Driven):
         self._early: list[bytes] = []
         self._early_size = 0
         self._relaying = False
+        self._stopped = False
         self._through: Through | None = None
         self._flush: Callable[[], bytes] | None = None
         self._rewrites = False
@@ -259,7 +261,8 @@ class Exchange(Driven):
         """Begin to pass the answer on, all but its last piece; how it ended, or None: then await `ended`.
 
         `drops` are lower-case names of fields to leave out, `extra` whole header lines to add. `through` is shown
-        each piece of the body once, in order, and returns what to send on; with `rewrites` it may change the length.
+        each piece of the body once, in order, and returns what to send on; with `rewrites` it may change the length,
+        and end the answer by `stop`.
         `flush` returns what `through` had kept back, when the body has ended.
         """
         response = self.response
@@ -272,9 +275,32 @@ class Exchange(Driven):
         self._relaying = True
         early, self._early = b"".join(self._early), []
         self._pass_on(early, self.response_done)
-        if self._upstream is not None:
+        if self._upstream is not None and self._relaying:
             self._upstream.resume(_EARLY)
         return self.end
+
+    def hold_up(self) -> None:
+        """Keep what comes from now on, and the end of the answer too, until `go_on`; `through` may call it."""
+        self._relaying = False
+        if self._upstream is not None:
+            self._upstream.pause(_EARLY)
+
+    def go_on(self) -> None:
+        """After `hold_up`: `through` is shown what has come meanwhile, even if that is nothing."""
+        if self.end is None and not self._relaying:
+            self._relaying = True
+            early, self._early, self._early_size = b"".join(self._early), [], 0
+            self._pass_on(early, self.response_done, again=True)
+            if self._upstream is not None and self._relaying:
+                self._upstream.resume(_EARLY)
+            self._wake_soon()
+
+    def stop(self) -> None:
+        """For `through`: the answer ends in good order with what it and then `flush` return; the upstream is left."""
+        self._stopped = True
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abandon()
 
     async def ended(self) -> End:
         """Wait until the answer has ended, and say how."""
@@ -402,9 +428,12 @@ class Exchange(Driven):
             detail = f"The request body came with less than {least:g} bytes a second."
             self.on_client_broke(ProtocolError(408, "request_timed_out", detail))
 
-    def cut_off(self) -> None:
-        """Shutdown: end now, whatever phase it is in."""
-        self._fail(End.CUT, "The proxy is shutting down.")
+    def cut_off(self, detail: str = "The proxy is shutting down.") -> None:
+        """End now, whatever phase it is in; a client can see that an answer that had begun is not whole.
+
+        What `through` returns when it has called this is still sent.
+        """
+        self._fail(End.CUT, detail)
 
     # --- The upstream connection's side -------------------------------------------------------------------------
 
@@ -543,9 +572,10 @@ class Exchange(Driven):
             framed += encode_end(trailers)
         return framed
 
-    def _pass_on(self, payload: bytes, done: bool) -> None:
-        if payload and self._through is not None:
+    def _pass_on(self, payload: bytes, done: bool, *, again: bool = False) -> None:
+        if self._through is not None and (payload or again):
             payload = self._through(payload)
+            done = (done or self._stopped) and self._relaying and self.end is None
         if done and self._flush is not None:
             payload += self._flush()
         if payload and self._frame:
@@ -560,7 +590,7 @@ class Exchange(Driven):
         if payload:
             self._tail.append(payload)
         if self._frame:
-            trailers = self.response_trailers
+            trailers = [] if self._stopped else self.response_trailers
             if trailers and self.response is not None:
                 trailers = fields.trailers_to_pass(trailers, self.response, self._drops)
             self._tail.append(encode_end(trailers))
