@@ -49,6 +49,7 @@ class Exposition(Collector):
         metrics = self._metrics
         for name, text, label, counter in (
             ("sidecar_refusals", "Requests that were refused, by code.", "code", metrics.refusals),
+            ("sidecar_streams_cut", "Answers ended because credit had.", "rule", metrics.cut),
             ("sidecar_clamped", "Requests lowered to what the balance buys.", "rule", metrics.clamped),
             (
                 "sidecar_upstream_failures",

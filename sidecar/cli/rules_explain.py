@@ -22,7 +22,7 @@ from sidecar.domain.price_dimensions import CUSTOMER
 from sidecar.domain.quotes import Quote, Unquoted
 from sidecar.domain.rehearsal import Rehearsal, Request, charge, rehearse
 from sidecar.domain.request_facts import RequestFacts
-from sidecar.domain.rules import Rule, RuleSet
+from sidecar.domain.rules import OnExhausted, Rule, RuleSet
 from sidecar.domain.usage_words import word
 
 _DESCRIPTION = """\
@@ -139,6 +139,9 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
         for counter in quote.counters.values()
     ]
     notes += rule.on_short.notes
+    if rule.on_exhausted is not None:
+        ends = "cut" if rule.on_exhausted is OnExhausted.CUT else "finished, for debt"
+        notes.append(f"the hold grows while the answer streams; when there is no more credit, it is {ends}")
     if rule.shadow:
         notes.append("in shadow: what would be refused is served, and not charged")
     if notes:

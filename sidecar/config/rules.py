@@ -38,7 +38,7 @@ from sidecar.domain.price_list import deciding_meters, needs_body
 from sidecar.domain.quotes import Quoter
 from sidecar.domain.recent_quotes import RecentQuoter
 from sidecar.domain.retries import NEVER
-from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, OnClientGone, Rule, RuleSet
+from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 
 VERSION = 1
@@ -67,6 +67,7 @@ RULE_KEYS = (
     "retry",
     "idempotency",
     "on_client_gone",
+    "on_exhausted",
     "shadow",
 )
 DEFAULT_KEYS = ("identity", "markup", "estimate", "shadow")
@@ -199,6 +200,7 @@ class _RuleReader:
         gone = self._choice("on_client_gone", tuple(OnClientGone), "what becomes of its answer", "")
         retry = read_retry(entries["retry"]) if "retry" in entries else NEVER
         idempotency = read_idempotency(entries["idempotency"]) if "idempotency" in entries else None
+        exhausted = self._choice("on_exhausted", tuple(OnExhausted), "what becomes of its answer", "")
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
@@ -223,6 +225,7 @@ class _RuleReader:
             retry=retry,
             idempotency=idempotency,
             on_client_gone=OnClientGone(gone) if gone else None,
+            on_exhausted=OnExhausted(exhausted) if exhausted else None,
             quoter=quoter,
             on_short=on_short,
             shadow=entries["shadow"].flag() is True if "shadow" in entries else self._shadow and not free,
@@ -325,6 +328,13 @@ class _RuleReader:
                 "add `max_charge: 5`, or what a request may cost at most",
                 at_key=True,
             )
+        if "on_exhausted" in entries and not _grows(quoter):
+            entries["on_exhausted"].problem("no effect: nothing of the answer changes what it costs", at_key=True)
+        elif "on_exhausted" in entries and countings_in(quoter.price):
+            entries["on_exhausted"].problem(
+                "no hold can grow whose price counts over a period: what it claims of the counters is fixed",
+                at_key=True,
+            )
         if "on_unreadable" in entries and not quoter.reads_body:
             entries["on_unreadable"].problem("no effect: the rule reads no field of the request", at_key=True)
         told_by_body = any(told.body_field for _, told in quoter.tariff.meters.requests)
@@ -334,6 +344,14 @@ class _RuleReader:
                 'add a rate for "*", or refuse',
                 at_key=True,
             )
+
+
+def _grows(quoter: Quoter) -> bool:
+    """Whether anything of an answer that is known before its end changes what it costs."""
+    meters = quoter.tariff.meters
+    known = {meter for meter, _ in (*meters.headers, *meters.measures)}
+    known.update(meters.reader.meters if meters.reader is not None else ())
+    return not known.isdisjoint(rated_meters(quoter.price))
 
 
 def _check_together(read: Sequence[ReadRule]) -> None:

@@ -29,7 +29,7 @@ from sidecar.domain.meters.pointers import Mode
 from sidecar.domain.price import FLAT
 from sidecar.domain.price_list import ANY
 from sidecar.domain.retries import CAUSES, MOST, STATUSES
-from sidecar.domain.rules import OnClientGone
+from sidecar.domain.rules import OnClientGone, OnExhausted
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -53,6 +53,7 @@ _ABOUT: Mapping[str, str] = {
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "shadow": "Refuse nothing: serve and count what would be refused, and do not charge it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
+    "on_exhausted": "The hold grows while an answer streams; what becomes of one that cannot be paid for any more.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
     "idempotency": "What becomes of a request that its client repeats with the same key, once it was charged.",
@@ -118,6 +119,7 @@ def _rule() -> Schema:
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
         "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
+        "on_exhausted": {"enum": [str(way) for way in OnExhausted]},
         "estimate": _ref("estimate"),
         "retry": _closed(
             "after",

@@ -23,6 +23,12 @@ class Estimate(msgspec.Struct, frozen=True):
     bytes_per_token: Fraction = BYTES_PER_TOKEN
     tokenizer: Callable[[bytes], int] | None = None
 
+    def tokens_at_most(self, size: int) -> int:
+        """The most tokens that `size` bytes of text can be."""
+        if self.tokenizer is not None:
+            return size
+        return -(-size * self.bytes_per_token.denominator // self.bytes_per_token.numerator)
+
 
 class Tally:
     """The tokens of one text that comes in pieces."""

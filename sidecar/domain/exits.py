@@ -48,6 +48,8 @@ class Event(StrEnum):
     """This process has too much to do already."""
     LEFT_ALONE = "left_alone"
     """The upstream has failed several times in a row."""
+    EXHAUSTED = "exhausted"
+    """Credit ends, and the rule says that the answer does too."""
     SHUTDOWN = "shutdown"
     """The time to end in is over."""
     DEFECT = "defect"
@@ -65,6 +67,7 @@ class Pays(StrEnum):
     GIVEN_BACK = "nothing, a hold that may have been taken is released"
     UNKNOWN = "known usage, else what `on_unknown` says"
     DELIVERED = "known usage, else what was delivered if `on_unknown: charge_estimate`, else nothing"
+    HELD = "what was delivered, at most what is held"
     COST = "the cost, as ever"
     EXPIRED = "nothing, the hold expires"
     LATE = "the cost, late if the hold has expired"
@@ -106,6 +109,8 @@ _NO_UPSTREAM = Never("the upstream is not asked yet")
 _NO_STORE = Never("the store is not asked in this phase")
 _CHOSEN = Never("that was decided before the hold was taken")
 _SENT = Never("only a connection can be refused to a full queue; this request has one")
+_NOT_GROWN = Never("the answer goes on; where its hold cannot grow for that, it may be exhausted")
+_NOTHING_YET = Never("nothing of an answer has been delivered yet")
 _WHOLE = Never("the request's body has come, or is not read in this phase")
 _DEAD = Exit(pays=Pays.NOTHING_HELD, outcome="", note="the connection ends")
 _DEAD_HOLDING = Exit(
@@ -145,6 +150,7 @@ _FAILED: dict[Event, Cell] = {
     Event.STORE_TIMEOUT: Never("the store is not asked; a hold that cannot be kept alive is charged late"),
     Event.SHED: _SENT,
     Event.LEFT_ALONE: _SENT,
+    Event.EXHAUSTED: _NOTHING_YET,
     Event.SHUTDOWN: _released("shutting_down", "", "timeouts.shutdown_s"),
     Event.DEFECT: Exit(pays=Pays.RELEASED, answers="internal", outcome="failed"),
     Event.CRASH: _DEAD_HOLDING,
@@ -159,6 +165,7 @@ _UNREACHED: dict[Event, Cell] = {
     Event.TIMEOUT: _released("upstream_timed_out", "another address is tried; again if `retry` says so", "retry"),
     Event.STORE_ERROR: Never("the store is not asked; a hold that cannot be kept alive is charged late"),
     Event.STORE_TIMEOUT: Never("the store is not asked; a hold that cannot be kept alive is charged late"),
+    Event.EXHAUSTED: _NOTHING_YET,
     Event.SHUTDOWN: _released("shutting_down"),
     Event.DEFECT: Exit(pays=Pays.RELEASED, answers="internal", outcome="failed"),
     Event.CRASH: _DEAD_HOLDING,
@@ -177,6 +184,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.STORE_TIMEOUT: _NO_STORE,
         Event.SHED: _nothing("overloaded", "", "limits.requests_max"),
         Event.LEFT_ALONE: Never("that is asked when the payer is known"),
+        Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: _ALONE,
         Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
         Event.CRASH: _DEAD,
@@ -193,6 +201,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.STORE_TIMEOUT: _nothing("store_unavailable", "a question has no effect"),
         Event.SHED: _nothing("too_many_in_flight", "", "limits.customer_share"),
         Event.LEFT_ALONE: _nothing("upstream_unavailable", "", "upstream.breaker_failures"),
+        Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: _nothing("shutting_down"),
         Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
         Event.CRASH: _DEAD,
@@ -209,6 +218,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.STORE_TIMEOUT: Exit(pays=Pays.GIVEN_BACK, answers="store_unavailable"),
         Event.SHED: _nothing("overloaded", "", "limits.bodies_max_bytes"),
         Event.LEFT_ALONE: _CHOSEN,
+        Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: _released("shutting_down"),
         Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
         Event.CRASH: _DEAD_HOLDING,
@@ -229,6 +239,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         ),
         Event.SHED: _nothing("holds_in_flight", "", "limits.waiting_max"),
         Event.LEFT_ALONE: _CHOSEN,
+        Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: Exit(pays=Pays.GIVEN_BACK, answers="shutting_down"),
         Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
         Event.CRASH: Exit(pays=Pays.NOTHING_HELD, outcome="", note="the connection ends; the queue passes it over"),
@@ -287,6 +298,14 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
             pays=Pays.UNKNOWN, answers="bad_request", outcome="charged", note=_CUT, keys=("on_unknown",)
         ),
         **{event: cell for event, cell in _FAILED.items() if isinstance(cell, Never)},
+        Event.STORE_ERROR: _NOT_GROWN,
+        Event.STORE_TIMEOUT: _NOT_GROWN,
+        Event.EXHAUSTED: Exit(
+            pays=Pays.HELD,
+            outcome="charged",
+            keys=("on_exhausted",),
+            note="what the API has for an end, or the connection breaks off",
+        ),
         Event.DEFECT: Exit(pays=Pays.RELEASED, answers="internal", outcome="failed", note=_CUT),
         Event.CRASH: _DEAD_HOLDING,
         Event.PAUSE: _LATE,
@@ -310,6 +329,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         ),
         Event.SHED: Never("settlements are never shed"),
         Event.LEFT_ALONE: Never("the answer has ended"),
+        Event.EXHAUSTED: Never("the answer has ended"),
         Event.SHUTDOWN: Exit(
             pays=Pays.COST,
             outcome="charged",

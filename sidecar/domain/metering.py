@@ -35,10 +35,12 @@ from sidecar.domain.meters.body import (
     text_in,
 )
 from sidecar.domain.meters.codings import CodingError, decoder_of
+from sidecar.domain.meters.numbers import number_in, read_trailers
 from sidecar.domain.meters.openai_chat import HidingBody
 from sidecar.domain.meters.reader import Reader, Reading
-from sidecar.domain.price import Number, Price, Usage, parse_number, usage_text
+from sidecar.domain.price import Price, Usage, usage_text
 from sidecar.domain.price_counted import CountedBill, CountedCharge
+from sidecar.domain.progress import Progress
 from sidecar.domain.request_meters import RequestMeter
 
 
@@ -118,6 +120,11 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         others = (*self.headers, *self.trailers, *self.measures, *self.statuses)
         return self.reader is not None and self.reader.read_head is None and not others
 
+    @cached_property
+    def response_bytes(self) -> tuple[str, ...]:
+        """The meters of the bytes of answers."""
+        return tuple(meter for meter, measure in self.measures if measure is Measure.RESPONSE_BYTES)
+
     @property
     def names(self) -> tuple[str, ...]:
         """All meters, in the order in which they are shown."""
@@ -170,9 +177,10 @@ class Bill(CountedBill, frozen=True):
         """What `usage` costs, at most ``max_charge``."""
         return self.price.charge(usage, self.tariff.max_charge)
 
-    def so_far(self, read: Reading, written: int) -> int:
-        """What the request has cost until now: `read` is all usage, `written` are the tokens that came beyond it."""
-        return self.cost(self._estimated(read | self.given, written, self.request_bytes))
+    def ended(self, usage: Reading, observed: Reading, most: int) -> Charge:
+        """The charge for an answer that we ended when it had come to `usage`, of which `observed` was reported."""
+        source = Source.OBSERVED if usage == observed else Source.ESTIMATED
+        return Charge(min(self.cost(usage), most), usage_text(usage, self.chosen_by), source, False)
 
     def broken(self, observed: Reading, written: int | None, request_bytes: int) -> Charge:
         """The charge for an answer that the upstream broke off: an estimate of what was delivered, or nothing."""
@@ -189,7 +197,7 @@ class Bill(CountedBill, frozen=True):
         observed = observed | self.given
         match self.tariff.on_unknown:
             case OnUnknown.CHARGE_ESTIMATE if written is not None:
-                usage = self._estimated(observed, written, request_bytes)
+                usage = self.with_estimates(observed, written, request_bytes)
                 source = Source.OBSERVED if usage == observed else Source.ESTIMATED
                 # With volume tiers more can cost less.
                 return self._charge(max(self.cost(usage), self.cost(observed)), source, usage)
@@ -204,7 +212,7 @@ class Bill(CountedBill, frozen=True):
         counted = self.counted(self.price, self.tariff.max_charge, usage, held_for, amount)
         return Charge(amount, usage_text(usage, self.chosen_by), source, False, counted)
 
-    def _estimated(self, read: Reading, written: int, request_bytes: int) -> Reading:
+    def with_estimates(self, read: Reading, written: int, request_bytes: int) -> Reading:
         """`read`, and what it lacks of all that can be estimated."""
         tariff = self.tariff
         reader, estimate = tariff.meters.reader, tariff.estimate
@@ -238,12 +246,12 @@ class Meter(Protocol):
     ) -> Charge:
         """The charge; the counts are of bodies, as they were on the wire, and of time since the request's head."""
 
-    def so_far(self) -> int:
-        """What the answer has cost until now in base units, estimated where nothing is reported yet.
+    @property
+    def told(self) -> int:
+        """How many events there were that may have reported usage."""
 
-        Time is not counted, and neither is what a head's field that never came would have said. A few microseconds
-        after each piece; nothing is worked out for an answer that nobody asks about.
-        """
+    def so_far(self, duration_ms: int = 0) -> Progress:
+        """What the answer has cost until now, in a few microseconds; nothing is worked out unless it is asked for."""
 
 
 class _Uncharged(UnreadBody):
@@ -252,11 +260,12 @@ class _Uncharged(UnreadBody):
     def finish(self, *_: object, **__: object) -> Charge:
         return RELEASED
 
-    def so_far(self) -> int:
-        return 0
+    def so_far(self, duration_ms: int = 0) -> Progress:  # noqa: ARG002 - a face
+        return _NOTHING
 
 
 _UNCHARGED = _Uncharged(readable=False)
+_NOTHING = Progress(Bill(Tariff(Meters()), Price.of({}), 0), {})
 
 
 class _JsonMeter(JsonBody):
@@ -287,8 +296,8 @@ class _JsonMeter(JsonBody):
             return self._bill.broken({}, written, request_bytes)
         return self._bill.unknown({}, written, request_bytes)
 
-    def so_far(self) -> int:
-        return self._bill.so_far(*self.read_so_far())
+    def so_far(self, duration_ms: int = 0) -> Progress:  # noqa: ARG002
+        return Progress(self._bill, *self.read_so_far())
 
 
 class _BodyMeter:
@@ -304,24 +313,28 @@ class _BodyMeter:
         self.flush = body.flush
         self.feed = body.feed
         self._passed = 0
-        if any(measure is Measure.RESPONSE_BYTES for _, measure in bill.tariff.meters.measures):
+        if bill.tariff.meters.response_bytes:
             self.feed = self._count
 
     def _count(self, data: bytes) -> bytes:
         self._passed += len(data)
         return self._body.feed(data)
 
-    def so_far(self) -> int:
+    @property
+    def told(self) -> int:
+        return self._body.told
+
+    def so_far(self, duration_ms: int = 0) -> Progress:
         read, written = self._body.read_so_far()
-        read = self._measured(read | self._head, self._bill.request_bytes, self._passed, 0)
-        return self._bill.so_far(read, written)
+        read = self._measured(read | self._head, self._bill.request_bytes, self._passed, duration_ms)
+        return Progress(self._bill, read, written, self._body.final)
 
     def finish(
         self, end: End, request_bytes: int, response_bytes: int, duration_ms: int, trailers: Trailers = ()
     ) -> Charge:
         bill, meters = self._bill, self._bill.tariff.meters
         usage, known = self._body.result(whole=end is End.COMPLETE)
-        head = _read_trailers(meters, trailers) | self._head if meters.trailers else self._head
+        head = read_trailers(meters.trailers, trailers) | self._head if meters.trailers else self._head
         usage = self._measured(usage | head, request_bytes, response_bytes, duration_ms)
         if end is End.UPSTREAM_FAILED and meters.reader is None:
             return RELEASED
@@ -362,27 +375,12 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
     body = _body(reader if head is None else None, coding, framing, bill.tariff.estimate, hides=hides)
     readings: Reading = head or {}
     for meter, name in meters.headers:
-        reading = _number_in(fields.get(name, b""))
+        reading = number_in(fields.get(name, b""))
         if reading is not None:
             readings[meter] = reading
     for meter, statuses in meters.statuses:
         readings[meter] = int(status in statuses)
     return _BodyMeter(bill, body, readings)
-
-
-def _read_trailers(meters: Meters, trailers: Trailers) -> Reading:
-    """What trailer fields say; one that came twice has two values, which are no number."""
-    came: dict[bytes, bytes] = {}
-    for name, value in trailers:
-        key = name.lower()
-        came[key] = came[key] + b", " + value if key in came else value
-    read = ((meter, _number_in(came.get(name, b""))) for meter, name in meters.trailers)
-    return {meter: reading for meter, reading in read if reading is not None}
-
-
-def _number_in(value: bytes) -> Number | None:
-    """The value of a field as a reading."""
-    return parse_number(value.decode("latin-1").strip())
 
 
 def _body(

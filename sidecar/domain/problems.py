@@ -33,6 +33,7 @@ _ALL = (
     Kind("unidentified", 401, "Unidentified caller"),
     Kind("customer_suspended", 403, "Customer suspended"),
     Kind("insufficient_credits", 402, "Insufficient credits"),
+    Kind("credit_exhausted", 402, "Credit used up on the way"),
     Kind("pool_cap_reached", 402, "Share of the pool used up"),
     Kind("holds_in_flight", 429, "Credits are held by requests in flight"),
     Kind("too_many_in_flight", 429, "Too many requests in flight", 1),

@@ -54,6 +54,13 @@ class OnClientGone(StrEnum):
     DRAIN = "drain"
 
 
+class OnExhausted(StrEnum):
+    """What becomes of an answer whose hold is used up and cannot grow: it goes on, for debt, or it ends."""
+
+    FINISH = "finish"
+    CUT = "cut"
+
+
 FREE = Quoter(meters=Meters(), price=Price.of({}), hold=0)
 """What a free rule quotes: nothing is held, nothing is charged."""
 
@@ -61,7 +68,7 @@ FREE = Quoter(meters=Meters(), price=Price.of({}), hold=0)
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. `where` is its place for people; `errors` the shape of refusals: problem, openai or anthropic.
 
-    Without `on_client_gone`, streams are aborted and other answers drained.
+    Without `on_client_gone`, streams are aborted and other answers drained; without `on_exhausted`, no hold grows.
     """
 
     name: str
@@ -78,6 +85,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     idempotency: Idempotency | None = None
     """Without it, a request that its client repeats is another one."""
     on_client_gone: OnClientGone | None = None
+    on_exhausted: OnExhausted | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY
     shadow: bool = False

@@ -18,10 +18,13 @@ SAID_EVERY_S = 60
 _PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
 
 
-def wanted(head: RequestHead, quote: Quote, *, trailers: bool) -> Pairs:
-    """The fields that say how the upstream may answer, where the client's own are not right."""
+def wanted(head: RequestHead, quote: Quote, *, trailers: bool, plain: bool = False) -> Pairs:
+    """The fields that say how the upstream may answer, where the client's own are not right.
+
+    `plain`: without a content coding, since events may be added.
+    """
     fields: Pairs = ()
-    if quote.plain_answer:
+    if plain or quote.plain_answer:
         fields = _PLAIN_ANSWER
     elif quote.readable_codings:
         accepted = head.get(b"accept-encoding")

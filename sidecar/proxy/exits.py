@@ -54,6 +54,10 @@ _BY_ENGINE = _by_engine()
 _LEFT_ALONE = exit_of(Phase.CONNECT, Event.LEFT_ALONE)
 
 
+EXHAUSTED = f" end={Phase.BODY}.{Event.EXHAUSTED}"
+"""The word behind the usage of an answer that was cut because credit had ended."""
+
+
 def of_failure(failure: Failure) -> Exit:
     """What a failure means for the hold, the client and the metrics."""
     return _LEFT_ALONE if isinstance(failure, Unavailable) else _BY_ENGINE[failure.phase, failure.end]
@@ -84,4 +88,6 @@ def why_released(told: Failure | ResponseHead | None, charge: Charge, charge_on:
 
 def usage_of(told: Failure | ResponseHead | None, charge: Charge) -> str:
     """The usage of a commit, with a word behind it that says how the request ended if not well."""
-    return f"{charge.usage} end={name_of(told)}".lstrip() if isinstance(told, Failure) else charge.usage
+    if not isinstance(told, Failure) or charge.usage.endswith(EXHAUSTED):
+        return charge.usage
+    return f"{charge.usage} end={name_of(told)}".lstrip()

@@ -13,7 +13,7 @@ from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.idempotency import KeyRefused
 from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
-from sidecar.domain.outcomes import RefusalCode, Refused, Settled
+from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Settled
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
@@ -24,6 +24,7 @@ from sidecar.http1.reasons import reason_of
 from sidecar.proxy import exits, refusals
 from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import UnreadAnswers, wanted
+from sidecar.proxy.elastic import metered
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
@@ -246,7 +247,7 @@ class Story:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
             if quote.form is not None:
                 exchange.watch(quote.form.glance if terms.shadow else quote.form.see)
-            fields = wanted(exchange.head, quote, trailers=terms.reads_trailers)
+            fields = wanted(exchange.head, quote, trailers=terms.reads_trailers, plain=terms.cuts)
             answer = await self._upstreams.forward(
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
             )
@@ -257,13 +258,13 @@ class Story:
                 await self._settle(terms, hold, admitted.beyond(charge), answer)
                 self._answer_failure(exchange, terms, answer)
                 return
-            meter = quote.meter(answer.status, answer)
+            meter, rewrites = metered(exchange, terms, admitted, answer, self._holds.upkeep, self._metrics.cut)
             extra = (
                 b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
             )
-            end = exchange.relay(
-                terms.drops_down, extra, meter.feed, meter.flush, quote.plain_answer, self._policy.via
-            ) or (await exchange.ended())
+            end = exchange.relay(terms.drops_down, extra, meter.feed, meter.flush, rewrites, self._policy.via) or (
+                await exchange.ended()
+            )
             duration_ms = round((self._now() - exchange.started_s) * 1000)
             broken = exchange.failure
             charge = meter.finish(
@@ -307,12 +308,15 @@ class Story:
             done = await self._holds.release(hold, reason)
         else:
             usage = exits.usage_of(told, charge)
-            done = await self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted)
+            # Who was told that credit cuts shall not owe for the last event.
+            overrun = Overrun.CAP if terms.cuts else Overrun.OWE
+            done = await self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun)
         metrics, unit = self._metrics, terms.unit.name
         # What counts over a period is known only when it is counted.
         amount = charge.amount if charge.counted is None or done is None else done.charged
         if terms.recent is not None and charge.source in LEARNT_FROM:
             terms.recent.add(amount)
+        metrics.held[unit] += max(hold.held - hold.record.held, 0)
         metrics.charges[charge.source] += 1
         metrics.charged[unit] += amount
         metrics.returned[unit] += max(hold.held - amount, 0)

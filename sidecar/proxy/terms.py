@@ -8,7 +8,7 @@ from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.meters.body import framing_of
 from sidecar.domain.recent_costs import RecentCosts
-from sidecar.domain.rules import OnClientGone, Rule, RuleSet
+from sidecar.domain.rules import OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
@@ -32,6 +32,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     needs_external_id: bool
     recent: RecentCosts | None
     reads_trailers: bool
+    cuts: bool
+    """Whether an answer may be ended before its upstream ends it."""
     shadow: bool
     """Nothing is refused, and nobody is told of credits."""
 
@@ -43,7 +45,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """
         shadow = shadow or rule.shadow
         if shadow:
-            rule = msgspec.structs.replace(rule, on_short=DENY, idempotency=None)
+            rule = msgspec.structs.replace(rule, on_short=DENY, idempotency=None, on_exhausted=None)
         identity = {source.header for source in rule.identity}
         return cls(
             rule=rule,
@@ -58,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             needs_external_id=rule.needs_external_id,
             recent=rule.quoter.recent,
             reads_trailers=rule.reads_trailers,
+            cuts=rule.on_exhausted is OnExhausted.CUT,
             shadow=shadow,
         )
 

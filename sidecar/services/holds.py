@@ -22,6 +22,7 @@ from sidecar.domain.exits import Event, Phase
 from sidecar.domain.outcomes import (
     CountersMoved,
     Ended,
+    Overrun,
     RefusalCode,
     Refused,
     Rejected,
@@ -38,7 +39,7 @@ from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
-from sidecar.store.ledger import Ledger, PaidBy
+from sidecar.store.ledger import FINAL, CommitTerms, Ledger, PaidBy
 from sidecar.store.repeats import Repeats
 from sidecar.store.reply import Reply
 from sidecar.tasks import Tasks
@@ -116,8 +117,8 @@ class Holds:
         self._ttl_ms = round(ttl_s * 1000)
         self._timeout_s = timeout_s
         self._tasks = tasks
-        self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=lambda record: self._give_back(Hold(record, 0)))
         self._counting = Counting(ledger)
+        self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=self._give_back_unwanted, tasks=tasks)
         self._numbers = itertools.count(1)
         self._drained: asyncio.Event | None = None
         self.pending = 0
@@ -212,19 +213,26 @@ class Holds:
         return f"{self._queue.process}_{next(self._numbers):x}"
 
     def commit(
-        self, hold: Hold, charge: int, usage: str, source: str, counted: CountedCharge | None = None
+        self,
+        hold: Hold,
+        charge: int,
+        usage: str,
+        source: str,
+        counted: CountedCharge | None = None,
+        overrun: Overrun = Overrun.OWE,
     ) -> Coroutine[Any, Any, Settled | None]:
-        """Charge the real cost, give the rest back.
+        """Charge the real cost, give the rest back; `overrun` says what becomes of a cost that nothing is left for.
 
-        `counted`: the charge is what this comes to where the customer's counters stand by then.
+        `counted`: the charge is what this comes to where the customer's counters stand by then, and may be owed.
         None: not acknowledged within `timeout_s`, and the work goes on; it took effect, but the reply that said what
         it did was lost; or the store knows no such hold any more.
         Cancelling the caller does not cancel the work.
         """
+        terms = FINAL if overrun is Overrun.OWE else CommitTerms(overrun=overrun)
 
         def attempt() -> Awaitable[_Ending]:
             if counted is None:
-                return self._ledger.commit(hold.record, charge, usage, source)
+                return self._ledger.commit(hold.record, charge, usage, source, terms)
             return self._counting.commit(hold.record, counted, usage, source)
 
         return self._settle(_Work(hold, charge, attempt))
@@ -277,6 +285,9 @@ class Holds:
         """Release a hold that may have been taken, though nobody knows."""
         self.pending += 1
         self._start(self._release(hold, why), may_be_done=False, pause_s=pause_s)
+
+    def _give_back_unwanted(self, record: HoldRecord) -> None:
+        self._give_back(Hold(record, time.monotonic()), "its request does not want it any more")
 
     def _release(self, hold: Hold, reason: str) -> _Work:
         def attempt() -> Awaitable[_Ending]:

@@ -321,6 +321,17 @@ def test_explain_says_what_happens_when_the_hold_does_not_fit(
     assert "note   in shadow: what would be refused is served, and not charged\n" in text
 
 
+@pytest.mark.parametrize(("way", "end"), [("cut", "cut"), ("finish", "finished, for debt")])
+def test_explain_says_what_becomes_of_an_answer_that_credit_ends_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, way: str, end: str
+) -> None:
+    file = tmp_path / "rules.yaml"
+    rule = f"{{name: a, match: {{path: /a}}, usage: openai.chat, price: {{output_tokens: 1}}, on_exhausted: {way}}}"
+    file.write_text(f"version: 1\nrules:\n  - {rule}\n")
+    text = shown(capsys, "--rules", str(file), "POST", "/a", "-d", "{}")
+    assert f"note   the hold grows while the answer streams; when there is no more credit, it is {end}\n" in text
+
+
 def test_a_price_of_a_customers_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(

@@ -163,11 +163,11 @@ def test_a_stream_is_estimated_as_the_same_answer_in_one_piece() -> None:
 def test_so_far_a_stream_has_cost_what_it_said_or_wrote() -> None:
     bill = msgspec.structs.replace(an_estimating_bill("openai.chat", flat=7), request_bytes=20)
     meter = open_meter(bill, 200, EVENTS, hides=False)
-    assert meter.so_far() == 27
+    assert meter.so_far().cost == 27
     costs = []
     for each in golden.chat_stream(asked=True).split(b"\n\n")[:-1]:
         meter.feed(each + b"\n\n")
-        costs.append(meter.so_far())
+        costs.append(meter.so_far().cost)
     assert costs == [30, 45, 45, 49, 49, 36, 36]
     assert meter.finish(End.COMPLETE, 20, 0, 0).amount == 36
 
@@ -177,7 +177,7 @@ def test_so_far_a_json_answer_counts_as_text(coding: bytes) -> None:
     meter = open_meter(an_estimating_bill("openai.chat"), 200, JSON | {b"content-encoding": coding}, hides=False)
     body = gzip.compress(golden.CHAT_JSON) if coding else golden.CHAT_JSON
     meter.feed(body)
-    assert meter.so_far() == len(golden.CHAT_JSON)
+    assert meter.so_far().cost == len(golden.CHAT_JSON)
     assert finish(meter) == CHAT_CHARGE
 
 
@@ -185,9 +185,9 @@ def test_so_far_heads_and_bytes_are_counted_as_they_are() -> None:
     meters = msgspec.structs.replace(MEASURES, headers=(("cost", b"x-cost"),), statuses=(("ok", frozenset({200})),))
     bill = msgspec.structs.replace(a_bill(meters), request_bytes=20, given={"told": 1})
     meter = open_meter(bill, 200, cost(b"3"), hides=False)
-    assert meter.so_far() == 24
+    assert meter.so_far().cost == 24
     meter.feed(b"12345")
-    assert meter.so_far() == 29
+    assert meter.so_far().cost == 29
 
 
 def test_so_far_own_pointers_have_what_they_read() -> None:
@@ -196,14 +196,14 @@ def test_so_far_own_pointers_have_what_they_read() -> None:
     for fields, piece in ((EVENTS, b'data: {"n":2}\n\n'), (lines, b'{"n":2}\n')):
         meter = open_meter(a_bill(Meters(reader=reader)), 200, fields, hides=False)
         meter.feed(piece)
-        assert meter.so_far() == 2
+        assert meter.so_far().cost == 2
     meter = open_meter(a_bill(Meters(reader=reader)), 200, JSON, hides=False)
     meter.feed(b'{"n":2}')
-    assert meter.so_far() == 0
+    assert meter.so_far().cost == 0
 
 
 def test_so_far_an_answer_that_is_not_charged_has_cost_nothing() -> None:
-    assert open_meter(an_estimating_bill("openai.chat", flat=7), 404, JSON, hides=False).so_far() == 0
+    assert open_meter(an_estimating_bill("openai.chat", flat=7), 404, JSON, hides=False).so_far().cost == 0
 
 
 def test_so_far_binary_messages_have_cost_their_text() -> None:
@@ -211,6 +211,6 @@ def test_so_far_binary_messages_have_cost_their_text() -> None:
     meter = open_meter(an_estimating_bill("bedrock"), 200, frames, hides=False)
     for message in golden_bedrock.converse_stream()[:-1]:
         meter.feed(message)
-    written = meter.so_far()
+    written = meter.so_far().cost
     assert written > 0
     assert finish(meter, b"", End.CLIENT_GONE).amount == 30 + written

@@ -106,12 +106,14 @@ async def ledgered(control: Control, buyer: Buyer) -> tuple[Balance, Counter[str
     return msgspec.convert({**last["after"], "unit": last["unit"]}, Balance), types
 
 
-def sidecar(command: str = "run", *, upstream: str, store: str | None, **settings: str) -> Sidecar:
-    """The command with the rules of these tests and the upstream's credential; `settings` have `__` for the dot."""
+def sidecar(
+    command: str = "run", *, upstream: str, store: str | None, rules: Path | str = RULES, **settings: str
+) -> Sidecar:
+    """The command with `rules` and the upstream's credential; `settings` have `__` for the dot."""
     return Sidecar(
         command,
         upstream=upstream,
-        rules=[RULES],
+        rules=[Path(rules)],
         store=store,
         settings={name.replace("__", "."): value for name, value in settings.items()},
         arguments=["--upstream-header", "Authorization: Bearer ${THE_UPSTREAM_KEY}"],

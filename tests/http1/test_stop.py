@@ -10,8 +10,8 @@ from sidecar.http1.exchange import Exchange
 from tests.http1.stage import Stage
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Upstream, answers, chunk, head, says
 from tests.support.upstream import Exchange as Asked
+from tests.support.upstream import Upstream, answers, chunk, head, says
 
 CHUNKED = ("transfer-encoding", "chunked")
 

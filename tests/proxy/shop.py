@@ -39,6 +39,7 @@ class Shop:
         upstream: Upstream,
         *,
         rules: Path = RULES,
+        granted: int = GRANTED,
         proxy: Proxy | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
@@ -46,6 +47,7 @@ class Shop:
     ) -> None:
         """`more` are settings of the section ``upstream``."""
         self.lane = lane
+        self.granted = granted
         self.upstream = upstream
         self.settings = Settings(
             upstream=UpstreamSection(url=upstream.url, headers={"X-Api-Token": "of-the-upstream"}, **more),  # type: ignore[arg-type]  # Tests name real ones.
@@ -83,9 +85,10 @@ class Shop:
         self.customer_id = customer.customer_id
         _, secret = await self.customers.create_key(self.customer_id, name="k", now_ms=1)
         self.bearer = ("Authorization", f"Bearer {secret}")
-        grant = Grant(block_id="blk_1", unit="credits", amount=GRANTED, source="test")
+        grant = Grant(block_id="blk_1", unit="credits", amount=self.granted, source="test")
         await self.accounts.grant(self.customer_id, grant, Once(key="once", fingerprint="f"))
         await self.proxy.start()
+        self.tasks.start(self.holds.upkeep.run(), "upkeep of holds")
         return self
 
     async def __aexit__(
@@ -109,5 +112,5 @@ class Shop:
         await until(lambda: self.proxy._engine.running == 0 and self.holds.pending == 0, "everything to settle")
         balance = await self.balance()
         assert balance.held == 0
-        assert balance.available + balance.spent == GRANTED
+        assert balance.available + balance.spent == self.granted
         return balance

@@ -41,7 +41,8 @@ class Desk:
         self.upkeep = self.holds.upkeep = Upkeep(
             purse.ledger,
             ttl_s=TTL_S,
-            give_back=lambda record: self.holds._give_back(Hold(record, 0)),
+            give_back=self.holds._give_back_unwanted,
+            tasks=self.tasks,
             now=lambda: clock.now_ms / 1000,
         )
 

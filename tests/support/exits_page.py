@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sidecar.domain.exits import EXITS, Event, Exit, Never, Pays, Phase
 from sidecar.domain.problems import kind_of
-from sidecar.proxy.exits import ENGINE_ENDS, ENGINE_PHASES
+from sidecar.proxy.exits import ENGINE_ENDS, ENGINE_PHASES, EXHAUSTED
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN = "<!-- The table of exits begins; `python -m tests.support.exits_page` writes it. -->\n"
@@ -39,6 +39,7 @@ EVENTS = {
     Event.STORE_TIMEOUT: "store does not answer",
     Event.SHED: "too much to do",
     Event.LEFT_ALONE: "upstream left alone",
+    Event.EXHAUSTED: "credit ends",
     Event.SHUTDOWN: "shutdown",
     Event.DEFECT: "defect of ours",
     Event.CRASH: "crash",
@@ -69,6 +70,8 @@ def ledger(phase: Phase, event: Event, exit_: Exit) -> str:
         case Pays.UNKNOWN | Pays.DELIVERED:
             name = word(phase, event)
             return f"`commit` with `end={name}`, or `release`: `{name}`"
+        case Pays.HELD:
+            return f"`commit` with `{EXHAUSTED.strip()}`"
         case Pays.COST:
             return "`commit`"
         case Pays.EXPIRED:

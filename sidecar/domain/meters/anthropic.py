@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.meters.anthropic_ending import MessageEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, over, sound
 from sidecar.domain.meters.text import TEXT, PlainText, joined
 
@@ -140,4 +141,5 @@ READER = Reader(
         rb'"delta":\{"type":"(?:text|thinking|input_json)_delta","(?:text|thinking|partial_json)":"%b"\}' % TEXT,
         b'"delta":',
     ),
+    ending=MessageEnding,
 )

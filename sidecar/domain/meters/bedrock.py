@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.fields import Fields
+from sidecar.domain.meters.bedrock_ending import BedrockEnding
 from sidecar.domain.meters.bedrock_text import text_of
 from sidecar.domain.meters.frames import headers_of, payload_of
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
@@ -161,4 +162,5 @@ READER = Reader(
     whole_events=True,
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
+    ending=BedrockEnding,
 )

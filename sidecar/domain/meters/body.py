@@ -12,6 +12,7 @@ import msgspec
 
 from sidecar.domain.estimates import Estimate, Tally
 from sidecar.domain.meters.codings import CodingError, Decoder
+from sidecar.domain.meters.endings import Ending, ErrorEvent, ErrorLine, ExceptionMessage
 from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of, events_in
 from sidecar.domain.meters.frames import FrameBuffer
 from sidecar.domain.meters.lines import LineBuffer
@@ -31,21 +32,40 @@ class Buffer(Protocol):
     def rest(self) -> bytes: ...
 
 
-class Framing(msgspec.Struct, frozen=True):
+class Framing(msgspec.Struct, frozen=True, kw_only=True):
     """How a stream is cut into events: by `open`; `ends` are the last bytes of a piece that ends with an event.
 
-    `data_of` is what an event carries, `events_in` takes a piece of whole events apart.
+    `data_of` is what an event carries, `events_in` takes a piece of whole events apart. `ending` ends a stream of
+    which nobody knows more.
     """
 
+    name: str
     open: Callable[[], Buffer]
     ends: tuple[bytes, ...]
     data_of: Callable[[bytes], bytes]
     events_in: Callable[[bytes], Iterable[bytes]]
+    ending: Callable[[], Ending]
 
 
-EVENTS = Framing(EventBuffer, BLANK_LINES, data_of, events_in)
-LINES = Framing(LineBuffer, (b"\n",), bytes.strip, bytes.splitlines)
-FRAMES = Framing(FrameBuffer, (), bytes, lambda message: (message,))
+EVENTS = Framing(
+    name="events", open=EventBuffer, ends=BLANK_LINES, data_of=data_of, events_in=events_in, ending=ErrorEvent
+)
+LINES = Framing(
+    name="lines",
+    open=LineBuffer,
+    ends=(b"\n",),
+    data_of=bytes.strip,
+    events_in=bytes.splitlines,
+    ending=ErrorLine,
+)
+FRAMES = Framing(
+    name="frames",
+    open=FrameBuffer,
+    ends=(),
+    data_of=bytes,
+    events_in=lambda message: (message,),
+    ending=ExceptionMessage,
+)
 _FRAMINGS = {
     b"text/event-stream": EVENTS,
     b"application/x-ndjson": LINES,
@@ -65,17 +85,30 @@ def framing_of(content_type: bytes) -> Framing | None:
     return _FRAMINGS.get(content_type.partition(b";")[0].strip().lower())
 
 
+def ending_of(reader: Reader | None, framing: Framing) -> Ending:
+    """What ends a stream in this framing: in its API's dialect, if that is known and comes in such a framing."""
+    ending = reader.ending() if reader is not None and reader.ending is not None else None
+    return ending if ending is not None and ending.framing == framing.name else framing.ending()
+
+
 class Body(Protocol):
     """`feed` gets each piece once, in order, and returns what to pass on; `flush` what is held back at the end.
 
     `result` is what was read, and whether that is all: `whole` says that the answer came to its end.
     `failed`: the answer itself reported an error. `read_so_far` is what was read until now, and the tokens of the
     text that came beyond it; `written` the tokens of all text of the answer that no usage counts, when it has ended:
-    None when nobody can say. Both are 0 where no text is looked for.
+    None when nobody can say. Both are 0 where no text is looked for. `told` counts the events that may have reported
+    usage; `final`: nothing that follows changes what was read.
     """
 
     @property
     def failed(self) -> bool: ...
+
+    @property
+    def told(self) -> int: ...
+
+    @property
+    def final(self) -> bool: ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -91,7 +124,8 @@ class Body(Protocol):
 class UnreadBody:
     """Nothing is read from it; `readable` says whether anything should have been."""
 
-    failed = False
+    failed = final = False
+    told = 0
 
     def __init__(self, *, readable: bool) -> None:
         self._readable = readable
@@ -117,7 +151,8 @@ class JsonBody:
 
     __slots__ = ("_estimate", "_pieces", "_reader", "_room")
 
-    failed = False
+    failed = final = False
+    told = 0
 
     def __init__(self, reader: Reader, estimate: Estimate | None = None) -> None:
         self._reader = reader
@@ -185,7 +220,7 @@ class EventsBody:
     """Follows a stream of events; an event without a needle costs one search of its piece for each."""
 
     __slots__ = ("_buffer", "_data_of", "_ends", "_keep", "_needles", "_pending", "_reading", "_silent", "_text",
-                 "spoiled")  # fmt: skip
+                 "spoiled", "told")  # fmt: skip
 
     def __init__(self, reader: Reader, framing: Framing = EVENTS, estimate: Estimate | None = None) -> None:
         lines = reader.open_lines if framing is LINES else None
@@ -197,12 +232,17 @@ class EventsBody:
         self._buffer = framing.open()
         self._pending = self._buffer.pending
         self.spoiled = False
+        self.told = 0
         self._text = text_in(reader, framing, estimate)
         self._keep = self._text.keep if self._text is not None else None
 
     @property
     def failed(self) -> bool:
         return self._reading.failed
+
+    @property
+    def final(self) -> bool:
+        return self._reading.final
 
     def feed(self, data: bytes) -> bytes:
         if self.spoiled:
@@ -255,6 +295,7 @@ class EventsBody:
     def _examine(self, event: bytes) -> None:
         for needle in self._needles:
             if event.find(needle) >= 0:
+                self.told += 1
                 self._reading.read(self._data_of(event))
                 return
 
@@ -273,6 +314,14 @@ class CodedBody:
     @property
     def failed(self) -> bool:
         return self._body.failed
+
+    @property
+    def told(self) -> int:
+        return self._body.told
+
+    @property
+    def final(self) -> bool:
+        return self._body.final
 
     def feed(self, data: bytes) -> bytes:
         if not self._body.spoiled:

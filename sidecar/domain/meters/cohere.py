@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.meters.other_endings import CohereEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 from sidecar.domain.meters.text import joined
 
@@ -135,4 +136,5 @@ READER = Reader(
     needles=(b'"message-end"',),
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
+    ending=CohereEnding,
 )

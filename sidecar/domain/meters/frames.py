@@ -42,14 +42,14 @@ class FrameBuffer:
                 raise EventTooLarge
             if len(pending) < total:
                 return
-            message = bytes(memoryview(pending)[:total])
+            whole = bytes(memoryview(pending)[:total])
             del pending[:total]
             if (
-                zlib.crc32(memoryview(message)[: -_CHECKSUM.size])
-                != _CHECKSUM.unpack_from(message, total - _CHECKSUM.size)[0]
+                zlib.crc32(memoryview(whole)[: -_CHECKSUM.size])
+                != _CHECKSUM.unpack_from(whole, total - _CHECKSUM.size)[0]
             ):
                 raise FrameBroken
-            yield message
+            yield whole
 
     def rest(self) -> bytes:
         """Nothing: a part of a message says nothing. The buffer is empty afterwards."""
@@ -57,19 +57,31 @@ class FrameBuffer:
         return b""
 
 
-def headers_of(message: bytes) -> Mapping[bytes, bytes]:
+def message(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """A whole message; all values of headers are text."""
+    packed = b"".join(
+        b"%c%b\x07%b%b" % (len(name), name.encode(), len(value.encode()).to_bytes(2, "big"), value.encode())
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", _LEAST + len(packed) + len(payload), len(packed))
+    prelude += _CHECKSUM.pack(zlib.crc32(prelude))
+    whole = prelude + packed + payload
+    return whole + _CHECKSUM.pack(zlib.crc32(whole))
+
+
+def headers_of(whole: bytes) -> Mapping[bytes, bytes]:
     """The headers of a whole message whose values are text; those behind a malformed one are left out."""
     headers: dict[bytes, bytes] = {}
-    at, end = _PRELUDE.size, _headers_end(message)
+    at, end = _PRELUDE.size, _headers_end(whole)
     while at < end:
-        start = at + 1 + message[at]
+        start = at + 1 + whole[at]
         if start >= end:
             break
-        name, kind = message[at + 1 : start], message[start]
+        name, kind = whole[at + 1 : start], whole[start]
         at = start + 1
         if kind in (_BYTES, _TEXT):
             at += 2
-            size = int.from_bytes(message[at - 2 : at], "big")
+            size = int.from_bytes(whole[at - 2 : at], "big")
         elif kind in _FIXED:
             size = _FIXED[kind]
         else:
@@ -77,19 +89,19 @@ def headers_of(message: bytes) -> Mapping[bytes, bytes]:
         if at + size > end:
             break
         if kind == _TEXT:
-            headers[name] = message[at : at + size]
+            headers[name] = whole[at : at + size]
         at += size
     return headers
 
 
-def payload_of(message: bytes) -> bytes:
+def payload_of(whole: bytes) -> bytes:
     """The payload of a whole message."""
-    return message[_headers_end(message) : -_CHECKSUM.size]
+    return whole[_headers_end(whole) : -_CHECKSUM.size]
 
 
-def _headers_end(message: bytes) -> int:
+def _headers_end(whole: bytes) -> int:
     """Where the payload starts; what is no message at all has neither headers nor payload."""
-    if len(message) < _LEAST:
-        return len(message)
-    headers: int = _PRELUDE.unpack_from(message)[1]
-    return min(_PRELUDE.size + headers, len(message) - _CHECKSUM.size)
+    if len(whole) < _LEAST:
+        return len(whole)
+    headers: int = _PRELUDE.unpack_from(whole)[1]
+    return min(_PRELUDE.size + headers, len(whole) - _CHECKSUM.size)

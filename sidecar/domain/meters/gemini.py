@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.meters.other_endings import GeminiEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, over, sound
 from sidecar.domain.meters.text import joined
 
@@ -172,4 +173,5 @@ READER = Reader(
     needles=(b'"usageMetadata"', b'"error"'),
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
+    ending=GeminiEnding,
 )

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.meters.openai_chat import PLAIN_TEXT, text_of
+from sidecar.domain.meters.openai_endings import UnaskedUsageEnding
 from sidecar.domain.meters.pointers import number
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 
@@ -90,4 +91,5 @@ READER = Reader(
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
     plain_text=PLAIN_TEXT,
+    ending=UnaskedUsageEnding,
 )

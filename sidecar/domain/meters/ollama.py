@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.meters.other_endings import OllamaEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 from sidecar.domain.meters.text import joined
 
@@ -103,4 +104,5 @@ READER = Reader(
     needles=(b'_count"', b'"done_reason"', b'"error"'),
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
+    ending=OllamaEnding,
 )

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.meters.openai_endings import ResponseEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 from sidecar.domain.meters.text import TEXT, PlainText, joined
 
@@ -133,6 +134,7 @@ RESPONSES = Reader(
         rb'(?:"[a-z_]+":(?:"[^"\\]*"|\d+),)*"delta":"%b"' % TEXT,
         b'"delta":',
     ),
+    ending=ResponseEnding,
 )
 
 EMBEDDINGS = Reader(

@@ -16,6 +16,7 @@ import msgspec
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.json_text import members
 from sidecar.domain.meters.events import BLANK_LINES, EventBuffer, Unfollowable, data_of
+from sidecar.domain.meters.openai_endings import ChatEnding
 from sidecar.domain.meters.reader import Reader, Reading, Silence, decoded, sound
 from sidecar.domain.meters.text import TEXT, PlainText, Text, joined
 
@@ -185,7 +186,7 @@ PLAIN_TEXT = PlainText(
 class HidingBody:
     """An event stream from which the usage that only we asked for is taken out; never a coded one."""
 
-    __slots__ = ("_broken", "_buffer", "_pending", "_stream", "_text")
+    __slots__ = ("_broken", "_buffer", "_pending", "_stream", "_text", "told")
 
     def __init__(self, text: Text | None = None) -> None:
         """`text` is shown all events."""
@@ -194,10 +195,15 @@ class HidingBody:
         self._buffer = EventBuffer()
         self._pending = self._buffer.pending
         self._broken = False
+        self.told = 0
 
     @property
     def failed(self) -> bool:
         return self._stream.failed
+
+    @property
+    def final(self) -> bool:
+        return self._stream.final
 
     def feed(self, data: bytes) -> bytes:
         if self._broken:
@@ -244,6 +250,7 @@ class HidingBody:
             return event
         data = data_of(event)
         extra, null = self._stream.read_chunk(data)
+        self.told += not null
         if extra:
             return b""
         if not null or data not in event:
@@ -331,4 +338,5 @@ READER = Reader(
     estimates=("input_tokens", "output_tokens"),
     text_of=text_of,
     plain_text=PLAIN_TEXT,
+    ending=ChatEnding,
 )

@@ -6,6 +6,7 @@ A chunk of its streams has choices and usage where one of chat has them, so that
 import msgspec
 
 from sidecar.domain.meters import openai_chat
+from sidecar.domain.meters.openai_endings import CompletionEnding
 from sidecar.domain.meters.text import TEXT, PlainText
 
 READER = msgspec.structs.replace(
@@ -15,4 +16,5 @@ READER = msgspec.structs.replace(
         "output_tokens": "(request.max_tokens or 16) * (request.best_of or request.n or 1)",
     },
     plain_text=PlainText(rb'"text":"%b"' % TEXT, b'"text":'),
+    ending=CompletionEnding,
 )

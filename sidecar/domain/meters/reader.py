@@ -7,6 +7,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.fields import Fields
+from sidecar.domain.meters.endings import Ending
 from sidecar.domain.meters.text import PlainText, TextOf
 from sidecar.domain.price import Number
 
@@ -64,7 +65,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
 
     `estimates` are the meters that can be estimated: ``input_tokens`` from the request, ``output_tokens`` from the
     answer's text, which `text_of` finds in the whole of a JSON answer and in what `read` gets of a stream;
-    `plain_text` knows where a stream usually has it.
+    `plain_text` knows where a stream usually has it. `ending` ends a stream before its upstream does.
     """
 
     meters: tuple[str, ...]
@@ -82,6 +83,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     estimates: tuple[str, ...] = ()
     text_of: TextOf | None = None
     plain_text: PlainText | None = None
+    ending: Callable[[], Ending] | None = None
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T | None:
