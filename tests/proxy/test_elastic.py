@@ -107,10 +107,11 @@ class TestGrowth:
             answer = await ask(shop, path)
             assert answer.body == b"".join(events)
             assert (await spent(shop)).spent == 160 * UNIT
-            upkeep = shop.holds.upkeep
-            assert (upkeep.grown_total >= 1, upkeep.exhausted_total) == (True, 0)
-            assert shop.metrics.held["credits"] > 10 * UNIT
             assert shop.metrics.cut == {}
+            # One that is not cut waits for nothing: it may have ended before its hold has grown.
+            await until(lambda: shop.holds.upkeep.grown_total, "the hold to have grown")
+            assert shop.holds.upkeep.exhausted_total == 0
+            assert path != CHAT or shop.metrics.held["credits"] >= 160 * UNIT
 
     async def test_without_the_key_nothing_grows(self, lane: Lane) -> None:
         async with open_shop(lane, stream(*[delta("12345678")] * 20, usage(160), DONE), 1000) as shop:
