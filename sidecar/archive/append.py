@@ -102,7 +102,7 @@ async def _known(bulk: Bulk, table: Table, kind: type[R], wanted: Collection[Row
 
 
 async def _write(bulk: Bulk, books: Books) -> None:
-    ledger = ((schema.entries, books.entries), (schema.postings, books.postings))
+    ledger = ((schema.entries, books.entries), (schema.postings, books.postings), (schema.counts, books.counts))
     for table, written in ledger:
         if written:
             await bulk.insert(table, [astuple(row) for row in written])

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sidecar.archive import history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
+from sidecar.archive.counts import counted
 from sidecar.archive.database import Database
 from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
@@ -127,6 +128,10 @@ class Archive:
     async def folded(self, customer_id: str, unit: str, upto: str) -> Fold:
         """What the postings of one account come to, up to the entry id `upto`."""
         return await fold(self._database, customer_id, unit, upto)
+
+    async def counted(self, customer_id: str, upto: str) -> dict[str, int]:
+        """What the customer's entries up to the id `upto` have counted, by the keys of its counters."""
+        return await counted(self._database, customer_id, upto)
 
     async def known_accounts(self, customer_ids: Sequence[str]) -> dict[str, set[str]]:
         """Those of the customers that were ever archived, with the units that they have accounts in."""

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from sidecar.archive.rows import entry_row, posting_rows
+from sidecar.archive.rows import count_rows, entry_row, posting_rows
 from sidecar.archive.schema import (
     AccountRow,
     AnomalyRow,
     BlockRow,
+    CountRow,
     CustomerRow,
     EntryRow,
     KeyRow,
@@ -40,6 +41,7 @@ class Books:
     ) -> None:
         self.entries: list[EntryRow] = []
         self.postings: list[PostingRow] = []
+        self.counts: list[CountRow] = []
         self.anomalies: dict[tuple[str, str], AnomalyRow] = {}
         self.accounts: dict[AccountKey, AccountRow] = {(row.customer_id, row.unit): row for row in accounts}
         self.blocks: dict[BlockKey, BlockRow] = {(row.customer_id, row.unit, row.number): row for row in blocks}
@@ -62,6 +64,7 @@ class Books:
         entry = entry_row(line, before.hash)
         self.entries.append(entry)
         self.postings += posting_rows(entry, line.moves)
+        self.counts += count_rows(entry)
         moved, by_block = _sums(line)
         self._check(line, before, entry, moved)
         for block, moved_of_it in by_block.items():

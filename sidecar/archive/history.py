@@ -9,7 +9,7 @@ from sidecar.archive import schema
 from sidecar.archive.bulk import Bulk
 from sidecar.archive.database import Database, Transaction
 from sidecar.archive.paging import Mark, checked_limit, cursor_of, mark_of
-from sidecar.archive.rows import moves_of
+from sidecar.archive.rows import counted_of, moves_of
 from sidecar.archive.schema import EntryRow, row_of
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import BLOCKS_MAX, Grant
@@ -171,6 +171,7 @@ def _entry(row: EntryRow, ids: BlockIds) -> Entry:
         detail=msgspec.json.decode(row.detail, type=dict[str, str]) if row.detail else {},
         prev_hash=row.prev_hash.hex(),
         hash=row.hash.hex(),
+        counted=counted_of(row),
     )
 
 

@@ -1,17 +1,19 @@
-"""From a journal line to the rows of the ledger: the entry with its link in the account's chain, and its postings.
+"""From a journal line to the rows of the ledger: the entry with its link in the account's chain, and what it adds up.
 
 Pure: the same line after the same entry always gives the same rows, so whoever has the rows can check them.
 """
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from sidecar.archive.schema import EntryRow, PostingRow
+from sidecar.archive.schema import CountRow, EntryRow, PostingRow
+from sidecar.domain.counters import Counted
 from sidecar.domain.history import LegKind
 from sidecar.domain.journal import HoldStory, Kind, Line, Move, Moved, entry_id
 from sidecar.domain.usage_words import unquoted
@@ -53,6 +55,7 @@ _FIRST_COLUMNS = EntryRow.__struct_fields__.index("hash") + 1
 _LATER = EntryRow.__struct_fields__[_FIRST_COLUMNS:]
 _NUMBER = re.compile(r"\d{1,16}(\.\d{1,18})?\Z", re.ASCII)
 _encode = msgspec.json.Encoder().encode
+_counted = msgspec.json.Decoder(tuple[Counted, ...])
 
 
 def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
@@ -108,6 +111,7 @@ def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
         prev_hash=prev_hash,
         hash=b"",
         rules_version=_storable(hold.rules_version),
+        counted=_encode(line.counted).decode() if line.counted else "",
     )
     return msgspec.structs.replace(row, hash=row_hash(row))
 
@@ -142,6 +146,22 @@ def posting_rows(row: EntryRow, moves: Sequence[Move]) -> list[PostingRow]:
                 )
             )
     return legs
+
+
+def count_rows(row: EntryRow) -> list[CountRow]:
+    """What an entry has counted, by the names of the counters."""
+    units: Counter[str] = Counter()
+    for counted in counted_of(row):
+        units[counted.key] += counted.units
+    return [
+        CountRow(entry_id=row.entry_id, counter=key, customer_id=row.customer_id, units=units[key])
+        for key in sorted(units)
+    ]
+
+
+def counted_of(row: EntryRow) -> tuple[Counted, ...]:
+    """How an entry moved counters."""
+    return _counted.decode(row.counted) if row.counted else ()
 
 
 def moves_of(row: EntryRow) -> tuple[Move, ...]:

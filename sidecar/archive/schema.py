@@ -1,7 +1,7 @@
 """The tables, and the rows that we write to them. How they came to be stands in `migrations`.
 
-`entries` and `postings` are the ledger: written once, and the database itself refuses to change them. The others
-follow it in the same transaction, so that nobody has to add up the past.
+`entries`, `postings` and `counts` are the ledger: written once, and the database itself refuses to change them. The
+others follow it in the same transaction, so that nobody has to add up the past.
 A row's fields are its table's columns, in their order.
 """
 
@@ -79,6 +79,8 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
     rules_version: str
     """Of the rule files by which a request was priced."""
+    counted: str
+    """JSON of the `Counted`s, of a commit that moved counters."""
 
 
 class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,15 @@ class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
     block: int
     """Of a leg on `balance`, the number of the block; else 0."""
     amount: int
+
+
+class CountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """So many units that an entry has counted. Those of a counter add up to its position."""
+
+    entry_id: str
+    counter: str
+    customer_id: str
+    units: int
 
 
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +214,7 @@ def _table(name: str, row: type[msgspec.Struct], *keys: str) -> Table:
 
 entries = _table("entries", EntryRow, "entry_id")
 postings = _table("postings", PostingRow, "entry_id", "leg")
+counts = _table("counts", CountRow, "entry_id", "counter")
 accounts = _table("accounts", AccountRow, "customer_id", "unit")
 blocks = _table("blocks", BlockRow, "customer_id", "unit", "number")
 customers = _table("customers", CustomerRow, "customer_id")
@@ -221,6 +233,7 @@ Index(
     postgresql_where=entries.c.reservation_id != "",
     sqlite_where=entries.c.reservation_id != "",
 )
+Index("counts_of_customer", counts.c.customer_id, counts.c.entry_id)
 Index("accounts_of_partition", accounts.c.partition, accounts.c.customer_id)
 Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
 Index("keys_of_customer", keys.c.customer_id)

@@ -1,19 +1,22 @@
 """Proves that the ledger is as it was written: every hash, every link, every posting, and the end of each account."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Select, exists, literal, select, tuple_
+from sqlalchemy import Select, Table, exists, literal, select, tuple_
 
 from sidecar.archive import schema
 from sidecar.archive.bookkeeping import AccountKey, totals_of
 from sidecar.archive.database import Database, Transaction
-from sidecar.archive.rows import FIRST_HASH, moves_of, posting_rows, row_hash
-from sidecar.archive.schema import AccountRow, EntryRow, PostingRow, row_of
+from sidecar.archive.rows import FIRST_HASH, count_rows, moves_of, posting_rows, row_hash
+from sidecar.archive.schema import AccountRow, CountRow, EntryRow, PostingRow, row_of
 from sidecar.domain.history import BrokenLink
 
 _PAGE = 1_000
+
+R = TypeVar("R", PostingRow, CountRow)
 
 
 async def broken_links(database: Database, customer_id: str | None) -> AsyncIterator[BrokenLink]:
@@ -22,9 +25,13 @@ async def broken_links(database: Database, customer_id: str | None) -> AsyncIter
     while True:
         async with database.reading() as transaction:
             rows = await _entry_rows(transaction, customer_id, last)
-            postings = await _postings(transaction, rows)
+            postings = await _rows_of(transaction, schema.postings, PostingRow, rows)
+            counts = await _rows_of(transaction, schema.counts, CountRow, rows)
             ended = _ended(last, rows)
-            found = [*_follow(last, rows, postings), *[each async for each in _check_ends(transaction, ended)]]
+            found = [
+                *_follow(last, rows, postings, counts),
+                *[each async for each in _check_ends(transaction, ended)],
+            ]
         for each in found:
             yield each
         if not rows:
@@ -32,13 +39,17 @@ async def broken_links(database: Database, customer_id: str | None) -> AsyncIter
         last = rows[-1]
     async with database.reading() as transaction:
         lost = [each async for each in _lost_accounts(transaction, customer_id)]
-        stray = [each async for each in _stray_postings(transaction, customer_id)]
+        stray = [each async for each in _stray(transaction, schema.postings, customer_id)]
+        stray += [each async for each in _stray(transaction, schema.counts, customer_id)]
     for each in (*lost, *stray):
         yield each
 
 
 def _follow(
-    last: EntryRow | None, rows: Sequence[EntryRow], postings: dict[str, list[PostingRow]]
+    last: EntryRow | None,
+    rows: Sequence[EntryRow],
+    postings: Mapping[str, list[PostingRow]],
+    counts: Mapping[str, list[CountRow]],
 ) -> Iterator[BrokenLink]:
     before = last
     for row in rows:
@@ -48,6 +59,8 @@ def _follow(
             yield _broken(row, "hash", "It is not what it was when it was archived.")
         elif posting_rows(row, moves_of(row)) != postings[row.entry_id]:
             yield _broken(row, "postings", "Its postings are not the legs of its moves.")
+        elif count_rows(row) != counts[row.entry_id]:
+            yield _broken(row, "counts", "Its counts are not what it counted.")
         if row.prev_hash != prev_hash:
             yield _broken(row, "link", "It does not follow the entry that stands before it.")
         if row.seq != prev_seq + 1:
@@ -114,20 +127,19 @@ async def _lost_accounts(transaction: Transaction, customer_id: str | None) -> A
         )
 
 
-async def _stray_postings(transaction: Transaction, customer_id: str | None) -> AsyncIterator[BrokenLink]:
-    """Postings without an entry."""
-    table, kept = schema.postings, schema.entries
+async def _stray(transaction: Transaction, table: Table, customer_id: str | None) -> AsyncIterator[BrokenLink]:
+    """Postings or counts without an entry."""
+    kept = schema.entries
     statement = select(table).where(~exists().where(kept.c.entry_id == table.c.entry_id)).limit(_PAGE)
     if customer_id is not None:
         statement = statement.where(table.c.customer_id == customer_id)
-    for values in await transaction.connection.execute(statement):
-        row = row_of(PostingRow, values)
+    for row in await transaction.connection.execute(statement):
         yield BrokenLink(
             customer_id=row.customer_id,
-            unit=row.unit,
+            unit=row._mapping.get("unit", ""),
             entry_id=row.entry_id,
             seq=0,
-            what="postings",
+            what=table.name,
             detail="There is no such entry.",
         )
 
@@ -144,13 +156,16 @@ async def _entry_rows(transaction: Transaction, customer_id: str | None, last: E
     return [row_of(EntryRow, row) for row in await transaction.connection.execute(statement)]
 
 
-async def _postings(transaction: Transaction, rows: Sequence[EntryRow]) -> dict[str, list[PostingRow]]:
-    legs: defaultdict[str, list[PostingRow]] = defaultdict(list)
+async def _rows_of(
+    transaction: Transaction, table: Table, kind: type[R], rows: Sequence[EntryRow]
+) -> Mapping[str, list[R]]:
+    """By entry, what the ledger has beside it, in order."""
+    found: defaultdict[str, list[R]] = defaultdict(list)
     if rows:
         ids = [(row.entry_id,) for row in rows]
-        for values in sorted(await transaction.bulk.fetch(schema.postings, ["entry_id"], ids)):
-            legs[str(values[0])].append(row_of(PostingRow, values))
-    return legs
+        for values in sorted(await transaction.bulk.fetch(table, ["entry_id"], ids)):
+            found[str(values[0])].append(row_of(kind, values))
+    return found
 
 
 def _account(row: EntryRow) -> AccountKey:

@@ -19,6 +19,7 @@ _COLUMNS = (
     *("delta", "owed_delta", "balance_after", "available_after", "held_after", "owed_after"),
     *("charged", "owed", "uncollected", "held", "block_id", "reservation_id", "asked_by", "feature", "rule"),
     *("model", "usage", "source", "reason", "actor_id", "on_behalf_of", "actor_reason", "hash", "rules_version"),
+    "counted",
 )
 _COUNTS = ("charged", "owed", "uncollected", "held")
 """What an entry leaves out where it is 0."""
@@ -77,6 +78,9 @@ def _cells(view: EntryView, unit: Unit | None) -> dict[str, object]:
             "actor_id": actor.get("actor_id", ""),
             "on_behalf_of": actor.get("on_behalf_of", ""),
             "actor_reason": actor.get("reason", ""),
+            "counted": " ".join(
+                f"{each.counter}@{each.period}+{each.units}={each.position}" for each in view.counted
+            ),
         }
     )
 

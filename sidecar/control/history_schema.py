@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.credit_schema import Instant, UnitName
 from sidecar.control.schema import LIMIT_DEFAULT, Pagination, Wire, instant
 from sidecar.domain.amounts import Unit, render
+from sidecar.domain.counters import Counted
 from sidecar.domain.history import Entry, UsageBy, UsageRow
 from sidecar.domain.journal import Kind, Totals
 
@@ -81,6 +82,19 @@ class MoveView(Wire, frozen=True, kw_only=True):
     amount: int
 
 
+class CountedView(Wire, frozen=True, kw_only=True):
+    """That a commit counted."""
+
+    counter: str
+    period: str
+    units: int
+    position: Annotated[int, Meta(description="Where the counter stood then.")]
+
+    @classmethod
+    def of(cls, counted: Counted) -> "CountedView":
+        return cls(counter=counted.name, period=counted.period, units=counted.units, position=counted.position)
+
+
 class EntryDisplay(Wire, frozen=True, kw_only=True):
     """Amounts as decimals of their unit."""
 
@@ -124,6 +138,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
     reason: str = ""
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
+    counted: Annotated[tuple[CountedView, ...], Meta(description="What it counted over periods, for its price.")] = ()
     prev_hash: str
     hash: str
 
@@ -167,6 +182,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             source=grant.source if grant else entry.source,
             reason=grant.reason if grant else entry.reason,
             actor=entry.detail or None,
+            counted=tuple(map(CountedView.of, entry.counted)),
             prev_hash=entry.prev_hash,
             hash=entry.hash,
         )

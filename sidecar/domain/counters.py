@@ -5,8 +5,12 @@ still count, so that two of them are never priced as if each were alone. Positio
 a price (see `price_counted`) or where counters are kept.
 """
 
+import contextlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -27,11 +31,22 @@ class Over(StrEnum):
     EVER = "ever"
 
 
-class Counter(msgspec.Struct, frozen=True):
-    """One counter in one period: ``ocr/pages@2026-11``, and until when it is kept, in ms."""
+_FORMS: Final[Mapping[Over, str]] = MappingProxyType(
+    {
+        Over.HOUR: "%Y-%m-%dT%H",
+        Over.DAY: "%Y-%m-%d",
+        Over.WEEK: "%G-W%V",
+        Over.MONTH: "%Y-%m",
+        Over.EVER: "ever",
+    }
+)
+"""How the periods are written."""
+
+
+class _Keyed(msgspec.Struct, frozen=True):
+    """Of a counter in one period, by its key: ``ocr/pages@2026-11``."""
 
     key: str
-    forget_at_ms: int
 
     @property
     def name(self) -> str:
@@ -40,6 +55,12 @@ class Counter(msgspec.Struct, frozen=True):
     @property
     def period(self) -> str:
         return self.key.rpartition("@")[2]
+
+
+class Counter(_Keyed, frozen=True):
+    """One counter in one period, and until when it is kept, in ms."""
+
+    forget_at_ms: int
 
 
 class Counting(msgspec.Struct, frozen=True):
@@ -67,6 +88,17 @@ class Counting(msgspec.Struct, frozen=True):
         end = _end(self.over, start)
         length_ms = (end - start) // timedelta(milliseconds=1)
         return Counter(f"{self.name}@{period}", int(end.timestamp()) * 1000 + max(length_ms, _DAY_MS))
+
+
+def counter_of(key: str) -> Counter | None:
+    """The counter that has this key; None for what is none of ours."""
+    name, _, period = key.rpartition("@")
+    for over, form in _FORMS.items():
+        with contextlib.suppress(ValueError):
+            counter = Counting(name, over).at(_start(period, form))
+            if counter.key == key:
+                return counter
+    return None
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -98,10 +130,9 @@ class Advance(msgspec.Struct, frozen=True):
     high: int = MAX_AMOUNT
 
 
-class Counted(msgspec.Struct, frozen=True):
+class Counted(_Keyed, frozen=True):
     """What a settlement has moved: `units` were counted, and the counter was at `position` then."""
 
-    key: str
     units: int
     position: int
 
@@ -118,14 +149,11 @@ def _end(over: Over, start: datetime) -> datetime:
 
 
 def _text(over: Over, now: datetime) -> str:
-    match over:
-        case Over.HOUR:
-            return f"{now:%Y-%m-%dT%H}"
-        case Over.DAY:
-            return f"{now:%Y-%m-%d}"
-        case Over.WEEK:
-            year, week, _ = now.isocalendar()
-            return f"{year:04}-W{week:02}"
-        case Over.MONTH:
-            return f"{now:%Y-%m}"
-    return "ever"
+    return now.strftime(_FORMS[over])
+
+
+def _start(period: str, form: str) -> float:
+    """When a period began, in seconds since 1970. Raises ValueError for what is not of this form."""
+    # A week alone is no date.
+    day, of_form = ("-1", "-%u") if "%V" in form else ("", "")
+    return datetime.strptime(period + day, form + of_form).replace(tzinfo=UTC).timestamp()

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sidecar.domain.blocks import Block, Grant
+from sidecar.domain.counters import Counted
 from sidecar.domain.journal import BlockImage, Kind, Moved, Position, Totals
 
 T = TypeVar("T")
@@ -96,6 +97,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, str] = {}
     prev_hash: str = ""
     hash: str = ""
+    counted: tuple[Counted, ...] = ()
+    """How it moved the payer's counters."""
 
 
 class UsageBy(StrEnum):
@@ -156,7 +159,7 @@ class BrokenLink(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     what: str
     """hash: changed since. link: does not follow the one before. seq: one is missing or doubled. postings: they are
-    not those of its moves. end: it is not the last one that was archived."""
+    not those of its moves. counts: they are not what it counted. end: it is not the last one that was archived."""
     detail: str
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.archive.fold import Fold, Sums
 from sidecar.domain.blocks import BlockState
+from sidecar.domain.counters import AT_ZERO
 from sidecar.domain.history import AccountState, CustomerState
 from sidecar.domain.journal import BlockImage
 from sidecar.store.audit import AccountBooks, PayerBooks
@@ -35,6 +36,8 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     """As it was noted beside the ledger, now or a moment ago."""
     folds: Mapping[str, Fold]
     """By unit, what the ledger adds up to at the moment at which the books were read."""
+    counted: Mapping[str, int]
+    """At that moment, by counter: those that are kept, and no other."""
     upto: str
     """The id of the last entry that can be in them."""
 
@@ -64,6 +67,7 @@ def differences(books: PayerBooks, archived: Archived, indexed: str | None) -> I
         if state is not None:
             yield from _beside_ledger(found, account, state, fold, archived.upto)
     yield from _shares(found, books, archived)
+    yield from _counters(found, books, archived.counted)
 
 
 class _Found:
@@ -213,3 +217,10 @@ def _shares(found: _Found, books: PayerBooks, archived: Archived) -> Iterator[Di
         held, spent = books.held_by_member[member, unit], charged.get((member, unit), 0)
         yield from found.unequal(unit, f"share of {member}: held", held, 0 if share is None else share.held)
         yield from found.unequal(unit, f"share of {member}: spent", spent, 0 if share is None else share.spent)
+
+
+def _counters(found: _Found, books: PayerBooks, counted: Mapping[str, int]) -> Iterator[Difference]:
+    for key in sorted({*counted, *books.counters, *books.claimed}):
+        stand = books.counters.get(key, AT_ZERO)
+        yield from found.unequal("", f"counter {key}: position", counted.get(key, 0), stand.used)
+        yield from found.unequal("", f"counter {key}: held by open holds", books.claimed[key], stand.held)

@@ -1,15 +1,18 @@
 """Makes an empty store again from the archive, after which everything goes on as if nothing had been held.
 
-First the journals begin where the archive is, so that no new line is taken for an old one. Then come the accounts of
-a partition, then its customers: none can ask for credit before its account is there. It can be interrupted at any
-point and begun again.
+First the journals begin where the archive is, so that no new line is taken for an old one. Then come the counters and
+accounts of a partition, then its customers: none can ask for credit before its account is there. It can be
+interrupted at any point and begun again.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import msgspec
 
 from sidecar.archive.archive import Archive
+from sidecar.domain.counters import Counter, counter_of
 from sidecar.domain.errors import Conflict
 from sidecar.domain.history import CustomerState
 from sidecar.domain.ids import PARTITIONS
@@ -42,7 +45,15 @@ class Rebuilding:
     """Of one tenant's environment."""
 
     def __init__(
-        self, restore: Restore, audit: Audit, journal: Journal, leases: Leases, archive: Archive, archiver: Archiver
+        self,
+        restore: Restore,
+        audit: Audit,
+        journal: Journal,
+        leases: Leases,
+        archive: Archive,
+        archiver: Archiver,
+        *,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._restore = restore
         self._audit = audit
@@ -50,6 +61,7 @@ class Rebuilding:
         self._leases = leases
         self._archive = archive
         self._archiver = archiver
+        self._now_s = now_s
         self._customers = self._accounts = 0
         self._failed: list[str] = []
 
@@ -107,6 +119,7 @@ class Rebuilding:
             )
 
     async def _make_accounts(self, state: CustomerState, position: Position) -> None:
+        await self._make_counters(state.customer_id)
         for account in state.accounts:
             fold = await self._archive.folded(state.customer_id, account.unit, _LAST_ENTRY)
             used = [key for key in state.business_keys if key.unit == account.unit]
@@ -116,6 +129,17 @@ class Rebuilding:
                 self._failed.append(error.detail)
                 continue
             self._accounts += made
+
+    async def _make_counters(self, customer_id: str) -> None:
+        """Those of periods that are running, or that were over a short while ago."""
+        kept: dict[Counter, int] = {}
+        for key, used in (await self._archive.counted(customer_id, _LAST_ENTRY)).items():
+            counter = counter_of(key)
+            if counter is None:
+                self._failed.append(f"{customer_id}: nobody knows how long the counter {key!r} is kept.")
+            elif counter.forget_at_ms > self._now_s() * 1000:
+                kept[counter] = used
+        await self._restore.counters(customer_id, kept)
 
     async def _make_customer(self, state: CustomerState) -> None:
         if state.data is None:

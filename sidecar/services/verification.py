@@ -5,12 +5,14 @@ the ledger up to there must add up to them. It repairs nothing; all it writes is
 """
 
 import asyncio
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from sidecar.archive.archive import Archive
+from sidecar.domain.counters import counter_of
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.history import Anomaly, BrokenLink, CustomerState
 from sidecar.domain.ids import PARTITIONS
@@ -72,11 +74,20 @@ class _Findings:
 class Verification:
     """Of one tenant's environment. `wait_s`: how long the archive may need to catch up with what was read."""
 
-    def __init__(self, audit: Audit, journal: Journal, archive: Archive, *, wait_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        audit: Audit,
+        journal: Journal,
+        archive: Archive,
+        *,
+        wait_s: float = 10.0,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._audit = audit
         self._journal = journal
         self._archive = archive
         self._wait_s = wait_s
+        self._now_s = now_s
         self._found = _Findings()
         self._passed: Mapping[int, Position] = {}
         self._stalled: set[int] = set()
@@ -204,10 +215,23 @@ class Verification:
         }
         external_id = (state.data or {}).get("external_id", "") if state is not None else books.external_id
         indexed = await self._audit.external(str(external_id)) if external_id else None
-        found = list(differences(books, Archived(state=state, folds=folds, upto=upto), indexed))
+        counted = await self._counted(books, upto)
+        archived = Archived(state=state, folds=folds, counted=counted, upto=upto)
+        found = list(differences(books, archived, indexed))
         if state is not None:
             found += [each async for each in self._caps(books, state)]
         return found, sum(fold.entries for fold in folds.values())
+
+    async def _counted(self, books: PayerBooks, upto: str) -> dict[str, int]:
+        """Where the ledger says that counters stand: those that the store has, and those that it must have."""
+        counted = await self._archive.counted(books.customer_id, upto)
+        now_ms = self._now_s() * 1000
+
+        def must_be_there(key: str) -> bool:
+            counter = counter_of(key)
+            return counter is not None and counter.forget_at_ms > now_ms
+
+        return {key: used for key, used in counted.items() if key in books.counters or must_be_there(key)}
 
     async def _caps(self, books: PayerBooks, state: CustomerState) -> AsyncIterator[Difference]:
         """Of a member, what its parent lets it spend."""

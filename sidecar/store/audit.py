@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.domain.counters import Stand
 from sidecar.domain.errors import StoreCorrupt, StoreUnavailable
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.journal import BlockImage, Position, Totals
@@ -17,6 +18,7 @@ from sidecar.domain.outcomes import HoldState
 from sidecar.store.account_text import BLOCK, HEADER, IMAGE
 from sidecar.store.accounts import totals_of
 from sidecar.store.commands import AUDIT
+from sidecar.store.counter_text import FIELD, LIST, listed, stand_of
 from sidecar.store.customers import PoolShare
 from sidecar.store.hold_record import StoredHold, stored_hold
 from sidecar.store.journal_lines import block_image
@@ -72,6 +74,10 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     held: Counter[tuple[str, int]]
     """What open holds keep, by unit and block."""
     held_by_member: Counter[tuple[str, str]]
+    counters: dict[str, Stand]
+    """By key, those that are kept."""
+    claimed: Counter[str]
+    """What open holds may count, by the counter's key."""
     torn: tuple[Torn, ...]
 
 
@@ -154,6 +160,8 @@ class Audit:
             holds=books.holds,
             held=books.held,
             held_by_member=books.held_by_member,
+            counters=books.counters(fields),
+            claimed=books.claimed,
             torn=tuple(books.torn),
         )
 
@@ -192,6 +200,7 @@ class _Reading:
         self.holds = 0
         self.held: Counter[tuple[str, int]] = Counter()
         self.held_by_member: Counter[tuple[str, str]] = Counter()
+        self.claimed: Counter[str] = Counter()
 
     def units(self, fields: dict[bytes, bytes]) -> set[str]:
         """The units that the customer lists."""
@@ -242,8 +251,32 @@ class _Reading:
                 self.torn.append(Torn(unit, f"share of {member}", error.detail))
         return found
 
+    def counters(self, fields: dict[bytes, bytes]) -> dict[str, Stand]:
+        """Those that have a field; what is listed has one, and no other has."""
+        found: dict[str, Stand] = {}
+        for name, packed in fields.items():
+            if not name.startswith(FIELD.encode()):
+                continue
+            key = name.decode(errors="replace").removeprefix(FIELD)
+            try:
+                found[key] = stand_of(packed)
+            except StoreCorrupt as error:
+                self.torn.append(Torn("", f"counter {key}", error.detail))
+        text = fields.get(LIST.encode(), b"")
+        try:
+            known = listed(text)
+        except ValueError:
+            self.torn.append(Torn("", "counters", f"{text!r} is no list of counters"))
+            return found
+        self.torn += [
+            Torn("", f"counter {key}", "it is listed, or there, but not both")
+            for key in sorted(known.keys() ^ found.keys())
+        ]
+        return found
+
     def _take_hold(self, stored: StoredHold) -> None:
         self.holds += 1
+        self.claimed.update(stored.claims)
         slices = [(stored.parts[part - 1][0], slice_) for part, slice_ in stored.slices]
         for unit, slice_ in slices:
             self.held[unit, slice_.block] += slice_.amount

@@ -1,9 +1,10 @@
 """Counters as the scripts want them, answer them and write them; `lua/shared/counters.lua` describes them. No I/O."""
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
-from sidecar.domain.counters import Advance, Counted, Stand
+from sidecar.domain.counters import Advance, Counted, Counter, Stand
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.store.commands import bulk
 
@@ -42,6 +43,16 @@ def stand_of(packed: bytes) -> Stand:
         return Stand(int(used), int(held))
     except (struct.error, ValueError, OverflowError) as error:
         raise StoreCorrupt(f"A customer has the counter {packed!r}.") from error
+
+
+def field_of(key: str, stand: Stand) -> tuple[str, bytes]:
+    """The name and the value of a counter's field."""
+    return f"{FIELD}{key}", _STAND.pack(stand.used, stand.held)
+
+
+def list_of(counters: Iterable[Counter]) -> str:
+    """What lists these counters; `listed` reads it."""
+    return " ".join(f"{counter.key}={counter.forget_at_ms}" for counter in counters)
 
 
 def listed(text: bytes) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from sidecar.domain.blocks import NEVER_MS, Block, BlockState
+from sidecar.domain.counters import Counter, Stand
 from sidecar.domain.errors import Conflict, StoreCorrupt
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState
 from sidecar.domain.proxy_keys import external_credential
@@ -16,6 +17,7 @@ from sidecar.store.account_text import AWAITED, BLOCK, HEADER, IMAGE, PAID, STAT
 from sidecar.store.accounts import scope_of
 from sidecar.store.business_keys import BusinessKeys
 from sidecar.store.commands import RESTORE_ACCOUNT, RESTORE_CUSTOMER
+from sidecar.store.counter_text import LIST, field_of, list_of
 from sidecar.store.customers import Customer, KeyDetails
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
@@ -77,6 +79,15 @@ class Restore:
             [account.name, header, blocks, WHY, len(terms) // 2, *terms, *scopes],
         )
         return _restored("restore_account", await self._lane.send(packed))
+
+    async def counters(self, customer_id: str, counted: Mapping[Counter, int]) -> None:
+        """Let a customer's counters stand where these are; before its accounts are made, which lets them be swept."""
+        customer = self._keys.of(customer_id).customer
+        if not counted or await self._lane.execute("HEXISTS", customer, LIST):
+            return
+        pairs: Pairs = [text for counter, used in counted.items() for text in field_of(counter.key, Stand(used))]
+        # Who finds the list finds all of them.
+        await self._set_fields(customer, [*pairs, LIST, list_of(counted)])
 
     async def customer(self, state: CustomerState) -> bool:
         """Make the customer with its proxy keys, its external id and its caps; its accounts must be there.

@@ -12,6 +12,7 @@ from sidecar.archive.database import Database
 TRIGGERS = {
     "entries": ("entries_no_update", "entries_no_delete", "entries_no_replace"),
     "postings": ("postings_no_update", "postings_no_delete", "postings_no_replace"),
+    "counts": ("counts_no_update", "counts_no_delete", "counts_no_replace"),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from sidecar.domain.blocks import Grant
+from sidecar.domain.counters import Counted
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
 
 
@@ -73,6 +74,7 @@ class Teller:
         source: str = "reported",
         usage: str = "",
         reservation_id: str = "",
+        counted: tuple[Counted, ...] = (),
     ) -> Line:
         """`slices` are what blocks pay: number, amount."""
         charged = sum(amount for _, amount in slices) + owed
@@ -92,9 +94,8 @@ class Teller:
         if owed:
             moves.append(Move(Moved.OWED, 0, owed))
             self.totals = replace(self.totals, owed=self.totals.owed + owed)
-        return self._line(
-            kind, moves, hold=hold, charged=charged, uncollected=uncollected, source=source, usage=usage
-        )
+        more = {"uncollected": uncollected, "source": source, "usage": usage, "counted": counted}
+        return self._line(kind, moves, hold=hold, charged=charged, **more)
 
     def expire(self, number: int) -> Line:
         block = self.blocks[number]

@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.archive.archive import Archive
 from sidecar.archive.database import Database
+from sidecar.domain.counters import Counted
 from sidecar.domain.history import BrokenLink
 from sidecar.domain.journal import Position
 from tests.archive.databases import query, run, tamper
@@ -115,6 +116,31 @@ async def test_changed_postings_show(kept: Archive, database: Database, change: 
     ((entry_id,),) = await query(database, "SELECT entry_id FROM entries WHERE customer_id = 'cus_a' AND seq = 3")
     await tamper(database, change.format(entry_id))
     assert await seen(kept) == [("cus_a", 3, "postings")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE counts SET units = units + 1 WHERE entry_id = '{}'",
+        "UPDATE counts SET counter = 'pages@ever' WHERE entry_id = '{}'",
+        "UPDATE counts SET customer_id = 'cus_b' WHERE entry_id = '{}'",
+        "DELETE FROM counts WHERE entry_id = '{}'",
+        "INSERT INTO counts VALUES ('{}', 'pages@ever', 'cus_a', 5)",
+    ],
+)
+async def test_changed_counts_show(archive: Archive, database: Database, change: str) -> None:
+    teller = Teller(Clock())
+    lines = [teller.grant(100), teller.commit((1, 10), counted=(Counted("calls@ever", 3, 3),))]
+    await archive.append(3, lines, Position())
+    assert await seen(archive) == []
+    ((entry_id,),) = await query(database, "SELECT entry_id FROM entries WHERE seq = 2")
+    await tamper(database, change.format(entry_id))
+    assert await seen(archive) == [("cus_a", 2, "counts")]
+
+
+async def test_counts_of_no_entry_show(kept: Archive, database: Database) -> None:
+    await tamper(database, "INSERT INTO counts VALUES ('ent_x', 'calls@ever', 'cus_a', 5)")
+    assert await seen(kept) == [("cus_a", 0, "counts")]
 
 
 async def test_postings_of_no_entry_show(kept: Archive, database: Database) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from sidecar.control import exports
 from sidecar.control.endpoint import Stream
 from sidecar.domain.amounts import CREDITS
+from sidecar.domain.counters import Counted
 from sidecar.domain.history import Entry
 from sidecar.domain.journal import Kind, Totals
 
@@ -85,3 +86,16 @@ async def test_a_spreadsheet_computes_nothing() -> None:
     shown = await rows(*(entry(number, model=text) for number, text in enumerate(bad)))
     assert [row["model"] for row in shown] == [f"'{text}" for text in bad]
     assert shown[0]["delta"] == "-5"
+
+
+async def test_what_was_counted_is_one_text() -> None:
+    counted = (Counted("ocr/pages@2026-11", 12, 3456), Counted("calls@ever", 1, 7))
+    (row,) = await rows(entry(counted=counted))
+    assert row["counted"] == "ocr/pages@2026-11+12=3456 calls@ever+1=7"
+    (line,) = await chunks(exports.ndjson(some(entry(counted=counted)), UNITS))
+    assert json.loads(line)["counted"][0] == {
+        "counter": "ocr/pages",
+        "period": "2026-11",
+        "units": 12,
+        "position": 3456,
+    }

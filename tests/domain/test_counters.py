@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sidecar.domain.amounts import MAX_AMOUNT
-from sidecar.domain.counters import Counter, Counting, Over
+from sidecar.domain.counters import Counter, Counting, Over, counter_of
 
 DAY_MS = 86_400_000
 
@@ -34,3 +34,17 @@ def test_periods(over: Over, at: str, period: str, forgotten: str) -> None:
 
 def test_ever_never_ends() -> None:
     assert Counting("api_calls", Over.EVER).at(0) == Counter("api_calls@ever", MAX_AMOUNT)
+
+
+@pytest.mark.parametrize("over", [each for each in Over if each is not Over.EVENT])
+@pytest.mark.parametrize("now", ["2026-11-23T04:05:06", "2027-01-01T00:00:00", "2024-12-31T23:59:59"])
+def test_a_key_says_which_counter_it_is(over: Over, now: str) -> None:
+    counter = Counting("a-rule/pages", over).at(datetime.fromisoformat(now).replace(tzinfo=UTC).timestamp())
+    assert counter_of(counter.key) == counter
+
+
+@pytest.mark.parametrize(
+    "key", ["", "pages", "pages@", "pages@event", "pages@2026-13", "pages@2026-1", "pages@2026-W54"]
+)
+def test_what_is_no_key_of_a_counter(key: str) -> None:
+    assert counter_of(key) is None

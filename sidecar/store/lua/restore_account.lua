@@ -51,6 +51,9 @@ for _, block in ipairs(blocks) do
     let_follow(blocks, {block[AFTER], [FLAGS] = AWAITED}, now)
   end
 end
+for at in string.gmatch(redis.call('HGET', PAYER, 'counters') or '', '=(%d+)') do
+  due_at_latest(ARGV[1], tonumber(at))
+end
 local _, live = settle_blocks(account, blocks, now)
 forget_terms(KEYS[6], live)
 return 'restored'

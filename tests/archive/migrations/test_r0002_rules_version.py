@@ -14,6 +14,8 @@ async def test_the_chain_goes_on(archive: Archive, archive_url: str, database: D
     before = await query(database, "SELECT entry_id, hash FROM entries ORDER BY seq")
     await run(
         database,
+        "DROP TABLE counts",
+        "ALTER TABLE entries DROP COLUMN counted",
         "ALTER TABLE entries DROP COLUMN rules_version",
         "UPDATE alembic_version SET version_num = '0001'",
     )
