@@ -142,6 +142,7 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
     if rule.on_exhausted is not None:
         ends = "cut" if rule.on_exhausted is OnExhausted.CUT else "finished, for debt"
         notes.append(f"the hold grows while the answer streams; when there is no more credit, it is {ends}")
+    notes += [limit.note for limit in rule.limits]
     if rule.shadow:
         notes.append("in shadow: what would be refused is served, and not charged")
     if notes:

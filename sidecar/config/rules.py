@@ -22,6 +22,7 @@ from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.rule_counters import check_counted_shortage, check_counters, check_recent
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_idempotency import check_idempotency, read_idempotency
+from sidecar.config.rule_limits import check_limits, check_shared_limits, read_limits, that_apply
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.rule_retry import read_retry
@@ -31,6 +32,7 @@ from sidecar.config.source import Document, read
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.counted_quotes import CountedQuoter
 from sidecar.domain.estimates import Estimate
+from sidecar.domain.limits import Limit
 from sidecar.domain.match import PathPattern
 from sidecar.domain.metering import SUCCESS, Meters, OnUnknown
 from sidecar.domain.price_counted import countings_in
@@ -61,6 +63,7 @@ RULE_KEYS = (
     "max_charge",
     "charge_on",
     "on_short",
+    "limits",
     "on_unreadable",
     "on_unknown",
     "estimate",
@@ -70,7 +73,7 @@ RULE_KEYS = (
     "on_exhausted",
     "shadow",
 )
-DEFAULT_KEYS = ("identity", "markup", "estimate", "shadow")
+DEFAULT_KEYS = ("identity", "markup", "estimate", "limits", "shadow")
 FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
 _MORE = ("*.yaml", "*.yml")
 
@@ -114,6 +117,7 @@ def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> ReadRules:
             problems += error.problems
     _check_together(rules)
     check_counters((read.rule.quoter.price, read.cursor) for read in rules)
+    check_shared_limits((read.rule.limits, read.cursor) for read in rules)
     files = [document.file for document in documents]
     return ReadRules(rules, in_order(problems), files, _version(documents))
 
@@ -166,8 +170,9 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
     if "rules" not in top:
         root.problem("no `rules`", "a file has a list of rules")
         return []
+    limits = read_limits(defaults["limits"]) if "limits" in defaults else ()
     read = [
-        (_RuleReader(cursor, units, markup, estimate, shadow=shadow).read(identity), cursor)
+        (_RuleReader(cursor, units, markup, estimate, limits, shadow=shadow).read(identity), cursor)
         for cursor in top["rules"].items("a list of rules")
     ]
     return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]
@@ -177,11 +182,19 @@ class _RuleReader:
     """Reads one rule."""
 
     def __init__(
-        self, cursor: Cursor, units: Mapping[str, Unit], markup: Fraction, estimate: Estimate, *, shadow: bool
+        self,
+        cursor: Cursor,
+        units: Mapping[str, Unit],
+        markup: Fraction,
+        estimate: Estimate,
+        limits: tuple[Limit, ...],
+        *,
+        shadow: bool,
     ) -> None:
         self._cursor = cursor
         self._markup = markup
         self._estimate = estimate
+        self._limits = limits
         self._shadow = shadow
         self._units = units
         self._entries = cursor.entries(RULE_KEYS, "a rule")
@@ -210,6 +223,7 @@ class _RuleReader:
             check_counted_shortage(entries["on_short"], on_short, quoter.price)
         if quoter is not None and idempotency is not None:
             check_idempotency(entries["idempotency"], quoter.price)
+        limits = self._limits_of(name, quoter) if quoter is not None and not free else ()
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
         return Rule(
@@ -228,8 +242,17 @@ class _RuleReader:
             on_exhausted=OnExhausted(exhausted) if exhausted else None,
             quoter=quoter,
             on_short=on_short,
+            limits=limits,
             shadow=entries["shadow"].flag() is True if "shadow" in entries else self._shadow and not free,
         )
+
+    def _limits_of(self, rule: str, quoter: Quoter) -> tuple[Limit, ...]:
+        meters = quoter.tariff.meters.names
+        if "limits" not in self._entries:
+            return that_apply(self._limits, meters)
+        limits = read_limits(self._entries["limits"], rule)
+        check_limits(self._entries["limits"], limits, meters)
+        return limits
 
     def _name(self, key: str, wanted: str) -> str:
         text = self._entries[key].text(wanted) if key in self._entries else None

@@ -14,6 +14,7 @@ from sidecar.config import (
     rule_cost,
     rule_counters,
     rule_idempotency,
+    rule_limits,
     rule_match,
     rule_price,
     rule_shortage,
@@ -50,6 +51,7 @@ _ABOUT: Mapping[str, str] = {
     "max_charge": "The most that one request costs, and holds.",
     "charge_on": "The statuses of answers that are charged.",
     "on_short": "When the hold does not fit: deny, wait for others, or lower a field to what the balance buys.",
+    "limits": "How many requests of a customer run at once, how fast requests and tokens may come.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "shadow": "Refuse nothing: serve and count what would be refused, and do not charge it.",
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
@@ -66,7 +68,13 @@ _SHADOW: Schema = {"type": "boolean"}
 
 def schema() -> Schema:
     """The schema of a rule file, for `json.dumps`."""
-    defaults = _closed(identity=_ref("identity"), markup=_ref("markup"), estimate=_ref("estimate"), shadow=_SHADOW)
+    defaults = _closed(
+        identity=_ref("identity"),
+        markup=_ref("markup"),
+        estimate=_ref("estimate"),
+        limits=_items(_limit()),
+        shadow=_SHADOW,
+    )
     top = _closed("version", "rules", version={"const": rules.VERSION}, defaults=defaults, rules=_items(_ref("rule")))
     return {"$schema": DIALECT, "title": "Rules of the sidecar", **top, "$defs": _definitions()}
 
@@ -116,6 +124,7 @@ def _rule() -> Schema:
         "max_charge": _ref("amount"),
         "charge_on": _ref("statuses"),
         "on_short": _on_short(),
+        "limits": _items(_limit()),
         "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
         "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
@@ -180,6 +189,16 @@ def _idempotency() -> Schema:
     keep, required = _pattern(rule_idempotency.KEEP), {"type": "boolean"}
     full = _closed("on_repeat", on_repeat=way, header=_ref("header"), required=required, keep=keep)
     return {"anyOf": [way, full]}
+
+
+def _limit() -> Schema:
+    """One of `in_flight`, `rate` and `tokens`, and what can stand beside it."""
+    speed = _pattern(rule_limits.SPEED)
+    keys: Schema = {"in_flight": _ref("count"), "rate": speed, "tokens": speed, "of": {"type": "string"}}
+    keys |= {"burst": _ref("count"), "per": {"enum": list(rule_limits.PERS)}, "name": _pattern(rule_limits.NAME)}
+    ways = (("in_flight", ("of", "burst")), ("rate", ("of",)), ("tokens", ()))
+    one = [{"required": [kind], "properties": dict.fromkeys(others, False)} for kind, others in ways]
+    return {**_closed(**keys), "oneOf": one}
 
 
 def _estimate() -> Schema:

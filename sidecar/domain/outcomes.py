@@ -11,6 +11,7 @@ import msgspec
 from sidecar.domain.blocks import Block, Slice
 from sidecar.domain.counters import Stand
 from sidecar.domain.journal import Totals
+from sidecar.domain.limits import Limit
 
 
 class RefusalCode(StrEnum):
@@ -18,6 +19,8 @@ class RefusalCode(StrEnum):
 
     UNIDENTIFIED = "unidentified"
     CUSTOMER_SUSPENDED = "customer_suspended"
+    RATE_LIMITED = "rate_limited"
+    CONCURRENCY_LIMITED = "concurrency_limited"
     POOL_CAP_REACHED = "pool_cap_reached"
     INSUFFICIENT_CREDITS = "insufficient_credits"
     HOLDS_IN_FLIGHT = "holds_in_flight"
@@ -92,10 +95,23 @@ class Reserved(msgspec.Struct, frozen=True):
     others: tuple["Reserved", ...] = ()
     stands: tuple[Stand, ...] = ()
     """Where the counters that it claims of stand then, as in what follows."""
+    limits: tuple[tuple[Limit, int], ...] = ()
+    """What is taken of the limits that it takes of then: slots, or ticks."""
+
+
+class Limited(msgspec.Struct, frozen=True):
+    """A limit that lets nobody through: how much of it is `taken`, slots or ticks, and when it lets this through.
+
+    `wait_ms` is exact; 0: nobody knows.
+    """
+
+    limit: Limit
+    taken: int
+    wait_ms: int
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing is held. Precedence: unidentified, suspended, pool's cap, holds in flight, insufficient.
+    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, holds in flight, insufficient.
 
     `available` and `held` are what requests of this feature could draw on, and what holds keep of it, in `unit`;
     for a pool's cap, what it leaves and what holds take of it.
@@ -106,6 +122,8 @@ class Refused(msgspec.Struct, frozen=True):
     available: int = 0
     held: int = 0
     unit: str = ""
+    limited: Limited | None = None
+    """By which limit, if it was one; amounts are then 0."""
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from sidecar.domain.fields import Fields
 from sidecar.domain.idempotency import Idempotency
+from sidecar.domain.limits import Limit
 from sidecar.domain.match import Match
 from sidecar.domain.metering import Meters
 from sidecar.domain.paths import readings
@@ -88,6 +89,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     on_exhausted: OnExhausted | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY
+    limits: tuple[Limit, ...] = ()
     shadow: bool = False
     """Nothing is refused: what would have been is counted, served and not charged."""
 

@@ -14,6 +14,7 @@ from sidecar.domain.clamp import Clamp, Clamped
 from sidecar.domain.counted_quotes import Claims, placed
 from sidecar.domain.errors import StoreError
 from sidecar.domain.idempotency import KeyRefused, read_key
+from sidecar.domain.limits import Taking, takings
 from sidecar.domain.metering import Charge, Source
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.quotes import Quote, Unquoted
@@ -90,7 +91,7 @@ class Admission:
             return quote
         if key:
             return await self._attempt(exchange, route, payer, facts, quote, key)
-        hold = await self._take(exchange, terms, payer, quote, rule.on_short.wait_ms)
+        hold = await self._take(exchange, terms, payer, facts, quote, rule.on_short.wait_ms)
         if isinstance(hold, Refused):
             return await self._refused(exchange, route, payer, facts, hold)
         return Admitted(_held(quote, hold), hold)
@@ -107,7 +108,7 @@ class Admission:
         claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
         if isinstance(claim, Refused):
             return claim
-        hold = await self._take(exchange, route.terms, payer, quote, wait_ms, claim)
+        hold = await self._take(exchange, route.terms, payer, facts, quote, wait_ms, claim)
         if not isinstance(hold, Refused):
             return Admitted(_held(quote, hold), hold, charged=claim.charged)
         admitted = await self._refused(exchange, route, payer, facts, hold, claim)
@@ -174,7 +175,7 @@ class Admission:
             clamped = clamp.fit(facts, terms.rule.quote, left.available) if left.code in _SHORT else None
             if clamped is None:
                 break
-            hold = await self._take(exchange, terms, payer, clamped.quote, claim=claim)
+            hold = await self._take(exchange, terms, payer, facts, clamped.quote, claim=claim)
             if not isinstance(hold, Refused):
                 charged = claim.charged if claim is not None else None
                 return Admitted(_held(clamped.quote, hold), hold, clamped, charged)
@@ -186,6 +187,7 @@ class Admission:
         exchange: Exchange,
         terms: Terms,
         payer: Payer,
+        facts: RequestFacts,
         quote: Quote,
         wait_ms: int = 0,
         claim: Claim | None = None,
@@ -205,6 +207,7 @@ class Admission:
             tell_how=exchange.park,
             claims=Claims(quote) if quote.counters else None,
             attempt_id=attempt_id,
+            limits=_takings(terms, payer, facts),
         )
 
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:
@@ -213,6 +216,15 @@ class Admission:
         return RequestFacts(
             exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id, route.form
         )
+
+
+def _takings(terms: Terms, payer: Payer, facts: RequestFacts) -> tuple[Taking, ...]:
+    """What the request takes of the rule's limits."""
+    limits, rule = terms.rule.limits, terms.rule
+    if not limits:
+        return ()
+    estimate = rule.quoter.estimate(facts) if terms.limits_read_usage else {}
+    return takings(limits, rule.name, payer.credential, estimate)
 
 
 def _held(quote: Quote, hold: Hold) -> Quote:

@@ -5,11 +5,12 @@
 
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.exits import Event, Phase, exit_of
-from sidecar.domain.outcomes import RefusalCode, Refused
+from sidecar.domain.limits import InFlight
+from sidecar.domain.outcomes import Limited, RefusalCode, Refused
 from sidecar.domain.problems import MEDIA_TYPE, kind_of, problem
 from sidecar.http1.errors import End, Failure, ProtocolError
 from sidecar.http1.fields import Pairs
-from sidecar.proxy import exits
+from sidecar.proxy import exits, limit_fields
 from sidecar.proxy.upstreams import Unavailable
 
 OURS = frozenset(
@@ -64,10 +65,17 @@ class Refusal:
         *,
         shape: str = "problem",
         retry_after_s: int | None = None,
+        retry_after_ms: int | None = None,
+        more: Pairs = (),
         **members: object,
     ) -> None:
-        """`shape` is the rule's `errors`; `members` are further members of the problem."""
+        """`shape` is the rule's `errors`; `retry_after_ms`: beside `retry_after_s`, exactly.
+
+        `more` are further header fields, `members` further members of the problem.
+        """
         kind = kind_of(code)
+        if retry_after_ms is not None:
+            members["retry_after_ms"] = retry_after_ms
         self.code = code
         self.status = kind.status
         self.body = problem(code, detail, instance, **members, **_in_shape(shape, code, kind.status, detail))
@@ -75,11 +83,13 @@ class Refusal:
         retry_after_s = kind.retry_after_s if retry_after_s is None else retry_after_s
         if retry_after_s is not None:
             pairs.append((b"Retry-After", b"%d" % retry_after_s))
+            if retry_after_ms is not None:
+                pairs.append((b"retry-after-ms", b"%d" % retry_after_ms))
         elif kind.status < 500:
             pairs.append(_NEVER_RETRY)
         if kind.status == 401:
             pairs.append(_CHALLENGE)
-        self.pairs: Pairs = tuple(pairs)
+        self.pairs: Pairs = (*pairs, *more)
 
 
 def of_protocol_error(error: ProtocolError, instance: str, shape: str = "problem") -> Refusal:
@@ -93,6 +103,8 @@ def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_af
         return unidentified(instance, shape)
     if refused.code in _SAID:
         return Refusal(refused.code, _SAID[refused.code], instance, shape=shape)
+    if refused.limited is not None:
+        return _limited(refused.code, refused.limited, instance, shape, retry_after_s)
     in_flight = refused.code is RefusalCode.HOLDS_IN_FLIGHT
     held = f", {render(refused.held, unit)} more are held by requests in flight" if refused.held else ""
     detail = (
@@ -109,6 +121,48 @@ def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_af
         required=refused.required,
         available=refused.available,
         held=refused.held,
+    )
+
+
+def _limited(code: RefusalCode, limited: Limited, instance: str, shape: str, retry_after_s: int) -> Refusal:
+    """The answer to a request that a limit of its rule does not let through now."""
+    limit = limited.limit
+    standing = limit_fields.standing([(limit, limited.taken)])
+    more = ((b"RateLimit-Policy", limit_fields.policy([limit])), (b"RateLimit", standing))
+    if isinstance(limit, InFlight):
+        detail = f"{limited.taken} requests are in flight; {limit.name} lets {limit.most} run at once."
+        per, most = limit.per, limit.most
+        return Refusal(
+            code,
+            detail,
+            instance,
+            shape=shape,
+            retry_after_s=retry_after_s,
+            more=more,
+            limit=limit.name,
+            per=per,
+            most=most,
+            left=0,
+        )
+    what, wait_ms = " + ".join(limit.of) or "requests", limited.wait_ms
+    detail = (
+        f"{limit.name} lets {limit.count} {what} through in {limit.period_ms // 1000} s; try again in {wait_ms} ms."
+    )
+    return Refusal(
+        code,
+        detail,
+        instance,
+        shape=shape,
+        retry_after_s=-(-wait_ms // 1000),
+        retry_after_ms=wait_ms,
+        more=more,
+        limit=limit.name,
+        per=limit.per,
+        count=limit.count,
+        period_ms=limit.period_ms,
+        burst=limit.burst,
+        left=limit.left(limited.taken),
+        reset_ms=limit.reset_ms(limited.taken),
     )
 
 

@@ -21,7 +21,7 @@ from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
-from sidecar.proxy import exits, refusals
+from sidecar.proxy import exits, limit_fields, refusals
 from sidecar.proxy.admission import Admission, Admitted
 from sidecar.proxy.codings import UnreadAnswers, wanted
 from sidecar.proxy.elastic import metered
@@ -242,6 +242,8 @@ class Story:
         self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
+            if hold.limits:
+                extra_line += terms.limits_line + b"RateLimit: %b\r\n" % limit_fields.standing(hold.limits)
             exchange.drains = terms.drains
             if admitted.clamped is not None:
                 extra_line += self._lower(exchange, terms, admitted.clamped)
@@ -307,6 +309,8 @@ class Story:
             reason = exits.why_released(told, charge, terms.rule.quoter.tariff.charge_on)
             done = await self._holds.release(hold, reason)
         else:
+            if terms.limits_read_usage:
+                hold.correct_limits(charge.usage)
             usage = exits.usage_of(told, charge)
             # Who was told that credit cuts shall not owe for the last event.
             overrun = Overrun.CAP if terms.cuts else Overrun.OWE

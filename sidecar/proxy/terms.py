@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.limits import reads_usage
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.meters.body import framing_of
 from sidecar.domain.recent_costs import RecentCosts
@@ -12,7 +13,7 @@ from sidecar.domain.rules import OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
-from sidecar.proxy import refusals
+from sidecar.proxy import limit_fields, refusals
 from sidecar.proxy.identity import Payer
 
 
@@ -34,6 +35,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     reads_trailers: bool
     cuts: bool
     """Whether an answer may be ended before its upstream ends it."""
+    limits_read_usage: bool
+    limits_line: bytes
+    """What clients are told of the rule's limits; empty for a rule without."""
     shadow: bool
     """Nothing is refused, and nobody is told of credits."""
 
@@ -52,7 +56,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             rules_version=rules_version,
             unit=unit,
             drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
-            drops_down=rule.cost_headers | refusals.OURS,
+            drops_down=rule.cost_headers | refusals.OURS | (limit_fields.NAMES if rule.limits else frozenset()),
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
             reads_content=rule.reads_content,
@@ -61,6 +65,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             recent=rule.quoter.recent,
             reads_trailers=rule.reads_trailers,
             cuts=rule.on_exhausted is OnExhausted.CUT,
+            limits_read_usage=reads_usage(rule.limits),
+            limits_line=b"RateLimit-Policy: %b\r\n" % limit_fields.policy(rule.limits) if rule.limits else b"",
             shadow=shadow,
         )
 

@@ -19,6 +19,7 @@ from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Advance, Stand
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.exits import Event, Phase
+from sidecar.domain.limits import Limit, Taking
 from sidecar.domain.outcomes import (
     CountersMoved,
     Ended,
@@ -33,6 +34,7 @@ from sidecar.domain.outcomes import (
     Waiting,
 )
 from sidecar.domain.price_counted import CountedCharge
+from sidecar.domain.usage_words import recorded
 from sidecar.services.counting import Counting
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
@@ -60,21 +62,35 @@ class Hold:
     counters that it claims of stood when it was taken.
     """
 
-    __slots__ = ("deadline", "held", "record", "stands")
+    __slots__ = ("deadline", "held", "limits", "record", "stands")
 
-    def __init__(self, record: HoldRecord, deadline: float, stands: tuple[Stand, ...] = ()) -> None:
+    def __init__(
+        self,
+        record: HoldRecord,
+        deadline: float,
+        stands: tuple[Stand, ...] = (),
+        limits: tuple[tuple[Limit, int], ...] = (),
+    ) -> None:
         self.record = record
         self.deadline = deadline
         self.held = record.held
         self.stands = stands
+        self.limits = limits
 
     @property
     def reservation_id(self) -> str:
         return self.record.reservation_id
 
+    def correct_limits(self, usage: str) -> None:
+        """What it takes of limits is what this usage says, once it is committed."""
+        read = recorded(usage).usage
+        self.record = msgspec.structs.replace(
+            self.record, limits=tuple(each.corrected(read) for each in self.record.limits)
+        )
 
-_Asked = tuple[str, str, str, str, str, str]
-"""Customer id, credential, unit, feature, rule, version of the rules."""
+
+_Asked = tuple[str, str, str, str, str, str, tuple[Taking, ...]]
+"""Customer id, credential, unit, feature, rule, version of the rules, what it takes of limits."""
 _M = TypeVar("_M")
 _Ending = Settled | UnknownReservation | Resolved | Rejected
 
@@ -140,18 +156,20 @@ class Holds:
         tell_how: TellHow = _nobody,
         claims: Claims | None = None,
         attempt_id: str = "",
+        limits: tuple[Taking, ...] = (),
     ) -> Coroutine[Any, Any, Hold | Refused]:
         """Hold `amount`, or say why not. What asks for it is kept with it: feature, rule and the rules' version.
 
         With `wait_ms`, what does not fit because of holds in flight waits for so long at most, in fair order;
         `tell_how` is told how to make it give up, which is answered by the refusal.
         With `attempt_id`, from `next_id`, that is the reservation's id, and how it ends is remembered for 24 hours.
+        With `limits`, it takes these in the same step, or nothing.
         With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
         Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
         a hold that may have been taken is given back in the background. Also unavailable while the journal is full,
         and at once while the store does not answer (see `outage`).
         """
-        asked = (customer_id, credential, unit, feature, rule, rules_version)
+        asked = (customer_id, credential, unit, feature, rule, rules_version, limits)
         if claims is None:
             return self._take(asked, amount, (), self._reserve, wait_ms, tell_how, attempt_id)
 
@@ -171,14 +189,14 @@ class Holds:
         attempt_id: str = "",
     ) -> Hold | Refused | _M:
         """One hold by one way to reserve it."""
-        customer_id, credential, unit, feature, rule, rules_version = asked
+        customer_id, credential, unit, feature, rule, rules_version, limits = asked
         self.outage.check()
         self._pressure.check(customer_id)
         reservation_id = attempt_id or self.next_id()
         parts = ((unit, amount),)
         describe = partial(
             self._ledger.hold, customer_id, reservation_id, parts, self._ttl_ms, feature, rule,
-            rules_version=rules_version, claims=claims, remember=bool(attempt_id),
+            rules_version=rules_version, claims=claims, remember=bool(attempt_id), limits=limits,
         )  # fmt: skip
         record = describe()
         deadline = time.monotonic() + self._ttl_s
@@ -196,7 +214,7 @@ class Holds:
             self._give_back(Hold(record, deadline))
             raise
         if isinstance(outcome, Reserved):
-            hold = Hold(record, deadline, outcome.stands)
+            hold = Hold(record, deadline, outcome.stands, outcome.limits)
             self.upkeep.begin(hold, credential)
             return hold
         if isinstance(outcome, Ended | PaidBy | Waiting):

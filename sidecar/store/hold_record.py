@@ -15,6 +15,7 @@ from sidecar.domain.blocks import Slice
 from sidecar.domain.counters import Advance
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.ids import is_customer_id
+from sidecar.domain.limits import Taking, ends_of
 from sidecar.domain.outcomes import HoldState, OpenHold
 from sidecar.store.commands import bulk
 from sidecar.store.keys import checked_unit
@@ -24,6 +25,8 @@ PARTS_MAX = 8
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _NONE = "-"
 """The word for what there is not."""
+_LIMITED = 2
+"""Added to the word that says whether the end is remembered, when the end gives something back to limits."""
 _WORD = re.compile(r"[^\s\x00-\x1f]{1,255}\Z")
 _HEAD = struct.Struct(">dBdIH")
 _SLICE = struct.Struct(">BId")
@@ -54,6 +57,8 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept with the hold."""
     claims: tuple[Advance, ...] = ()
     """The counters that its settlement may count in."""
+    limits: tuple[Taking, ...] = ()
+    """What it takes of limits; at its end, what it took."""
 
     @property
     def unit(self) -> str:
@@ -102,7 +107,7 @@ def hold_text(text: bytes) -> HoldText:
         rule="" if rule == _NONE else rule,
         # Holds of before there were versions end with the rule.
         rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
-        claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] else {},
+        claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] and words[8] != _NONE else {},
     )
 
 
@@ -140,6 +145,7 @@ def hold_record(
     rules_version: str = "",
     remember: bool = False,
     claims: tuple[Advance, ...] = (),
+    limits: tuple[Taking, ...] = (),
 ) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
     packed_id = _packed_id(reservation_id)
@@ -151,9 +157,15 @@ def hold_record(
     else:
         held = _checked_parts(parts)
     told = _told(feature, rule, rules_version)
-    text = f"{reservation_id} {customer_id} {ttl_ms} {remember:d} {held} {told}"
-    if claims:
-        text += " " + ",".join(f"{claim.counter.key}={claim.units}" for claim in claims)
+    if limits and customer_id != payer_id:
+        # Members have buckets of their own among those of their payer.
+        limits = tuple(msgspec.structs.replace(each, bucket=f"{customer_id}/{each.bucket}") for each in limits)
+    ends = ends_of(limits)
+    text = f"{reservation_id} {customer_id} {ttl_ms} {remember + (_LIMITED if ends else 0)} {held} {told}"
+    if claims or ends:
+        text += " " + (",".join(f"{claim.counter.key}={claim.units}" for claim in claims) or _NONE)
+    if ends:
+        text += f" {ends}"
     return HoldRecord(
         customer_id=customer_id,
         payer_id=payer_id,
@@ -164,13 +176,20 @@ def hold_record(
         packed_id=packed_id,
         packed_text=bulk(text.encode()),
         claims=claims,
+        limits=limits,
     )
 
 
 def held_again(record: HoldRecord, reservation_id: str, amount: int) -> HoldRecord:
-    """The record of a new reservation for what another one was for, in its one unit."""
+    """The record of a new reservation for what another one was for, in its one unit.
+
+    It takes nothing of limits: its request was let through, and has begun.
+    """
     text = record.packed_text.split(b"\r\n", 1)[1].removesuffix(b"\r\n").decode()
-    _, customer_id, ttl_ms, remember, _, told = text.split(" ", 5)
+    _, customer_id, ttl_ms, mark, _, told = text.split(" ", 5)
+    words = told.split(" ")
+    told = " ".join(words[: 4 if record.claims else 3])
+    remember = int(mark) % _LIMITED
     text = f"{reservation_id} {customer_id} {ttl_ms} {remember} {record.unit}={checked(amount)} {told}"
     return msgspec.structs.replace(
         record,
@@ -180,6 +199,7 @@ def held_again(record: HoldRecord, reservation_id: str, amount: int) -> HoldReco
         packed_text=bulk(text.encode()),
         # It is held for what it was held for, wherever its counters stand by now.
         claims=tuple(Advance(claim.counter, claim.units) for claim in record.claims),
+        limits=(),
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from sidecar.domain.amounts import checked
 from sidecar.domain.counters import Advance
 from sidecar.domain.errors import IdempotencyMismatch, InvalidInput, StoreCorrupt
+from sidecar.domain.limits import Taking, ends_of
 from sidecar.domain.outcomes import (
     CountersMoved,
     Ended,
@@ -105,11 +106,12 @@ class Ledger:
         rules_version: str = "",
         remember: bool = False,
         claims: tuple[Advance, ...] = (),
+        limits: tuple[Taking, ...] = (),
     ) -> HoldRecord:
         """What to reserve: units with their amounts. InvalidInput for what could not be kept.
 
         `remember`: its end is kept for 24 hours, so that a repeated commit is answered as the first. `claims`: what
-        it may count, and where the counters may stand for the amounts to be enough.
+        it may count, and where the counters may stand for the amounts to be enough. `limits`: what it takes of them.
         """
         return hold_record(
             customer_id=customer_id,
@@ -122,17 +124,19 @@ class Ledger:
             rules_version=rules_version,
             remember=remember,
             claims=claims,
+            limits=limits,
         )
 
     def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended | PaidBy]:
         """Hold the amounts of `record` for one request, all or none. Safe to repeat until the hold ends.
 
         Outcomes, in this order: Reserved with `replayed`, Ended, PaidBy, Refused as unidentified,
-        customer_suspended, pool_cap_reached, holds_in_flight or insufficient_credits, Reserved.
+        customer_suspended, rate_limited, concurrency_limited, pool_cap_reached, holds_in_flight or
+        insufficient_credits, Reserved.
         Raises IdempotencyMismatch when the reservation id was used for other terms.
         """
         parts, payer = record.parts, record.payer_id
-        if len(parts) == 1 and payer == record.customer_id:
+        if len(parts) == 1 and payer == record.customer_id and not record.limits:
             unit, amount = parts[0]
             start, _, name = self._usual(payer, unit)
             packed = b"".join((
@@ -169,7 +173,7 @@ class Ledger:
         becomes of the rest. A hold that has expired is charged from what is available, and `late`. The final commit
         of a record with claims is `commit_and_count`.
         """
-        if terms is FINAL and len(record.parts) == 1:
+        if terms is FINAL and len(record.parts) == 1 and not ends_of(record.limits):
             _, start, name = self._usual(record.payer_id, record.parts[0][0])
             packed = b"".join((
                 start, record.packed_id, _FINAL_OWE, _known(record.member), bulk(usage.encode()), _known(source),
@@ -203,6 +207,9 @@ class Ledger:
         """The general command."""
         accounts, amounts = self._parts(record.payer_id, record.parts, costs)
         counted = [each for advance in advances for each in arguments_of(advance)]
+        ends = ends_of(record.limits)
+        if ends:
+            counted.append(bulk(ends.encode()))
         return b"".join((
             COMMIT.head(4 + len(costs), 6 + 2 * len(costs) + len(counted)),
             self._keys.of(record.payer_id).packed_ledger, accounts,
@@ -292,6 +299,8 @@ class Ledger:
 
     def _reserve(self, record: HoldRecord, credential: str, *more: bytes) -> bytes:
         parts, payer = record.parts, record.payer_id
+        if record.limits:
+            more = (*more, bulk(" ".join([each.arguments for each in record.limits]).encode()))
         accounts, amounts = self._parts(payer, parts, [amount for _, amount in parts])
         return b"".join((
             RESERVE.head(5 + len(parts), 5 + 2 * len(parts) + len(more)),

@@ -12,6 +12,7 @@ from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.outcomes import (
     CountersMoved,
     HoldState,
+    Limited,
     RefusalCode,
     Refused,
     Rejected,
@@ -28,14 +29,26 @@ _REFUSALS = {
     for code in (
         RefusalCode.UNIDENTIFIED,
         RefusalCode.CUSTOMER_SUSPENDED,
+        RefusalCode.RATE_LIMITED,
+        RefusalCode.CONCURRENCY_LIMITED,
         RefusalCode.POOL_CAP_REACHED,
         RefusalCode.HOLDS_IN_FLIGHT,
         RefusalCode.INSUFFICIENT_CREDITS,
     )
 }
 
+_LIMITED = frozenset({RefusalCode.RATE_LIMITED, RefusalCode.CONCURRENCY_LIMITED})
+
 
 def held(record: HoldRecord, reply: list[Any]) -> Reserved:
+    if record.limits:
+        count = 2 + len(record.parts)
+        taken = zip([each.limit for each in record.limits], reply[count:], strict=True)
+        return msgspec.structs.replace(_held(record, reply[:count]), limits=tuple(taken))
+    return _held(record, reply)
+
+
+def _held(record: HoldRecord, reply: list[Any]) -> Reserved:
     if len(record.parts) == 1:
         return Reserved(record.parts[0][1], reply[2], False, tuple(each for _, each in _slices(reply[1])))
     slices = _slices(reply[1])
@@ -68,6 +81,10 @@ def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
         raise _unexpected(script, reply)
     if len(reply) == 1:
         return Refused(code, record.held, unit=record.unit)
+    if code in _LIMITED:
+        _, index, taken, wait_ms = reply
+        limited = Limited(record.limits[index - 1].limit, taken, wait_ms)
+        return Refused(code, record.held, unit=record.unit, limited=limited)
     _, available, held, part, required = reply
     return Refused(code, required, available, held, record.parts[part - 1][0])
 
@@ -119,7 +136,7 @@ def released(reply: list[Any]) -> Settled | UnknownReservation | Resolved:
 def resized(record: HoldRecord, reply: list[Any]) -> Reserved | Refused | UnknownReservation | Resolved:
     word = reply[0]
     if word == b"resized":
-        return as_it_is(held(record, reply))
+        return as_it_is(_held(record, reply))
     if word == b"unknown":
         return UnknownReservation()
     if word == b"resolved":

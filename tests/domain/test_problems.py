@@ -38,6 +38,8 @@ REFUSALS = {
     RefusalCode.CUSTOMER_SUSPENDED: 403,
     RefusalCode.INSUFFICIENT_CREDITS: 402,
     RefusalCode.POOL_CAP_REACHED: 402,
+    RefusalCode.RATE_LIMITED: 429,
+    RefusalCode.CONCURRENCY_LIMITED: 429,
     RefusalCode.HOLDS_IN_FLIGHT: 429,
     RefusalCode.UNMATCHED_ROUTE: 403,
     RefusalCode.UNPRICED: 403,

@@ -9,7 +9,8 @@
 -- ARGV[5]  usage: what the meters read
 -- ARGV[6]  source: where the cost comes from
 -- ARGV[7..]  for each part: <payer id> <unit>, cost; then of a final commit the counters of the hold, each as in
---            counters.lua: its units are counted, and nothing of it is held any more
+--            counters.lua: its units are counted, and nothing of it is held any more;
+--            and at last what its limits really cost, as in limits.lua, if it has such
 --
 -- Answers, the first that applies:
 --   unknown    it never was, or it has ended and is not remembered; nothing changed
@@ -59,9 +60,10 @@ if #KEYS == 5 and #ARGV == 8 and count == 1 and state == 1 and steps == 0 and AR
     return {'committed', cost, 0, 0, available}
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters limits settle
 local _, _, _, _, slices, text = read_hold(record)
 if state == DEAD then return {'unknown'} end
+local used = (#ARGV - 2 * #KEYS + 2) % 5 == 1 and table.remove(ARGV) or ''
 local parts, first_counter, step, policy, member = #KEYS - 4, 2 * #KEYS - 1, tonumber(ARGV[2]), ARGV[3],
   ARGV[4] ~= '' and ARGV[4] or nil
 
@@ -101,6 +103,7 @@ local kind = late and 'late_commit' or step > 0 and 'step_commit' or 'commit'
 local reply, ends, settled, counted = {late and 'late' or 'committed'}, {}, {}, {}
 if step == 0 then
   if not late then give_back_claims(text) end
+  end_limits(text, used, late)
   for at = first_counter, #ARGV, COUNTER_ARGUMENTS do
     local position = count(ARGV[7], ARGV[at], tonumber(ARGV[at + 1]), 0, ARGV[at + 4])
     counted[#counted + 1] = string.format('%s+%s=%.0f', ARGV[at], ARGV[at + 1], position)

@@ -13,7 +13,7 @@
 --   resolved  {state}: it was committed; nothing changed
 --   replayed  {available of each part}: it was released before; nothing changed
 --   released  {available of each part}: it is free again
---- include amounts clock keys account journal blocks hold queue pool draw counters settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters limits settle
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then
   local forget_at = now_ms() + DEAD_KEPT_MS
@@ -38,6 +38,7 @@ for part = 1, #KEYS - 4 do
 end
 if state ~= OPEN then return reply end
 give_back_claims(text)
+give_limits_back(text)
 for part, each in ipairs(settled) do
   local account = keep_part('release', each, record, member, 'reason', ARGV[2])
   reply[1 + part] = account[AVAILABLE]

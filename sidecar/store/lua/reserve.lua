@@ -10,24 +10,26 @@
 -- ARGV[5]  text of the hold
 -- ARGV[6..]  for each part: <payer id> <unit>, amount; then, if it waits its turn, which only one part may: how long it
 --            may still wait, ms (0: it leaves the queue); most requests in the queue; 1: PUBLISH counts its process;
---            or counters, each as in counters.lua
+--            or counters, each as in counters.lua; and at last its limits, as in limits.lua, if it has any
 --
 -- Answers, the first that applies:
---   replayed             {slices, available of each part}: it is held already; nothing changed
+--   replayed             {the same as reserved}: it is held already; nothing changed
 --   mismatch             the id was used for other terms; nothing changed
 --   ended                it has ended, or its release came first; nothing changed
 --   member               {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified         no such customer, or it does not have the credential
 --   customer_suspended   it or its payer
 --   moved                {used, held of each counter}: the amounts are for other positions; nothing changed
+--   rate_limited         {which limit, ticks that are taken, ms until it lets this through}
+--   concurrency_limited  {which limit, slots that are taken, 0}
 --   pool_cap_reached     {left of the cap, held, part, amount}
 --   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
 --   insufficient_credits {within reach, held of it, part, amount}
---   reserved             {slices, available of each part}
+--   reserved             {slices, available of each part, what is taken of each limit}
 --
 -- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
--- Where its counters stand follows in the last four, in `replayed` and in `pool_cap_reached`, too.
+-- Where its counters stand follows in `replayed` and in all from `rate_limited` on, too.
 -- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', ARGV[3], 'parent', 'due')
 local time = redis.call('TIME')
@@ -59,13 +61,16 @@ if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not
     end
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters
+--- include amounts clock keys account journal blocks hold queue pool draw counters limits
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
   payer_status, due, member = payer[1], payer[2], customer_of(ARGV[5])
 end
-local accounts, slices, parts, waits = {}, {}, #KEYS - 5, #KEYS == 6 and #ARGV == 10 and ARGV[8]
+local accounts, slices, parts, more = {}, {}, #KEYS - 5, #ARGV - 2 * #KEYS + 5
+-- Behind the parts: 3 of who waits or 5 of each counter, then 1 of the limits.
+local limits = (more % 5 == 1 or more % 5 == 4) and table.remove(ARGV) or ''
+local waits = #KEYS == 6 and #ARGV == 10 and ARGV[8]
 local first_counter = waits and #ARGV + 1 or 2 * #KEYS - 4
 
 local function is_its_turn(account, amount)
@@ -95,6 +100,8 @@ local function refusal()
   if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
   if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
   if counters_moved(first_counter, true) then return with_counters({'moved'}, first_counter) end
+  local limited = beyond_limits(limits, now)
+  if limited then return with_counters(limited, first_counter) end
   for part = 1, parts do
     accounts[part] = open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     local refused = beyond_cap(accounts[part], member, tonumber(ARGV[5 + 2 * part]), part)
@@ -116,7 +123,7 @@ local function answer(word, packed)
     local account = accounts[part] or open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     reply[2 + part] = account[AVAILABLE]
   end
-  return with_counters(reply, first_counter)
+  return with_counters(with_limits(reply, limits, now), first_counter)
 end
 
 local refused, deadline, packed = refusal(), now + ARGV[2], nil
@@ -145,6 +152,7 @@ end
 for at = first_counter, #ARGV, COUNTER_ARGUMENTS do
   count(ARGV[6], ARGV[at], 0, tonumber(ARGV[at + 1]), ARGV[at + 4])
 end
+take_limits(limits, now)
 due_at_latest(ARGV[6], deadline, due)
 if waits then leave(accounts[1], ARGV[1]) end
 return answer('reserved', packed)

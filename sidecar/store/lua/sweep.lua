@@ -13,7 +13,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
---- include amounts clock keys account journal blocks hold queue pool draw counters settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters limits settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0
@@ -35,6 +35,7 @@ local function expire(id, record)
     accounts[unit_of(account)] = open(account.key, account.name)
   end
   give_back_claims(text)
+  end_limits(text, '', false)
   redis.call('HSET', HOLDS, id, packed_hold(now + LATE_KEPT_MS, OVERDUE, charged, steps, 0, '', text))
   expired = expired + 1
 end
@@ -52,7 +53,7 @@ for index = 1, #found[2], 2 do
     redis.call('HDEL', HOLDS, id)
   end
 end
-earliest = math.min(earliest, forget_counters(now, now + AGAIN_MS))
+earliest = math.min(earliest, forget_counters(now, now + AGAIN_MS), forget_rates(now, now + AGAIN_MS))
 for _, account in pairs(accounts) do
   earliest = math.min(earliest, account[NEXT_AT], wake(account))
 end

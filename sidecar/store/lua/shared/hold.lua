@@ -5,7 +5,8 @@
 --   steps    how many of them
 --   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
 --   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,…]
---            <feature> <rule> <version of the rules> [<counter>=<units>[,…]]; - for what there is not;
+--            <feature> <rule> <version of the rules> [<counter>=<units>[,…]
+--            [<what its limits get back, as in limits.lua>]]; - for what there is not;
 --            and at the end +<ms>, if its life was lengthened by so much: it began at its deadline less all of its life
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
@@ -49,7 +50,7 @@ local function lengthened(text, ms)
 end
 
 local function remembered(text)
-  return string.match(text, '^%S+ %S+ %d+ (%d)') == '1'
+  return string.match(text, '^%S+ %S+ %d+ [13]') ~= nil
 end
 
 -- Keeps the end of a hold for a while, with the costs and charges of its parts.
