@@ -4,7 +4,7 @@ The same stream goes through our engine three times: relayed; metered as a shipp
 that only the proxy asked for are taken out; and metered so that it could be cut, with a hold that grows at once.
 Client and upstream are one thread that sends an event when the one before has arrived, so each event is a read and a
 write of its own. Time is CPU time of the proxy's thread, kernel included, the best of several streams. Exit 1 when
-metering takes more than `BAR` times what relaying does.
+metering takes more than `BAR` times what relaying does, or `CUTTABLE_BAR` times where the stream could be cut.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import hold_record
 
 EVENTS = 2_000
-BAR = 1.3
+BAR, CUTTABLE_BAR = 1.3, 1.6
 ROUNDS = 9
 RULES = Path(__file__).parents[1] / "rules" / "openai.yaml"
 POLICY = RequestPolicy(host=b"upstream")
@@ -223,10 +223,12 @@ async def measure(rounds: int = ROUNDS, events: int = EVENTS) -> tuple[float, fl
 def main() -> None:
     of_relayed, of_metered, of_cuttable, charge = uvloop.run(measure())
     print(f"{EVENTS} events: relayed {of_relayed:.2f} µs each; {charge.usage}")
-    ratios = {"metered": of_metered / of_relayed, "cuttable": of_cuttable / of_relayed}
-    for name, ratio in ratios.items():
-        print(f"{name}: {'met' if ratio <= BAR else 'NOT met'}: {ratio:.2f}, at most {BAR}")
-    sys.exit(max(ratios.values()) > BAR)
+    missed = False
+    for name, us, bar in (("metered", of_metered, BAR), ("cuttable", of_cuttable, CUTTABLE_BAR)):
+        ratio = us / of_relayed
+        missed = missed or ratio > bar
+        print(f"{name}, {us:.2f} µs: {'met' if ratio <= bar else 'NOT met'}: {ratio:.2f}, at most {bar}")
+    sys.exit(missed)
 
 
 if __name__ == "__main__":

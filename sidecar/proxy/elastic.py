@@ -24,8 +24,12 @@ from sidecar.proxy.terms import Terms
 from sidecar.services.holds import Hold
 from sidecar.services.upkeep import Upkeep
 
-AHEAD_BYTES = (16_384, 2_048, 512)
-"""So far it is looked ahead, the farther the fewer looks; else each piece is looked at."""
+AHEAD_BYTES = 16_384
+"""So far it is looked ahead at most."""
+OPENING_BYTES, LEEWAY_BYTES = 40, 8
+"""So much of what stands before a text is looked for, so far from where it stood: ids of events may grow."""
+NEAR_BYTES = 8
+"""Where little more text than this may be too much, each event is looked at."""
 
 
 class Growing:
@@ -40,6 +44,11 @@ class Growing:
         self._upkeep = upkeep
         self._now = asyncio.get_running_loop().time
         self._room = -1
+        reader, meters = quote.tariff.meters.reader, quote.tariff.meters
+        self._plain = reader.plain_text if reader is not None and not meters.response_bytes else None
+        # What stands right before and behind the text of most events, and where it is looked for.
+        self._opening = self._behind_text = b""
+        self._from = self._to = self._around = 0
         self._told = 0
         self._looked: Progress | None = None
         self._growing = False
@@ -48,8 +57,9 @@ class Growing:
 
     def feed(self, data: bytes) -> bytes:
         passed = self._feed(data)
-        self._room -= len(data)
+        self._room -= self._weigh(data)
         if self._room < 0 or self._meter.told != self._told:
+            self._learn(data)
             self._look()
         return passed
 
@@ -77,8 +87,29 @@ class Growing:
             self._wanted = min(2 * max(held, cost), self._most)
             self._upkeep.grow(self._hold, self._wanted, self._grown)
         limit = held // 2 if self._may_grow else self._bound
-        self._room = next((ahead for ahead in AHEAD_BYTES if progress.at_most(ahead) <= limit), -1)
+        self._room = _room(progress, cost, limit)
         return progress
+
+    def _learn(self, event: bytes) -> None:
+        if self._plain is not None and (not self._opening or event.find(self._opening, self._from, self._to) < 0):
+            around = self._plain.around(event)
+            if around is not None:
+                before, self._behind_text = around
+                self._opening = before[-OPENING_BYTES:]
+                self._around = len(self._opening) + len(self._behind_text)
+                self._from = max(len(before) - OPENING_BYTES - LEEWAY_BYTES, 0)
+                self._to = len(before) + LEEWAY_BYTES
+
+    def _weigh(self, data: bytes) -> int:
+        """How much of a piece may be text, at most."""
+        size = len(data)
+        if self._opening:
+            at = data.find(self._opening, self._from, self._to)
+            if at >= 0:
+                size -= at + len(self._opening)
+                if data.endswith(self._behind_text):
+                    size = max(size - len(self._behind_text), 0)
+        return size
 
     @property
     def _may_grow(self) -> bool:
@@ -125,6 +156,8 @@ class Cutting(Growing):
         self._ending = ending_of(quote.tariff.meters.reader, framing) if framing is not None else None
         self.rewrites = self._ending is not None
         self._estimable = quote.tariff.on_unknown is OnUnknown.CHARGE_ESTIMATE
+        self._pending = self._buffer.pending if self._buffer is not None else bytearray()
+        self._usual = b""
         self._queue: deque[bytes] = deque()
         # An event that the meter has seen and the client has not, what the meter made of it, where it was before.
         self._event = b""
@@ -137,12 +170,20 @@ class Cutting(Growing):
     def feed(self, data: bytes) -> bytes:
         if self._charge is not None:
             return b""
-        at_once = self._next is None and not self._queue and len(data) <= self._room and self._estimates
-        if at_once and data.endswith(self._ends) and not (self._buffer is not None and self._buffer.pending):
+        opening = self._opening
+        at = data.find(opening, self._from, self._to) if opening else -1
+        usual = at >= 0 and data.endswith(self._behind_text)
+        weight = len(data) - at - self._around if usual else self._weigh(data)
+        at_once = self._next is None and weight <= self._room and self._estimates and not self._queue
+        if at_once and not self._pending and (usual or data.endswith(self._ends)):
             passed = self._feed(data)
-            self._room -= len(data)
+            self._room -= weight
             if self._meter.told == self._told:
-                self._show(passed)
+                if usual:
+                    # One of many: what it says beside its text, the others say too.
+                    self._usual = passed
+                else:
+                    self._show(passed)
                 return passed
             self._event, self._next, self._before = data, passed, None
         else:
@@ -200,6 +241,7 @@ class Cutting(Growing):
             # Whatever this is, it has no events, and no end that anybody would understand.
             self._queue.append(self._buffer.rest())
             self._buffer = self._ending = None
+            self._pending = bytearray()
             self._ends = (b"",)
 
     def _deliver(self) -> bytes:
@@ -226,22 +268,27 @@ class Cutting(Growing):
     def _pass_unseen(self, shown: list[bytes]) -> bool:
         """Show the meter the next event; True when it surely may pass, and has."""
         event = self._queue.popleft()
-        surely = len(event) <= self._room
+        weight = self._weigh(event)
+        surely = weight <= self._room
         self._before = None if surely else self._so_far()
         if surely and not self._estimates:
             self._before = self._looked
         passed = self._feed(event)
-        self._room -= len(event)
+        self._room -= weight
         if surely and self._meter.told == self._told:
             self._show(passed)
             shown.append(passed)
             return True
         self._event, self._next = event, passed
+        self._learn(event)
         return False
 
     def _show(self, events: bytes) -> None:
-        if self._ending is not None and events:
-            self._ending.pass_on(events)
+        if self._ending is not None:
+            for each in (self._usual, events):
+                if each:
+                    self._ending.pass_on(each)
+            self._usual = b""
 
     def _end(self) -> None:
         progress = self._before if self._next is not None and self._before is not None else self._so_far()
@@ -251,9 +298,24 @@ class Cutting(Growing):
         if self._ending is None:
             self._exchange.cut_off("The credit of the request ended.")
             return
+        self._show(b"")
         refused = self._event if self._next is not None else b""
         self._last = self._ending.last(refused, progress.usage, self._hold.reservation_id)
         self._exchange.stop()
+
+
+def _room(progress: Progress, cost: int, limit: int) -> int:
+    """How many bytes of text may come until the answer can have come to `limit`; -1: it may have with any."""
+    far = progress.at_most(AHEAD_BYTES)
+    if far <= limit:
+        return AHEAD_BYTES
+    # Where prices are even the first guess is right, but for what is rounded.
+    ahead = AHEAD_BYTES * (limit - cost) // max(far - cost, 1) - NEAR_BYTES
+    while ahead >= NEAR_BYTES:
+        if progress.at_most(ahead) <= limit:
+            return ahead
+        ahead = ahead * 3 // 4
+    return -1
 
 
 def metered(

@@ -27,11 +27,20 @@ TEXT = rb'([^"\\]*(?:\\.[^"\\]*)*)'
 class PlainText:
     """Where the text of a stream usually stands: `pattern` has it as its group, one for each `mark` in the events."""
 
-    __slots__ = ("_find", "_mark")
+    __slots__ = ("_find", "_mark", "_search")
 
     def __init__(self, pattern: bytes, mark: bytes) -> None:
-        self._find = re.compile(pattern, re.DOTALL).findall
+        compiled = re.compile(pattern, re.DOTALL)
+        self._find = compiled.findall
+        self._search = compiled.search
         self._mark = mark
+
+    def around(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """What stands before and behind the text of an event that has it in one usual place."""
+        found = self._search(event)
+        if found is None or event.count(self._mark) != 1:
+            return None
+        return event[: found.start(1)], event[found.end(1) :]
 
     def in_(self, events: bytes) -> bytes | None:
         """All text of `events`; None when some of it may stand elsewhere."""

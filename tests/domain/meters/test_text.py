@@ -12,6 +12,7 @@ from sidecar.domain.estimates import Estimate
 from sidecar.domain.meters.body import EVENTS, LINES
 from sidecar.domain.meters.events import data_of, events_in
 from sidecar.domain.meters.named import READERS
+from sidecar.domain.meters.openai_chat import PLAIN_TEXT
 from sidecar.domain.meters.text import KEPT_MAX_BYTES, Text, joined
 from tests.domain.meters.corpus import WHOLE, Golden
 from tests.domain.meters.golden import event
@@ -187,3 +188,12 @@ def test_pieces_are_taken_apart_as_their_framing_says() -> None:
 
 def test_parts_that_are_no_text_are_joined_as_json() -> None:
     assert joined(["a", None, "", {"b": [1]}, "c"]) == 'a{"b":[1]}c'
+
+
+def test_what_stands_around_the_text_of_an_event() -> None:
+    event = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+    around = PLAIN_TEXT.around(event)
+    assert around is not None
+    assert b"Hi".join(around) == event
+    assert PLAIN_TEXT.around(event + event) is None
+    assert PLAIN_TEXT.around(b"data: [DONE]\n\n") is None
