@@ -4,8 +4,6 @@ Three bounds: requests in flight, how many of them may be one customer's, and th
 read into memory because a rule needs their fields.
 """
 
-from collections import Counter
-
 from sidecar.http1.engine import Engine
 from sidecar.http1.errors import End, Failure, Phase
 
@@ -26,7 +24,7 @@ class Load:
         self._engine = engine
         self._requests_max = requests_max
         self._bodies_max_bytes = bodies_max_bytes
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: dict[str, int] = {}
         self.customer_max = max(1, int(requests_max * share))
         self.bodies_bytes = 0
         """Memory promised to bodies that are being read, or were and are not sent yet."""
@@ -42,7 +40,7 @@ class Load:
 
     def enter(self, customer_id: str) -> bool:
         """A request of this customer begins, and must `leave`; False, and nothing to leave, if it has too many."""
-        in_flight = self._in_flight[customer_id]
+        in_flight = self._in_flight.get(customer_id, 0)
         if in_flight >= self.customer_max:
             return False
         self._in_flight[customer_id] = in_flight + 1

@@ -98,6 +98,13 @@ class Upstreams:
         interim_drops: frozenset[bytes] = frozenset(),
     ) -> ResponseHead | Failure:
         """As `Exchange.forward`, to one address after the other; `Unavailable` when there is none to try."""
+        only = self._only
+        if only is not None and not retry.most and only.breaker.untroubled and not self._statuses:
+            # Nearly all requests: one address, which answers, and nothing that would be tried again.
+            answer = await exchange.forward(only.pool, only.policy, drops, extra, body, interim_drops)
+            if isinstance(answer, Failure):
+                self._learn(only, answer, probe=False)
+            return answer
         exchange.keeps_body = retry.most > 0
         tried: list[Address] = []
         self._retries_left = min(self._retries_left + self._retry_ratio, RETRIES_SAVED)

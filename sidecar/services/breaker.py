@@ -31,6 +31,7 @@ class Breaker:
         "_probing",
         "_reopens_at_s",
         "_spread",
+        "closed",
         "opened_total",
     )
 
@@ -51,12 +52,14 @@ class Breaker:
         self._pause_s = 0.0
         self._reopens_at_s = 0.0
         self._probing = False
+        self.closed = True
+        """Whether requests go there as ever."""
         self.opened_total = 0
 
     @property
-    def closed(self) -> bool:
-        """Whether requests go there as ever."""
-        return not self._pause_s
+    def untroubled(self) -> bool:
+        """Closed, and the last request that went there was answered."""
+        return not self._failures
 
     def allows(self, now_s: float) -> bool:
         """Whether a request may go there now."""
@@ -79,7 +82,7 @@ class Breaker:
         if not self._pause_s:
             return False
         self._probing = self._probing and not probe
-        self._pause_s = 0.0
+        self._pause_s, self.closed = 0.0, True
         return True
 
     def failed(self, now_s: float, *, probe: bool) -> bool:
@@ -102,5 +105,5 @@ class Breaker:
             self._probing = False
 
     def _open(self, now_s: float, pause_s: float) -> None:
-        self._pause_s = pause_s
+        self._pause_s, self.closed = pause_s, False
         self._reopens_at_s = now_s + pause_s * self._spread()
