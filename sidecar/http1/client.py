@@ -230,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
             exchange = self._exchange = Exchange(self, head, None)
             if data:
                 self._read_body(exchange, data)
-        exchange.run(engine.handler(exchange))
+        exchange.run(engine.handler)
 
     def _read_head(self) -> RequestHead | None:
         """Take the next head out of `_buffer`; None when it is not whole."""

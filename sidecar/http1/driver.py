@@ -8,7 +8,7 @@ such as `asyncio.timeout`, does not work in it.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from sidecar.http1.engine import Engine
@@ -41,11 +41,16 @@ class Driven:
         self._waiting = False
         self._woken = False
 
-    def run(self, story: Coroutine[Any, Any, None]) -> None:
+    def run(self, handler: Callable[[Self], Coroutine[Any, Any, None]]) -> None:
         """Start the handler's coroutine; it runs until it has to wait."""
         self._engine.running += 1
-        self._story = story
-        self._step()
+        try:
+            self._story = handler(self)
+        except Exception:
+            log.exception("the handler of a request failed")
+            self._failed()
+        else:
+            self._step()
 
     def advance(self) -> None:
         """Run the handler on, if what it waits for has happened. Connections call this when they have told all."""
@@ -83,9 +88,7 @@ class Driven:
             self._story_ended()
         except (Exception, asyncio.CancelledError):
             log.exception("the handler of a request failed")
-            self._story = None
-            self._story_failed()
-            self._story_ended()
+            self._failed()
         else:
             if awaited is None:
                 self._engine.loop.call_soon(self._step)
@@ -93,6 +96,11 @@ class Driven:
                 # The protocol between futures and who drives a coroutine: see asyncio.Task.__step.
                 awaited._asyncio_future_blocking = False
                 awaited.add_done_callback(self._step)
+
+    def _failed(self) -> None:
+        self._story = None
+        self._story_failed()
+        self._story_ended()
 
     def _story_failed(self) -> None:
         """The coroutine has raised, which is logged already."""

@@ -53,6 +53,7 @@ class Engine:
         "connections",
         "draining",
         "drains",
+        "failed",
         "handler",
         "heads",
         "limits",
@@ -76,6 +77,8 @@ class Engine:
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.drains = Drains(limits)
+        self.failed: Callable[[Exchange], None] | None = None
+        """Told of an exchange whose handler has raised."""
         self.requests_total = 0
         self.running = 0
         self._idle = asyncio.Event()

@@ -650,7 +650,7 @@ class Exchange(Driven):
     def _fail(self, end: End, detail: str) -> None:
         if self.end is None:
             dispatched = self._phase in (Phase.HEAD, Phase.BODY)
-            self.failure = Failure(end, self._phase, dispatched, detail)
+            self.failure = failure = Failure(end, self._phase, dispatched, detail)
             upstream, self._upstream = self._upstream, None
             if upstream is not None:
                 if dispatched:
@@ -662,11 +662,15 @@ class Exchange(Driven):
             self.end = end
             self._wake_soon()
             self._leave_parked()
+            if self._pool is not None and self._pool.failed is not None and end in _ITS_FAULT:
+                self._pool.failed(self, failure)
 
     # --- When the handler ends ----------------------------------------------------------------------------------
 
     def _story_failed(self) -> None:
         self._fail(End.CUT, "The proxy failed.")
+        if self._engine.failed is not None:
+            self._engine.failed(self)
         error = ProtocolError(500, "internal", "The proxy failed while it handled this request; its log says why.")
         pairs, body = self._engine.refuse(error)
         self.answer(error.status, reason_of(error.status), pairs, body)
@@ -680,6 +684,7 @@ class Exchange(Driven):
 
 
 _EARLY, _SLOW_CLIENT = 1, 2
+_ITS_FAULT = frozenset({End.UPSTREAM_FAILED, End.TIMED_OUT})
 _GONE = "The client closed the connection."
 _TIMED_OUT = {
     Phase.REQUEST: "The request took too long.",

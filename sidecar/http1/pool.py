@@ -7,8 +7,10 @@ used one, goes to its head. The queue has a bound: beyond it, exchanges are shed
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from sidecar.http1.engine import Engine
+from sidecar.http1.errors import Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fair_queue import FairQueue
 from sidecar.http1.heads import parse_response
@@ -29,6 +31,7 @@ class Pool:
         "_waiting_max",
         "closed",
         "engine",
+        "failed",
         "heads",
         "most",
         "origin",
@@ -56,6 +59,8 @@ class Pool:
         self._waiting = FairQueue()
         self._waiting_max = waiting_max
         self.closed = False
+        self.failed: Callable[[Exchange, Failure], None] | None = None
+        """Told of each exchange that no connection could be had for, or that got no answer over one."""
 
     @property
     def size(self) -> int:

@@ -67,7 +67,7 @@ class ProxyServer:
             wait_for_commit=settings.proxy.wait_for_commit,
             shadow=settings.proxy.shadow,
         )
-        self._engine.handler = self._story.tell
+        self._engine.handler, self._engine.failed = self._story.tell, self._story.failed
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self.port = 0

@@ -5,7 +5,8 @@ Whatever happens after a hold is taken, it is settled once: with the charge that
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from sidecar.domain.amounts import Unit
 from sidecar.domain.clamp import Clamped
@@ -90,65 +91,65 @@ class Story:
         self._rules = rules
         self._edition = object()
 
-    async def tell(self, exchange: Exchange) -> None:
-        """Everything that happens to one request. What it raises is a defect of ours; nothing is held then."""
-        try:
-            await self._tell(exchange)
-        except Exception:
-            route = exchange.head.notes.route
-            name = route.terms.rule.name if isinstance(route, Route) else ""
-            self._metrics.requests[name, "failed"] += 1
-            raise
+    def tell(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Everything that happens to one request: what its head alone decides at once, the rest as it is awaited.
 
-    async def _tell(self, exchange: Exchange) -> None:
+        A coroutine that awaits another one costs a request as much as a small meter does, so there are few of them.
+        """
         route = exchange.head.notes.route
         if not isinstance(route, Route) or route.edition is not self._edition:
             found = self._route(exchange)
             if isinstance(found, Refusal):
-                await self._turn_away(exchange, self._unmatched, found)
-                return
+                return self._turn_away(exchange, self._unmatched, found)
             route = found
-        terms = route.terms
         crowded = self._load.full()
         if crowded is not None:
-            self._answer_failure(exchange, terms, crowded)
-            return
-        if terms.rule.free:
-            await self._pass(exchange, terms)
-            return
-        payer = route.payer or await self._look_up(exchange, terms)
+            return self._fail(exchange, route.terms, crowded)
+        if route.terms.rule.free:
+            return self._pass(exchange, route.terms)
+        if route.payer is not None:
+            return self._admit(exchange, route, route.payer)
+        return self._identify(exchange, route)
+
+    def failed(self, exchange: Exchange) -> None:
+        """Telling it has raised, by a defect of ours: nothing is held any more."""
+        route = exchange.head.notes.route
+        name = route.terms.rule.name if isinstance(route, Route) else ""
+        self._metrics.requests[name, "failed"] += 1
+
+    async def _identify(self, exchange: Exchange, route: Route) -> None:
+        """Find out who pays, then go on."""
+        payer = await self._look_up(exchange, route.terms)
         if isinstance(payer, Refusal):
-            await self._turn_away(exchange, terms, payer, route)
-            return
-        if not self._load.enter(payer.customer_id):
-            self._refuse_crowding(exchange, terms)
-            return
-        try:
+            await self._turn_away(exchange, route.terms, payer, route)
+        else:
             await self._admit(exchange, route, payer)
-        finally:
-            self._load.leave(payer.customer_id)
 
     async def _admit(self, exchange: Exchange, route: Route, payer: Payer) -> None:
         """Hold what the request may cost and serve it, or say why not."""
         terms, exchange.party = route.terms, payer.customer_id
-        unavailable = self._upstreams.unavailable()
-        if unavailable is not None:
-            self._answer_failure(exchange, terms, unavailable)
+        if not self._load.enter(payer.customer_id):
+            self._refuse_crowding(exchange, terms)
             return
         try:
-            admitted = await self._admission.admit(exchange, route, payer)
+            admitted = self._upstreams.unavailable() or await self._admission.admit(exchange, route, payer)
         except StoreError:
             refusal = refusals.without_store(self._request_ids.next(), terms.rule.errors)
             await self._turn_away(exchange, terms, refusal, route, payer)
-            return
-        if isinstance(admitted, Admitted):
-            await self._serve(exchange, terms, admitted)
-        elif isinstance(admitted, Failure):
-            self._answer_failure(exchange, terms, admitted)
         else:
-            await self._turn_away(exchange, terms, self._refusal(terms, admitted), route, payer)
+            if isinstance(admitted, Admitted):
+                await self._serve(exchange, terms, admitted)
+            elif isinstance(admitted, Failure):
+                self._answer_failure(exchange, terms, admitted)
+            else:
+                await self._turn_away(exchange, terms, self._refusal(terms, admitted), route, payer)
+        finally:
+            self._load.leave(payer.customer_id)
 
     # --- Before anything is held --------------------------------------------------------------------------------
+
+    async def _fail(self, exchange: Exchange, terms: Terms, failure: Failure) -> None:
+        self._answer_failure(exchange, terms, failure)
 
     async def _pass(self, exchange: Exchange, terms: Terms) -> None:
         """A free route: forwarded, not metered."""
@@ -281,7 +282,8 @@ class Story:
             charge, settled = admitted.beyond(charge), True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))
-            done = await self._settle(terms, hold, charge, broken or answer)
+            done = await self._ending(terms, hold, charge, broken or answer)
+            self._note(terms, hold, charge, done)
             if not exchange.answered:
                 exchange.finish(_charged(terms, charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
@@ -301,20 +303,29 @@ class Story:
     async def _settle(
         self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
     ) -> Settled | None:
-        """Commit or release; None when the store has not acknowledged it yet.
+        """Commit or release; None when the store has not acknowledged it yet."""
+        done = await self._ending(terms, hold, charge, told)
+        self._note(terms, hold, charge, done)
+        return done
+
+    def _ending(
+        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
+    ) -> Coroutine[Any, Any, Settled | None]:
+        """The commit or release that is to be awaited.
 
         `told` is how it ended, for the ledger; None: by a defect of ours.
         """
         if charge.release:
-            reason = exits.why_released(told, charge, terms.rule.quoter.tariff.charge_on)
-            done = await self._holds.release(hold, reason)
-        else:
-            if terms.limits_read_usage:
-                hold.correct_limits(charge.usage)
-            usage = exits.usage_of(told, charge)
-            # Who was told that credit cuts shall not owe for the last event.
-            overrun = Overrun.CAP if terms.cuts else Overrun.OWE
-            done = await self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun)
+            return self._holds.release(hold, exits.why_released(told, charge, terms.rule.quoter.tariff.charge_on))
+        if terms.limits_read_usage:
+            hold.correct_limits(charge.usage)
+        usage = exits.usage_of(told, charge)
+        # Who was told that credit cuts shall not owe for the last event.
+        overrun = Overrun.CAP if terms.cuts else Overrun.OWE
+        return self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun)
+
+    def _note(self, terms: Terms, hold: Hold, charge: Charge, done: Settled | None) -> None:
+        """Count what was settled."""
         metrics, unit = self._metrics, terms.unit.name
         # What counts over a period is known only when it is counted.
         amount = charge.amount if charge.counted is None or done is None else done.charged
@@ -326,7 +337,6 @@ class Story:
         metrics.returned[unit] += max(hold.held - amount, 0)
         if done is not None and done.owed:
             metrics.owed[unit] += done.owed
-        return done
 
     # --- Answers of our own -------------------------------------------------------------------------------------
 

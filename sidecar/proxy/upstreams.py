@@ -9,7 +9,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -61,7 +63,10 @@ class Upstreams:
         self._retry_ratio = retry_ratio
         self._retries_left = RETRIES_SAVED
         self._turn = 0
+        self._probes: set[Exchange] = set()
         self.retries_total = 0
+        for address in self.addresses:
+            address.pool.failed = partial(self._learn_failure, address)
 
     @property
     def size(self) -> int:
@@ -88,7 +93,7 @@ class Upstreams:
         detail = "The upstream has failed several times in a row and is left alone for a moment; nothing was sent."
         return Unavailable(End.UPSTREAM_FAILED, Phase.CONNECT, False, detail, max(1, math.ceil(wait_s)))
 
-    async def forward(
+    def forward(
         self,
         exchange: Exchange,
         retry: Retry,
@@ -96,15 +101,23 @@ class Upstreams:
         extra: Pairs = (),
         body: bytes | None = None,
         interim_drops: frozenset[bytes] = frozenset(),
-    ) -> ResponseHead | Failure:
+    ) -> Coroutine[Any, Any, ResponseHead | Failure]:
         """As `Exchange.forward`, to one address after the other; `Unavailable` when there is none to try."""
         only = self._only
         if only is not None and not retry.most and only.breaker.untroubled and not self._statuses:
             # Nearly all requests: one address, which answers, and nothing that would be tried again.
-            answer = await exchange.forward(only.pool, only.policy, drops, extra, body, interim_drops)
-            if isinstance(answer, Failure):
-                self._learn(only, answer, probe=False)
-            return answer
+            return exchange.forward(only.pool, only.policy, drops, extra, body, interim_drops)
+        return self._forward(exchange, retry, drops, extra, body, interim_drops)
+
+    async def _forward(
+        self,
+        exchange: Exchange,
+        retry: Retry,
+        drops: frozenset[bytes],
+        extra: Pairs,
+        body: bytes | None,
+        interim_drops: frozenset[bytes],
+    ) -> ResponseHead | Failure:
         exchange.keeps_body = retry.most > 0
         tried: list[Address] = []
         self._retries_left = min(self._retries_left + self._retry_ratio, RETRIES_SAVED)
@@ -112,15 +125,17 @@ class Upstreams:
             address = self._choose(tried)
             if address is None:
                 return self.unavailable() or _NOBODY
-            breaker = address.breaker
-            probe, told = breaker.begin(), False
+            if address.breaker.begin():
+                self._probes.add(exchange)
             try:
                 answer = await exchange.forward(address.pool, address.policy, drops, extra, body, interim_drops)
-                self._learn(address, answer, probe=probe)
-                told = True
+                if not isinstance(answer, Failure):
+                    self._learn_answer(address, exchange, answer)
             finally:
-                if not told:
-                    breaker.ended(probe=probe)
+                if exchange in self._probes:
+                    # It ended in a way that says nothing about the address.
+                    self._probes.discard(exchange)
+                    address.breaker.ended(probe=True)
             tried.append(address)
             if not self._may_try_again(exchange, answer, retry, tried):
                 return answer
@@ -139,22 +154,24 @@ class Upstreams:
             allowed, key=lambda address: (address in tried, address.breaker.closed, address.pool.busy), default=None
         )
 
-    def _learn(self, address: Address, answer: ResponseHead | Failure, *, probe: bool) -> None:
-        breaker, origin = address.breaker, address.pool.origin
-        failed = (
-            answer.end in (End.UPSTREAM_FAILED, End.TIMED_OUT) and not _was_crowded(answer, address.pool)
-            if isinstance(answer, Failure)
-            else answer.status in self._statuses
-        )
-        if failed:
-            if breaker.failed(self.engine.loop.time(), probe=probe):
-                why = answer.detail if isinstance(answer, Failure) else f"It answered {answer.status}."
-                log.error("the upstream %s is left alone after failures in a row: %s", origin, why)
-        elif not isinstance(answer, Failure):
-            if breaker.succeeded(probe=probe):
-                log.warning("the upstream %s answers again", origin)
-        else:
-            breaker.ended(probe=probe)
+    def _learn_answer(self, address: Address, exchange: Exchange, answer: ResponseHead) -> None:
+        probe = exchange in self._probes
+        self._probes.discard(exchange)
+        if answer.status in self._statuses:
+            self._note_failure(address, f"It answered {answer.status}.", probe=probe)
+        elif address.breaker.succeeded(probe=probe):
+            log.warning("the upstream %s answers again", address.pool.origin)
+
+    def _learn_failure(self, address: Address, exchange: Exchange, failure: Failure) -> None:
+        """Its pool tells of each exchange that failed; one that broke off in its body did answer."""
+        if failure.phase in (Phase.CONNECT, Phase.HEAD) and not _was_crowded(failure, address.pool):
+            probe = exchange in self._probes
+            self._probes.discard(exchange)
+            self._note_failure(address, failure.detail, probe=probe)
+
+    def _note_failure(self, address: Address, why: str, *, probe: bool) -> None:
+        if address.breaker.failed(self.engine.loop.time(), probe=probe):
+            log.error("the upstream %s is left alone after failures in a row: %s", address.pool.origin, why)
 
     def _may_try_again(
         self, exchange: Exchange, answer: ResponseHead | Failure, retry: Retry, tried: list[Address]
