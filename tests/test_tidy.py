@@ -27,7 +27,7 @@ TEXTS = sorted(
 )
 
 FILE_MAX_LINES = 400
-LONGER = {"sidecar/http1/exchange.py": 690}
+LONGER = {"sidecar/http1/exchange.py": 720}
 """One conversation between two connections, told in one place: its two halves share all of their state."""
 FUNCTION_MAX_LINES = 60
 POSITIONAL_MAX_FIELDS = 4
