@@ -82,7 +82,7 @@ class Growing:
         progress = self._so_far()
         self._told, self._looked = self._meter.told, progress
         held, cost = self._hold.held, progress.cost
-        if self._may_grow and 2 * cost >= held:
+        if cost and self._may_grow and 2 * cost >= held:
             self._growing = True
             self._wanted = min(2 * max(held, cost), self._most)
             self._upkeep.grow(self._hold, self._wanted, self._grown)
@@ -153,7 +153,10 @@ class Cutting(Growing):
         self._ends = framing.ends if framing is not None else (b"",)
         # Without estimates, only events that report usage cost anything, and any of them may.
         self._estimates = framing is None or quote.tariff.estimate is not None
+        # Of an answer in a coding nobody knows how much text is in a piece.
+        self._coded = framing is None and quote.tariff.meters.reader is not None
         self._ending = ending_of(quote.tariff.meters.reader, framing) if framing is not None else None
+        self._at_once = self._estimates and not self._coded
         self.rewrites = self._ending is not None
         self._estimable = quote.tariff.on_unknown is OnUnknown.CHARGE_ESTIMATE
         self._pending = self._buffer.pending if self._buffer is not None else bytearray()
@@ -174,7 +177,7 @@ class Cutting(Growing):
         at = data.find(opening, self._from, self._to) if opening else -1
         usual = at >= 0 and data.endswith(self._behind_text)
         weight = len(data) - at - self._around if usual else self._weigh(data)
-        at_once = self._next is None and weight <= self._room and self._estimates and not self._queue
+        at_once = self._next is None and weight <= self._room and self._at_once and not self._queue
         if at_once and not self._pending and (usual or data.endswith(self._ends)):
             passed = self._feed(data)
             self._room -= weight
@@ -269,7 +272,7 @@ class Cutting(Growing):
         """Show the meter the next event; True when it surely may pass, and has."""
         event = self._queue.popleft()
         weight = self._weigh(event)
-        surely = weight <= self._room
+        surely = weight <= self._room and not self._coded
         self._before = None if surely else self._so_far()
         if surely and not self._estimates:
             self._before = self._looked

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -238,6 +239,24 @@ class TestCut:
             assert not (await client.ended()).endswith(b"0\r\n\r\n")
             assert shop.upstream.requests[0].get(b"accept-encoding") == b"identity"
             assert (await spent(shop)).spent == 0
+
+    async def test_a_small_piece_in_a_coding_may_hold_much(self, lane: Lane) -> None:
+        coder = zlib.compressobj(wbits=31)
+        pieces = [coder.compress(delta("x" * 100)) + coder.flush(zlib.Z_SYNC_FLUSH) for _ in range(20)]
+        gate = Gate()
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.body()
+            await exchange.send(head(200, *EVENTS, ("content-encoding", "gzip")))
+            for piece in pieces:
+                await exchange.send(chunk(piece))
+            await gate.pause()
+
+        async with open_shop(lane, script, 350) as shop, RawClient(shop.port) as client:
+            await client.send(request("POST", CHAT, shop.bearer, JSON, body=ASKED))
+            await client.ended()
+            assert (await spent(shop)).spent in {0, 100 * UNIT, 200 * UNIT, 300 * UNIT}
+            gate.open()
 
     async def test_steps_of_an_unknown_api_end_with_an_error(self, lane: Lane) -> None:
         event = b'data: {"step":4}\n\n'
