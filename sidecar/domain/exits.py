@@ -220,7 +220,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.LEFT_ALONE: _CHOSEN,
         Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: _released("shutting_down"),
-        Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
+        Event.DEFECT: Exit(pays=Pays.GIVEN_BACK, answers="internal", outcome="failed"),
         Event.CRASH: _DEAD_HOLDING,
         Event.PAUSE: _LATE,
     },
@@ -241,7 +241,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.LEFT_ALONE: _CHOSEN,
         Event.EXHAUSTED: _NOTHING_YET,
         Event.SHUTDOWN: Exit(pays=Pays.GIVEN_BACK, answers="shutting_down"),
-        Event.DEFECT: Exit(pays=Pays.NOTHING_HELD, answers="internal", outcome="failed"),
+        Event.DEFECT: Exit(pays=Pays.GIVEN_BACK, answers="internal", outcome="failed"),
         Event.CRASH: Exit(pays=Pays.NOTHING_HELD, outcome="", note="the connection ends; the queue passes it over"),
         Event.PAUSE: _LATE,
     },
@@ -336,7 +336,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
             keys=("timeouts.shutdown_s",),
             note="what ends waits for the settlement",
         ),
-        Event.DEFECT: Exit(pays=Pays.EXPIRED, answers="internal", outcome="failed"),
+        Event.DEFECT: Exit(pays=Pays.LATE, outcome="charged", note="the whole answer; tried once more"),
         Event.CRASH: Exit(
             pays=Pays.EXPIRED, outcome="", keys=("timeouts.hold_ttl_s",), note="charged if the store had it already"
         ),

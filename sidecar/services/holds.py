@@ -17,7 +17,7 @@ import msgspec
 
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Advance, Stand
-from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.errors import Conflict, InvalidInput, SidecarError, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.exits import Event, Phase
 from sidecar.domain.limits import Limit, Taking
 from sidecar.domain.outcomes import (
@@ -165,9 +165,9 @@ class Holds:
         With `attempt_id`, from `next_id`, that is the reservation's id, and how it ends is remembered for 24 hours.
         With `limits`, it takes these in the same step, or nothing.
         With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
-        Raises StoreUnavailable (nothing is held) and StoreTimeout; then, and when the caller is cancelled,
-        a hold that may have been taken is given back in the background. Also unavailable while the journal is full,
-        and at once while the store does not answer (see `outage`).
+        Raises StoreUnavailable (nothing is held), also while the journal is full, and at once while the store does not
+        answer (see `outage`), and StoreTimeout. After that, after any other error, and when the caller is cancelled,
+        what may have been taken is given back in the background.
         """
         asked = (customer_id, credential, unit, feature, rule, rules_version, limits)
         if claims is None:
@@ -209,7 +209,10 @@ class Holds:
             if wait_ms and isinstance(outcome, Refused):
                 hold, outcome = await self._wait(Hold(record, deadline), credential, outcome, wait_ms, tell_how)
                 deadline = hold.deadline
-        except (StoreTimeout, asyncio.CancelledError) as error:
+        except BaseException as error:
+            if isinstance(error, SidecarError) and not isinstance(error, StoreTimeout):
+                # An answer, or the certainty that the store has not heard of it.
+                raise
             self.outage.noticed(error)
             self._give_back(Hold(record, deadline))
             raise
@@ -336,6 +339,9 @@ class Holds:
         except InvalidInput:
             self._count_down()
             raise
+        except Exception:
+            log.exception("settling hold %s has failed, and is tried once more", work.hold.reservation_id)
+            repeated = self._start(work, may_be_done=True)
         left_s = max(0.0, give_up_at - time.monotonic())
         done, _ = await asyncio.wait({repeated}, timeout=left_s)
         return repeated.result() if done else None
@@ -362,6 +368,10 @@ class Holds:
             except asyncio.CancelledError:
                 self._abandon(work, "we are stopping")
                 raise
+            except Exception:
+                log.exception("settling hold %s has failed again", work.hold.reservation_id)
+                self._abandon(work, "a defect of ours, which is logged above")
+                return None
             pause_s = min(max(2 * pause_s, REPEAT_FIRST_S), REPEAT_MOST_S)
 
     def _acknowledged(self, work: _Work, outcome: _Ending, may_be_done: bool) -> Settled | None:
