@@ -4,9 +4,8 @@ Nobody lists the places: a request is led through all of them, one more each tim
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import h11
 import pytest
@@ -18,6 +17,7 @@ from sidecar.http1.exchange import Exchange as Proxied
 from sidecar.store.lane import Lane
 from tests.proxy.aftermath import CREDIT, ENDS, RULES, Leftovers, assert_nothing_left, ended, lines_of
 from tests.proxy.shop import GRANTED, Shop
+from tests.proxy.standing import inject_defect
 from tests.support.books import Purse
 from tests.support.rawhttp import Answer, RawClient, request
 from tests.support.scripted_lane import Fault, ScriptedLane
@@ -37,22 +37,8 @@ async def in_pieces(exchange: Exchange) -> None:
     await exchange.send(head(200, ("transfer-encoding", "chunked")), chunk(b"a"), chunk(b"b"), b"0\r\n\r\n")
 
 
-class Injected(Exception):
-    """A defect that a test has made."""
-
-
-class _Raises:
-    """Stands for a coroutine in whose next step something raises."""
-
-    def __init__(self, story: Coroutine[Any, Any, None]) -> None:
-        self._story = story
-
-    def send(self, _value: None) -> object:
-        return self._story.throw(Injected("made by a test"))
-
-
 def defect(exchange: Proxied) -> None:
-    exchange._story = _Raises(exchange._story)  # type: ignore[assignment,arg-type]  # It has what a driver needs.
+    inject_defect(exchange)
 
 
 def client_gone(exchange: Proxied) -> None:
@@ -163,13 +149,18 @@ async def test_whatever_happens_wherever_a_request_waits(
     assert path == "/free" or place > 5, "it waits for body, payer, hold, connection, head, answer and settlement"
 
 
+def nth(place: int, fault: Fault) -> Callable[[int, bytes], Fault | None]:
+    """The plan of a lane for one command."""
+    return lambda number, _packed: fault if number == place else None
+
+
 @pytest.mark.parametrize("path", WAYS)
 @pytest.mark.parametrize("fault", Fault, ids=lambda each: each.name)
 async def test_whatever_happens_to_a_command(lane: Lane, fault: Fault, path: str) -> None:
     for place in range(1, PLACES_MAX):
         async with shops(lane) as (scripted, shop):
             before = scripted.asked_total
-            scripted.plan = lambda number, _packed, at=before + place: fault if number == at else None
+            scripted.plan = nth(before + place, fault)
             answer = await ask(shop, path)
             asked = scripted.asked_total - before
             scripted.plan = lambda _number, _packed: None

@@ -24,23 +24,43 @@ class Fault(Enum):
 
 
 class Kept:
-    """A command whose reply is kept back. `done` is set when the store has answered."""
+    """A command whose reply is kept back, or which itself is, `before` it has its effect; `asked`: it is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, before: bool = False) -> None:
+        self.before = before
         self.asked = asyncio.Event()
-        self._give: Callable[[], object] = lambda: None
-        self._given = False
+        self._give: Callable[[], object] | None = None
+        self._gone = False
 
     def keep(self, give: Callable[[], object]) -> None:
         self._give = give
         self.asked.set()
-        if self._given:
-            give()
+        if self._gone:
+            self.go()
+
+    @classmethod
+    def gone(cls) -> "Kept":
+        """One that keeps nothing back."""
+        kept = cls()
+        kept.go()
+        return kept
 
     def go(self) -> None:
-        """The reply comes now, or when it is there."""
-        self._given = True
-        self._give()
+        """It goes on now, or when it is there; once."""
+        self._gone = True
+        give, self._give = self._give, None
+        if give is not None:
+            give()
+
+
+class Says:
+    """A command that has no effect, and this reply."""
+
+    def __init__(self, *reply: bytes) -> None:
+        self.reply = list(reply)
+
+
+Doing = Fault | Kept | Says
 
 
 class ScriptedLane(Lane):
@@ -49,14 +69,14 @@ class ScriptedLane(Lane):
     def __init__(self, lane: Lane) -> None:
         self.real = lane
         self.round_trips = lane.round_trips
-        self.plan: Callable[[int, bytes], Fault | Kept | None] = lambda _number, _packed: None
+        self.plan: Callable[[int, bytes], Doing | None] = lambda _number, _packed: None
         self.asked_total = 0
         self.dead = False
 
-    def at(self, what: bytes, fault: Fault | Kept) -> None:
+    def at(self, what: bytes, fault: Doing) -> None:
         """The next command that has `what` in it fails so; those after it pass."""
 
-        def plan(_number: int, packed: bytes) -> Fault | Kept | None:
+        def plan(_number: int, packed: bytes) -> Doing | None:
             if what not in packed:
                 return None
             self.plan = lambda _number, _packed: None
@@ -78,22 +98,30 @@ class ScriptedLane(Lane):
         self._play(fault, packed, reply)
         return reply
 
-    def _fault(self, packed: bytes) -> Fault | Kept | None:
+    def _fault(self, packed: bytes) -> Doing | None:
         self.asked_total += 1
         return Fault.REFUSED if self.dead else self.plan(self.asked_total, packed)
 
-    def _play(self, fault: Fault | Kept, packed: bytes, answer: Answer) -> None:
+    def _play(self, fault: Doing, packed: bytes, answer: Answer) -> None:
         if fault is Fault.DEFECT:
             raise RuntimeError("a defect that a test has made")
-        if fault is Fault.REFUSED:
+        if isinstance(fault, Says):
+            answer.set_result(fault.reply)
+        elif fault is Fault.REFUSED:
             answer.set_exception(StoreUnavailable("There is no connection to the store."))
         elif fault is Fault.NEVER:
             answer.set_exception(StoreTimeout("The store did not answer."))
+        elif isinstance(fault, Kept) and fault.before:
+            fault.keep(lambda: self._play(Fault.REFUSED if self.dead else Kept.gone(), packed, answer))
         else:
-            real = self.real.ask(packed, lambda raw: raw)
-            real.add_done_callback(lambda done: self._answered(fault, done, answer))
+            self._pass(packed, answer, fault)
 
-    def _answered(self, fault: Fault | Kept, done: Reply[Any], answer: Answer) -> None:
+    def _pass(self, packed: bytes, answer: Answer, fault: Doing) -> None:
+        """Send it on; what becomes of its reply is `fault`."""
+        real = self.real.ask(packed, lambda raw: raw)
+        real.add_done_callback(lambda done: self._answered(fault, done, answer))
+
+    def _answered(self, fault: Doing, done: Reply[Any], answer: Answer) -> None:
         def give() -> None:
             if not answer.done():
                 if fault is Fault.LOST:
