@@ -165,8 +165,8 @@ class Holds:
         With `attempt_id`, from `next_id`, that is the reservation's id, and how it ends is remembered for 24 hours.
         With `limits`, it takes these in the same step, or nothing.
         With `claims`, the amount is what they come to where the customer's counters stand, and nothing waits.
-        Raises StoreUnavailable (nothing is held), also while the journal is full, and at once while the store does not
-        answer (see `outage`), and StoreTimeout. After that, after any other error, and when the caller is cancelled,
+        Raises StoreUnavailable (nothing is held), also while the journal is full and, at once, while the store does
+        not answer (see `outage`); and StoreTimeout. After that, after a defect, and when the caller is cancelled,
         what may have been taken is given back in the background.
         """
         asked = (customer_id, credential, unit, feature, rule, rules_version, limits)

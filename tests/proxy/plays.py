@@ -35,6 +35,7 @@ from tests.support.upstream import answers, head
 Play = Callable[[Shop], Awaitable[Answer | None]]
 PLAYS: dict[tuple[Phase, Event], Play] = {}
 SETTINGS: dict[tuple[Phase, Event], dict[str, object]] = {}
+NO = head(500, ("content-length", "0"))
 ERROR_IN_STREAM = b'data: {"error": {"message": "no"}}\n\n'
 
 
@@ -128,7 +129,7 @@ async def defect(one: Standing) -> None:
         exchange.advance()
     elif one.phase is Phase.SEND:
         assert one.played is not None
-        await one.played.send(answers_500())
+        await one.played.send(NO)
 
 
 @plays(Event.PAUSE, *(WHERE_IT_STANDS - {Phase.WAIT, Phase.IDENTITY, Phase.SETTLE}))
@@ -181,17 +182,13 @@ async def expire(lane: Lane) -> None:
     await until_async(swept, "a hold to expire")
 
 
-def answers_500() -> bytes:
-    return head(500, ("content-length", "0"))
-
-
 # --- The upstream ------------------------------------------------------------------------------------------------
 
 
 @plays(Event.REFUSED, Phase.SEND, Phase.HEAD)
 async def upstream_refuses(one: Standing) -> None:
     assert one.played is not None
-    await one.played.send(answers_500())
+    await one.played.send(NO)
 
 
 @plays(Event.RESET, Phase.SEND, Phase.HEAD, Phase.BODY)
@@ -242,7 +239,7 @@ async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @staged(Phase.TLS, Event.RESET, raw=hangs_up)
 @staged(Phase.TLS, Event.MALFORMED, raw=no_tls)
-@staged(Phase.IDENTITY, Event.PAUSE)
+@staged(Phase.RULE, Event.PAUSE)
 async def simply(shop: Shop) -> Answer | None:
     return await fetched(shop, PAID)
 
@@ -258,14 +255,14 @@ async def error_in_the_answer(shop: Shop) -> Answer | None:
 # --- Our rules, and the ledger -----------------------------------------------------------------------------------
 
 
-@staged(Phase.RULE, Event.CLIENT_BROKE)
-async def two_paths_in_one(shop: Shop) -> Answer | None:
-    return await fetched(shop, "/free/../paid")
+def fetching(path: str, *fields: tuple[str, str]) -> Play:
+    return lambda shop: fetched(shop, path, *fields)
 
 
-@staged(Phase.RULE, Event.REFUSED)
-async def no_rule(shop: Shop) -> Answer | None:
-    return await fetched(shop, "/none")
+staged(Phase.RULE, Event.CLIENT_BROKE)(fetching("/free/../paid"))
+staged(Phase.RULE, Event.REFUSED)(fetching("/none"))
+staged(Phase.IDENTITY, Event.REFUSED)(fetching(PAID, ("Authorization", "Bearer nobody")))
+staged(Phase.HOLD, Event.REFUSED)(fetching("/dear"))
 
 
 @staged(Phase.RULE, Event.DEFECT)
@@ -276,21 +273,6 @@ async def defect_in_a_match(shop: Shop) -> Answer | None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(shop.proxy._story._rules), "match", match)
         return await fetched(shop, PAID)
-
-
-@staged(Phase.RULE, Event.PAUSE)
-async def pause_before_all(shop: Shop) -> Answer | None:
-    return await fetched(shop, PAID)
-
-
-@staged(Phase.IDENTITY, Event.REFUSED)
-async def unknown_key(shop: Shop) -> Answer | None:
-    return await fetched(shop, PAID, ("Authorization", "Bearer nobody"))
-
-
-@staged(Phase.HOLD, Event.REFUSED)
-async def too_dear(shop: Shop) -> Answer | None:
-    return await fetched(shop, "/dear")
 
 
 @staged(Phase.SETTLE, Event.REFUSED, ttl_ms=50)
