@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import h11
 import pytest
 
 from sidecar.config.settings import Limits
@@ -23,34 +22,22 @@ from tests.proxy.standing import (
     At,
     Injected,
     Standing,
+    fetched,
     inject_defect,
+    said_to,
     standing,
 )
 from tests.support.books import Purse
 from tests.support.rawhttp import Answer, RawClient, request
 from tests.support.scripted_lane import Fault, Says, ScriptedLane
 from tests.support.until import until, until_async
-from tests.support.upstream import answers, head
+from tests.support.upstream import Exchange, answers, chunk, head
 
 Play = Callable[[Shop], Awaitable[Answer | None]]
 PLAYS: dict[tuple[Phase, Event], Play] = {}
 SETTINGS: dict[tuple[Phase, Event], dict[str, object]] = {}
 NO = head(500, ("content-length", "0"))
 ERROR_IN_STREAM = b'data: {"error": {"message": "no"}}\n\n'
-
-
-async def said_to(client: RawClient) -> Answer | None:
-    """What a client got; None when that was no whole answer."""
-    try:
-        return await client.answer()
-    except (ConnectionError, h11.RemoteProtocolError):
-        return None
-
-
-async def fetched(shop: Shop, path: str, *fields: tuple[str, str]) -> Answer | None:
-    async with RawClient(shop.port) as client:
-        await client.send(request("GET", path, *(fields or (shop.bearer,))))
-        return await said_to(client)
 
 
 def plays(
@@ -242,6 +229,17 @@ async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 @staged(Phase.RULE, Event.PAUSE)
 async def simply(shop: Shop) -> Answer | None:
     return await fetched(shop, PAID)
+
+
+@staged(Phase.BODY, Event.EXHAUSTED)
+async def more_than_there_is(shop: Shop) -> Answer | None:
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(head(200, ("transfer-encoding", "chunked")))
+        while True:
+            await exchange.send(chunk(b"12345678"))
+
+    shop.upstream.once(endless)
+    return await fetched(shop, "/bytes")
 
 
 @staged(Phase.BODY, Event.REFUSED)

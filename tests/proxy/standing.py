@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import h11
+
 from sidecar.config.settings import Limits, Timeouts
 from sidecar.domain.exits import Phase
 from sidecar.domain.outcomes import Reserved
@@ -14,7 +16,7 @@ from sidecar.store.lane import Lane
 from tests.proxy.aftermath import CREDIT, RULES
 from tests.proxy.shop import Shop
 from tests.support.books import Purse
-from tests.support.rawhttp import RawClient, request
+from tests.support.rawhttp import Answer, RawClient, request
 from tests.support.relay import Handler, serving
 from tests.support.scripted_lane import Kept, ScriptedLane
 from tests.support.until import until
@@ -74,6 +76,20 @@ class Standing:
                 assert connection._exchange is not None
                 return connection._exchange
         raise AssertionError("the request is not there")
+
+
+async def said_to(client: RawClient) -> Answer | None:
+    """What a client got; None when that was no whole answer."""
+    try:
+        return await client.answer()
+    except (ConnectionError, h11.RemoteProtocolError):
+        return None
+
+
+async def fetched(shop: Shop, path: str, *fields: tuple[str, str]) -> Answer | None:
+    async with RawClient(shop.port) as client:
+        await client.send(request("GET", path, *(fields or (shop.bearer,))))
+        return await said_to(client)
 
 
 class Injected(Exception):

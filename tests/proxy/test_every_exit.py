@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.domain.exits import EXITS, Event, Exit, Pays, Phase
 from sidecar.domain.journal import Kind, Line
+from sidecar.proxy.exits import EXHAUSTED
 from sidecar.store.lane import Lane
 from tests.proxy.aftermath import ENDS, Leftovers, assert_nothing_left, ended, lines_of
 from tests.proxy.plays import PLAYS, SETTINGS
@@ -52,6 +53,9 @@ def assert_told(phase: Phase, event: Event, cell: Exit, lines: list[Line]) -> No
             name = word(phase, event)
             assert len(kinds) == 1
             assert f"end={name}" in lines[0].usage.split() or lines[0].reason.startswith(f"{name}: ")
+        case Pays.HELD:
+            assert kinds == [Kind.COMMIT]
+            assert lines[0].usage.endswith(EXHAUSTED)
         case Pays.COST:
             assert kinds == [Kind.COMMIT]
         case Pays.EXPIRED:
@@ -63,7 +67,7 @@ def assert_told(phase: Phase, event: Event, cell: Exit, lines: list[Line]) -> No
 
 def assert_seen(phase: Phase, event: Event, cell: Exit, answer: Answer | None) -> None:
     """The client is told why, or sees that the answer is not whole, or has gone."""
-    if event in (Event.CLIENT_GONE, Event.CRASH) or (phase is Phase.BODY and cell.answers):
+    if event in (Event.CLIENT_GONE, Event.CRASH, Event.EXHAUSTED) or (phase is Phase.BODY and cell.answers):
         assert answer is None
     elif cell.answers:
         assert answer is not None
