@@ -287,6 +287,7 @@ async def in_vain(shop: Shop) -> Answer | None:
         shop.metrics.requests.clear()
         answer = await fetched(shop, HASTY)
         other.client.reset()
+        await until(lambda: not shop.queue.waiting, "the other one to leave")
     return answer
 
 
@@ -325,6 +326,7 @@ async def no_room_to_wait(shop: Shop) -> Answer | None:
         shop.queue._waiting_max = 1
         answer = await fetched(shop, HASTY)
         other.client.reset()
+        await until(lambda: not shop.queue.waiting, "the other one to leave")
     return answer
 
 
