@@ -1,4 +1,4 @@
-"""``idempotency:`` of a rule file: ``charge_once``, or ``{on_repeat: charge_once, required: true}`` and the like."""
+"""``idempotency:`` of a rule file: ``charge_once``, ``replay``, or ``{on_repeat: replay, keep: 1h}`` and the like."""
 
 import re
 

@@ -14,6 +14,10 @@ from sidecar.domain.outcomes import RefusalCode
 
 REPEATS_MAX = 10
 """Repetitions that are forwarded for what was charged already; the next is a request of its own."""
+ANSWER_MAX_BYTES = 65_536
+"""Larger bodies of answers are not kept."""
+ANSWERS_MAX_BYTES = 16_777_216
+"""Of one customer."""
 _KEY = re.compile(rb"[\x20-\x7e]{1,255}\Z")
 _QUOTED = re.compile(rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"\Z')
 _ESCAPED = re.compile(rb"\\(.)")
@@ -23,6 +27,9 @@ class OnRepeat(StrEnum):
     """What becomes of a request that was charged already."""
 
     CHARGE_ONCE = "charge_once"
+    """It is forwarded again, and costs what it comes to beyond the first."""
+    REPLAY = "replay"
+    """It gets the answer of the first, if that was kept."""
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):

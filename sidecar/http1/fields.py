@@ -172,6 +172,12 @@ def response_head(
     return b"%b\r\n%b\r\n" % (constant, extra)
 
 
+def lines_of(head: ResponseHead, drops: frozenset[bytes]) -> list[bytes]:
+    """The field lines of an answer that go on, as `response_head` writes them."""
+    passed = _lines_to_pass(head, _RESPONSE_DROPS | drops | head.named)
+    return [line for lines in passed for line in lines.split(b"\r\n")]
+
+
 def local_head(status: int, reason: bytes, fields: Pairs, length: int, *, close: bool) -> bytes:
     """The head of an answer that we make ourselves."""
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]

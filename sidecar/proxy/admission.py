@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sidecar.domain.clamp import Clamp, Clamped
 from sidecar.domain.counted_quotes import Claims, placed
 from sidecar.domain.errors import StoreError
-from sidecar.domain.idempotency import KeyRefused, read_key
+from sidecar.domain.idempotency import KeyRefused, OnRepeat, read_key
 from sidecar.domain.limits import Taking, takings
 from sidecar.domain.metering import Charge, Source
 from sidecar.domain.outcomes import RefusalCode, Refused
@@ -26,7 +26,7 @@ from sidecar.proxy.load import Load
 from sidecar.proxy.repeats import asked
 from sidecar.proxy.terms import Route, Terms
 from sidecar.services.holds import Hold, Holds
-from sidecar.store.repeats import Claim
+from sidecar.store.repeats import Claim, Kept
 
 _SHORT = (RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
 CLAMP_TRIES = 3
@@ -36,20 +36,21 @@ CLAMP_TRIES = 3
 class Admitted(msgspec.Struct, frozen=True):
     """The request may be served: it will be charged by `quote`, and `hold` is taken for it.
 
-    `clamped`: it was lowered to what the balance buys, and must be sent as that says. `charged`: by earlier attempts
-    of the same request; None: nothing was.
+    `clamped`: it was lowered to what the balance buys, and must be sent as that says. `claim`: it is an attempt of a
+    request that may be repeated; `replays`: its answer is to be kept for that.
     """
 
     quote: Quote
     hold: Hold
     clamped: Clamped | None = None
-    charged: int | None = None
+    claim: Claim | None = None
+    replays: bool = False
 
     def beyond(self, charge: Charge) -> Charge:
         """What is left to charge of it."""
-        if self.charged is None or charge.release:
+        if self.claim is None or self.claim.charged is None or charge.release:
             return charge
-        return replace(charge, amount=max(charge.amount - self.charged, 0), source=Source.REPEATED)
+        return replace(charge, amount=max(charge.amount - self.claim.charged, 0), source=Source.REPEATED)
 
 
 class Admission:
@@ -63,12 +64,13 @@ class Admission:
 
     async def admit(
         self, exchange: Exchange, route: Route, payer: Payer
-    ) -> Admitted | Failure | Unquoted | Refused | KeyRefused:
+    ) -> Admitted | Kept | Failure | Unquoted | Refused | KeyRefused:
         """Quote the request and hold what it may cost.
 
         In this order: `KeyRefused` when it should have an idempotency key, `Failure` when its body does not come,
         `Refused` when the price goes by a customer that is unknown, `Unquoted` when it has no price, `Refused`
-        because of its key, `Refused` by the ledger; nothing is held then, nor when StoreError is raised.
+        because of its key or `Kept` where that has an answer, `Refused` by the ledger; nothing is held then, nor when
+        StoreError is raised.
         """
         terms, rule, key = route.terms, route.terms.rule, b""
         if rule.idempotency is not None:
@@ -98,7 +100,7 @@ class Admission:
 
     async def _attempt(
         self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, quote: Quote, key: bytes
-    ) -> Admitted | Failure | Refused:
+    ) -> Admitted | Kept | Failure | Refused:
         """Hold what an attempt of a request may cost beyond those before it, unless one of them is open."""
         rule, repeats = route.terms.rule, self._holds.repeats
         assert rule.idempotency is not None
@@ -106,16 +108,25 @@ class Admission:
         customer_id, credential = payer.customer_id, payer.credential
         attempt_id, wait_ms = self._holds.next_id(), rule.on_short.wait_ms
         claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
-        if isinstance(claim, Refused):
+        if not isinstance(claim, Claim):
             return claim
         hold = await self._take(exchange, route.terms, payer, facts, quote, wait_ms, claim)
-        if not isinstance(hold, Refused):
-            return Admitted(_held(quote, hold), hold, charged=claim.charged)
-        admitted = await self._refused(exchange, route, payer, facts, hold, claim)
-        if not isinstance(admitted, Admitted):
-            with suppress(StoreError):
-                await repeats.unclaim(claim)
+        if isinstance(hold, Refused):
+            admitted = await self._refused(exchange, route, payer, facts, hold, claim)
+        else:
+            admitted = Admitted(_held(quote, hold), hold)
+        if isinstance(admitted, Admitted):
+            return replace(admitted, claim=claim, replays=rule.idempotency.on_repeat is OnRepeat.REPLAY)
+        with suppress(StoreError):
+            await repeats.unclaim(claim)
         return admitted
+
+    async def keep(self, terms: Terms, admitted: Admitted, answer: bytes | None) -> None:
+        """Keep the answer of a request for its repetitions; without the store, these are forwarded."""
+        claim, idempotency = admitted.claim, terms.rule.idempotency
+        if answer is not None and claim is not None and idempotency is not None:
+            with suppress(StoreError):
+                await self._holds.repeats.keep(claim, answer, idempotency.keep_ms)
 
     async def _refused(
         self,
@@ -177,8 +188,7 @@ class Admission:
                 break
             hold = await self._take(exchange, terms, payer, facts, clamped.quote, claim=claim)
             if not isinstance(hold, Refused):
-                charged = claim.charged if claim is not None else None
-                return Admitted(_held(clamped.quote, hold), hold, clamped, charged)
+                return Admitted(_held(clamped.quote, hold), hold, clamped)
             left = hold
         return refused
 

@@ -29,11 +29,13 @@ from sidecar.proxy.elastic import metered
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
+from sidecar.proxy.repeats import Copy, answer_again
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
 from sidecar.proxy.upstreams import Upstreams
 from sidecar.services.holds import Hold, Holds
+from sidecar.store.repeats import Kept
 from sidecar.telemetry import Metrics
 
 access_log = logging.getLogger("sidecar.access")
@@ -139,6 +141,9 @@ class Story:
         else:
             if isinstance(admitted, Admitted):
                 await self._serve(exchange, terms, admitted)
+            elif isinstance(admitted, Kept):
+                answer_again(exchange, admitted.answer)
+                self._count(exchange, terms, "replayed")
             elif isinstance(admitted, Failure):
                 self._answer_failure(exchange, terms, admitted)
             else:
@@ -265,7 +270,8 @@ class Story:
             extra = (
                 b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
             )
-            end = exchange.relay(terms.drops_down, extra, meter.feed, meter.flush, rewrites, self._policy.via) or (
+            passes = Copy(meter.feed, meter.flush) if admitted.replays else meter
+            end = exchange.relay(terms.drops_down, extra, passes.feed, passes.flush, rewrites, self._policy.via) or (
                 await exchange.ended()
             )
             duration_ms = round((self._now() - exchange.started_s) * 1000)
@@ -282,6 +288,8 @@ class Story:
             charge, settled = admitted.beyond(charge), True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, _charged(terms, charge, None))
+            if isinstance(passes, Copy) and end is End.COMPLETE and not charge.release:
+                await self._admission.keep(terms, admitted, passes.packed(exchange, answer, terms.drops_down))
             done = await self._ending(terms, hold, charge, broken or answer)
             self._note(terms, hold, charge, done)
             if not exchange.answered:

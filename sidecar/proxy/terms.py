@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.idempotency import OnRepeat
 from sidecar.domain.limits import reads_usage
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.meters.body import framing_of
@@ -56,7 +57,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             rules_version=rules_version,
             unit=unit,
             drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
-            drops_down=rule.cost_headers | refusals.OURS | (limit_fields.NAMES if rule.limits else frozenset()),
+            drops_down=rule.cost_headers | refusals.OURS | _marks(rule),
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
             reads_content=rule.reads_content,
@@ -77,6 +78,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         everything = Match(methods=frozenset(), path=PathPattern.parse("/**"))
         rule = Rule(name="", where="", match=everything, free=True, unit=CREDITS.name, identity=tuple(sources))
         return cls.of(rule, rules.version, CREDITS, policy, shadow=shadow)
+
+
+def _marks(rule: Rule) -> frozenset[bytes]:
+    """What only we may say of an answer of this rule, besides what is ours everywhere."""
+    replays = rule.idempotency is not None and rule.idempotency.on_repeat is OnRepeat.REPLAY
+    marks = limit_fields.NAMES if rule.limits else frozenset[bytes]()
+    return marks | {b"idempotency-replayed"} if replays else marks
 
 
 def _is_no_stream(head: ResponseHead | None) -> bool:

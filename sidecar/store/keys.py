@@ -147,6 +147,11 @@ class Keys:
         """The record of a key that a client repeats its request with."""
         return self._key(self.partition(customer_id), f"request:{customer_id}:{name}")
 
+    def answers(self, customer_id: str) -> tuple[bytes, bytes]:
+        """The answers that are kept for repetitions, and when they end."""
+        partition = self.partition(customer_id)
+        return self._key(partition, f"answers:{customer_id}"), self._key(partition, f"answers-end:{customer_id}")
+
     def once(self, scope: str, key: str) -> bytes:
         """The idempotency record of any other write."""
         name = f"once:{scope}:{key}"

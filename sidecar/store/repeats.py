@@ -7,9 +7,9 @@ remembered. So a charge is known as soon as it is made, and a key is free as soo
 import msgspec
 
 from sidecar.domain.errors import Conflict, StoreCorrupt
-from sidecar.domain.idempotency import REPEATS_MAX, Idempotency, Keyed
+from sidecar.domain.idempotency import ANSWERS_MAX_BYTES, REPEATS_MAX, Idempotency, Keyed, OnRepeat
 from sidecar.domain.outcomes import RefusalCode, Refused
-from sidecar.store.commands import CLAIM_REQUEST, UNCLAIM_REQUEST
+from sidecar.store.commands import CLAIM_REQUEST, KEEP_ANSWER, UNCLAIM_REQUEST
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.payers import Payers
@@ -34,6 +34,12 @@ class Claim(msgspec.Struct, frozen=True):
     charged: int | None = None
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """The answer of a charged attempt, as `Repeats.keep` was given it."""
+
+    answer: bytes
+
+
 class Repeats:
     """The keys of one tenant's environment. Methods raise as those of the ledger do."""
 
@@ -50,10 +56,11 @@ class Repeats:
         reservation_id: str,
         idempotency: Idempotency,
         wait_ms: int = 0,
-    ) -> Claim | Refused:
+    ) -> Claim | Kept | Refused:
         """Make the key this attempt's, which is to be reserved under `reservation_id` at once or after `wait_ms`.
 
-        Refused as unidentified, customer_suspended, idempotency_mismatch, or request_in_progress.
+        Refused as unidentified, customer_suspended, idempotency_mismatch, or request_in_progress; Kept where the rule
+        wants it and there is one.
         """
         for _ in range(2):
             payer_id = self._payers.of(customer_id)
@@ -62,11 +69,13 @@ class Repeats:
                     *self._keys.of(payer_id).ledger,
                     self._keys.of(customer_id).customer,
                     self._keys.request(customer_id, request.name),
+                    self._keys.answers(customer_id)[0],
                 ],
                 [
                     *(request.fingerprint, reservation_id, credential),
                     *("" if payer_id == customer_id else payer_id, payer_id),
                     *(CLAIM_MS + wait_ms, idempotency.keep_ms, REPEATS_MAX),
+                    *(int(idempotency.on_repeat is OnRepeat.REPLAY), request.name),
                 ],
             )
             reply: list[bytes] = await self._lane.send(packed)
@@ -81,11 +90,19 @@ class Repeats:
             UNCLAIM_REQUEST.pack([self._keys.request(claim.customer_id, claim.name)], [claim.reservation_id])
         )
 
+    async def keep(self, claim: Claim, answer: bytes, keep_ms: int) -> None:
+        """Keep the attempt's answer for `keep_ms`. It is given to nobody before the attempt is charged."""
+        text = b"%b %b" % (claim.reservation_id.encode(), answer)
+        keys = self._keys.answers(claim.customer_id)
+        await self._lane.send(KEEP_ANSWER.pack(keys, [claim.name, text, keep_ms, ANSWERS_MAX_BYTES]))
+
     @staticmethod
-    def _claimed(claim: Claim, reply: list[bytes]) -> Claim | Refused:
+    def _claimed(claim: Claim, reply: list[bytes]) -> Claim | Kept | Refused:
         match reply[0]:
             case b"claimed":
                 return claim
+            case b"replayed":
+                return Kept(reply[1])
             case b"repeated":
                 return msgspec.structs.replace(claim, charged=int(reply[1]))
             case word if word in _REFUSED:

@@ -12,7 +12,7 @@ from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import Answer, RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Upstream, answers
+from tests.support.upstream import Exchange, Gate, Upstream, answers, chunk, head, says
 
 CREDIT = 1_000_000
 RULES = Path(__file__).parent / "repeats.yaml"
@@ -180,3 +180,75 @@ async def test_whose_client_has_gone_is_charged_and_may_be_repeated(lane: Lane) 
         gate.open()
         assert (await shop.settled()).spent == CREDIT
         assert said(await send(shop, "/once", KEY)) == (200, "0", "repeated")
+
+
+class TestReplay:
+    async def test_the_answer_is_given_again(self, lane: Lane) -> None:
+        fields = (("content-type", "text/plain"), ("X-Twice", "1"), ("X-Twice", "2"), ("Set-Cookie", "session=1"))
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(answers(b"the answer", *fields, ("idempotency-replayed", "true"), status=201))
+            first = await send(shop, "/again", KEY)
+            assert (first.get("set-cookie"), first.get("idempotency-replayed")) == ("session=1", None)
+            for _ in range(12):
+                again = await send(shop, "/again", KEY)
+                assert (again.status, again.body, again.get("idempotency-replayed")) == (201, b"the answer", "true")
+                assert (again.get("content-type"), again.get("set-cookie")) == ("text/plain", None)
+                assert [value for name, value in again.headers if name == b"X-Twice"] == [b"1", b"2"]
+                assert said(again) == (201, "0", None)
+            assert len(upstream.requests) == 1
+            assert (await shop.settled()).spent == CREDIT
+            assert shop.metrics.requests["again", "replayed"] == 12
+
+    async def test_fifty_that_come_again_until_they_are_served_are_one(self, lane: Lane) -> None:
+        async def patient(shop: Shop) -> bytes:
+            while (answer := await send(shop, "/again", KEY)).status == 409:
+                assert answer.get("retry-after") == "1"
+            return answer.body
+
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            assert set(await asyncio.gather(*(patient(shop) for _ in range(50)))) == {b"ok"}
+            assert len(upstream.requests) == 1
+            assert (await shop.settled()).spent == CREDIT
+
+    async def test_a_stream_is_given_again_as_a_whole(self, lane: Lane) -> None:
+        pieces = [b"data: 1\n\n", b"data: 2\n\n"]
+        stream = [head(200, ("transfer-encoding", "chunked")), *map(chunk, pieces), b"0\r\n\r\n"]
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(says(*stream))
+            answers_of_both = [await send(shop, "/again", KEY) for _ in range(2)]
+            assert [answer.body for answer in answers_of_both] == [b"".join(pieces)] * 2
+            assert len(upstream.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("method", "status", "size"), [("POST", 200, 65_537), ("HEAD", 200, 0), ("POST", 204, 0)]
+    )
+    async def test_what_is_not_kept_is_charged_once(self, lane: Lane, method: str, status: int, size: int) -> None:
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(*[answers(b"x" * size, status=status)] * 2)
+            for expected in ((status, str(CREDIT), None), (status, "0", "repeated")):
+                assert said(await fetch(shop.port, method, "/again", shop.bearer, KEY)) == expected
+            assert len(upstream.requests) == 2
+            assert (await shop.settled()).spent == CREDIT
+
+    async def test_an_answer_that_is_not_charged_is_not_kept(self, lane: Lane) -> None:
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(answers(status=500))
+            assert [(await send(shop, "/again", KEY)).status for _ in range(3)] == [500, 200, 200]
+            assert len(upstream.requests) == 2
+
+    async def test_who_went_before_the_answer_came_finds_it(self, lane: Lane) -> None:
+        gate = Gate()
+
+        async def slow(exchange: Exchange) -> None:
+            await gate.pause()
+            await answers(b"late")(exchange)
+
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(slow)
+            async with RawClient(shop.port) as client:
+                await client.send(request("POST", "/again", shop.bearer, KEY, body=b"{}"))
+                await gate.reached()
+            gate.open()
+            await shop.settled()
+            assert (await send(shop, "/again", KEY)).body == b"late"
+            assert len(upstream.requests) == 1

@@ -20,6 +20,7 @@ UNHEARD = {
     "claim": {"claimed"},
     "unclaim": {"kept", "freed"},
     "unclaim_request": {"kept", "freed"},
+    "keep_answer": {"kept"},
     "advance_journal": {"passed", "moved"},
 }
 """Words that the face need not tell apart."""

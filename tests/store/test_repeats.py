@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from sidecar.domain.idempotency import REPEATS_MAX, Idempotency, Keyed, OnRepeat
+from sidecar.domain.idempotency import ANSWERS_MAX_BYTES, REPEATS_MAX, Idempotency, Keyed, OnRepeat
 from sidecar.domain.outcomes import Ended, RefusalCode, Refused, Reserved, Settled
 from sidecar.store.lane import Lane
-from sidecar.store.repeats import CLAIM_MS, Claim
+from sidecar.store.repeats import CLAIM_MS, Claim, Kept
 from tests.support.books import TTL_MS, Purse, open_lane, open_member, open_purse
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_due_in_time, assert_right
@@ -16,14 +16,17 @@ from tests.support.sums import assert_due_in_time, assert_right
 REQUEST = Keyed("aa", "01")
 OTHER = Keyed("aa", "02")
 HOUR_MS = 3_600_000
+REPLAY = Idempotency(on_repeat=OnRepeat.REPLAY, keep_ms=HOUR_MS)
 TERMS = Idempotency(on_repeat=OnRepeat.CHARGE_ONCE, keep_ms=HOUR_MS)
 RUNNING = Refused(RefusalCode.REQUEST_IN_PROGRESS)
 MISMATCH = Refused(RefusalCode.IDEMPOTENCY_MISMATCH)
 
 
-async def claim(purse: Purse, attempt: str, request: Keyed = REQUEST, wait_ms: int = 0) -> Claim | Refused:
+async def claim(
+    purse: Purse, attempt: str, request: Keyed = REQUEST, wait_ms: int = 0, terms: Idempotency = TERMS
+) -> Claim | Kept | Refused:
     repeats = purse.ledger.repeats
-    return await repeats.claim(purse.customer_id, purse.credential, request, attempt, TERMS, wait_ms)
+    return await repeats.claim(purse.customer_id, purse.credential, request, attempt, terms, wait_ms)
 
 
 async def charge(purse: Purse, attempt: str, cost: int = 100) -> None:
@@ -171,3 +174,57 @@ async def test_records_are_forgotten(purse: Purse, state: str) -> None:
         await claim(purse, "r2")
     left_ms = await purse.lane.execute("PTTL", purse.keys.request(purse.customer_id, "aa"))
     assert 24 * HOUR_MS < left_ms <= 25 * HOUR_MS
+
+
+async def answered(purse: Purse, attempt: str, answer: bytes, request: Keyed = REQUEST) -> None:
+    """An attempt that is charged, its answer kept."""
+    made = await claim(purse, attempt, request)
+    assert isinstance(made, Claim)
+    await purse.reserve(attempt, 3, remember=True)
+    await purse.ledger.repeats.keep(made, answer, HOUR_MS)
+    await purse.commit(attempt, 1)
+
+
+async def test_an_answer_is_given_again_once_it_is_charged(purse: Purse) -> None:
+    made = await claim(purse, "r1")
+    assert isinstance(made, Claim)
+    await purse.reserve("r1", 300, remember=True)
+    await purse.ledger.repeats.keep(made, b"the answer\n\x00", HOUR_MS)
+    assert await claim(purse, "r2", terms=REPLAY) == RUNNING
+    await purse.commit("r1", 100)
+    for _ in range(REPEATS_MAX + 2):
+        assert await claim(purse, "r2", terms=REPLAY) == Kept(b"the answer\n\x00")
+    assert await claim(purse, "r2", OTHER, terms=REPLAY) == MISMATCH
+
+
+async def test_an_answer_that_was_not_charged_is_given_to_nobody(purse: Purse) -> None:
+    made = await claim(purse, "r1")
+    assert isinstance(made, Claim)
+    await purse.reserve("r1", 300, remember=True)
+    await purse.ledger.repeats.keep(made, b"the answer", HOUR_MS)
+    await purse.release("r1")
+    assert await claim(purse, "r2", terms=REPLAY) == Claim(purse.customer_id, "aa", "r2")
+    await purse.reserve("r2", 300, remember=True)
+    await purse.commit("r2", 100)
+    assert await claim(purse, "r3", terms=REPLAY) == Claim(purse.customer_id, "aa", "r3", 100)
+
+
+async def test_answers_end_with_their_charges(clock: StoreClock, purse: Purse) -> None:
+    await answered(purse, "r1", b"1")
+    clock.tick(HOUR_MS - 1)
+    assert await claim(purse, "r2", terms=REPLAY) == Kept(b"1")
+    clock.tick(1)
+    assert await claim(purse, "r2", terms=REPLAY) == Claim(purse.customer_id, "aa", "r2")
+    await answered(purse, "r3", b"3", Keyed("bb", "01"))
+    assert await purse.lane.execute("HKEYS", purse.keys.answers(purse.customer_id)[0]) == [b"", b"bb"]
+
+
+async def test_the_oldest_answers_make_room(clock: StoreClock, purse: Purse) -> None:
+    size = ANSWERS_MAX_BYTES // 3
+    for number in range(4):
+        await answered(purse, f"r{number}", b"x" * size, Keyed(f"a{number}", "01"))
+        clock.tick(1)
+    found = [await claim(purse, f"s{number}", Keyed(f"a{number}", "01"), terms=REPLAY) for number in range(4)]
+    assert [isinstance(each, Kept) for each in found] == [False, False, True, True]
+    answers = purse.keys.answers(purse.customer_id)[0]
+    assert int(await purse.lane.execute("HGET", answers, "")) == 2 * (size + len("r2 "))

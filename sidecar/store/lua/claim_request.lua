@@ -3,6 +3,7 @@
 -- KEYS[1..4]  as in keys.lua
 -- KEYS[5]  hash    the customer who asks: the payer, or a member of its pool
 -- KEYS[6]  string  the key's record: <fingerprint> <reservation id> <until, ms> <repeats> <charged, or ->
+-- KEYS[7]  hash    the customer's answers, as in keep_answer.lua
 -- ARGV[1]  fingerprint of the request
 -- ARGV[2]  reservation id of this attempt, whose end will be remembered
 -- ARGV[3]  field of the customer that must exist: the credential of the request
@@ -11,6 +12,8 @@
 -- ARGV[6]  within how long this attempt will be reserved, ms
 -- ARGV[7]  how long a charge is known, ms
 -- ARGV[8]  most repetitions that are forwarded for what was charged
+-- ARGV[9]  1: an answer that was kept will do
+-- ARGV[10]  name of the key
 --
 -- Answers, the first that applies:
 --   member              {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
@@ -18,6 +21,7 @@
 --   customer_suspended  it
 --   mismatch            the last attempt is open or was charged, and asked for something else; nothing changed
 --   running             the last attempt is open; nothing changed
+--   replayed            {answer}: that of the last attempt, which was charged; nothing changed
 --   repeated            {charged}: by the attempts before; the key is this attempt's now
 --   claimed             nothing was charged; the key is this attempt's now
 --
@@ -57,6 +61,10 @@ if record then
   local open = is_open(id, tonumber(ends_at))
   if (open or charged) and mark ~= ARGV[1] then return {'mismatch'} end
   if open then return {'running'} end
+  if charged and ARGV[9] == '1' then
+    local of, answer = string.match(redis.call('HGET', KEYS[7], ARGV[10]) or '', '^(%S+) (.*)$')
+    if of == id then return {'replayed', answer} end
+  end
 end
 if charged and repeats >= tonumber(ARGV[8]) then charged = nil end
 local text = string.format('%s %s %.0f %d %s', ARGV[1], ARGV[2], now + ARGV[6], charged and repeats + 1 or 0,
