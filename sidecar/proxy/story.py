@@ -40,11 +40,6 @@ from sidecar.telemetry import Metrics
 
 access_log = logging.getLogger("sidecar.access")
 
-_SOURCES = {
-    source: b"x-credits-source: %b\r\n" % source.encode()
-    for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.REPEATED)
-}
-
 
 class Story:
     """Handles exchanges; shared by all requests of a process."""
@@ -285,15 +280,16 @@ class Story:
             )
             if charge.source is not Source.REPORTED:
                 self._unread.look_at(terms.rule.name, quote, answer)
-            charge, settled = admitted.beyond(charge), True
-            if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
-                self._end(exchange, end, _charged(terms, charge, None))
+            charge = admitted.beyond(charge)
             if isinstance(passes, Copy) and end is End.COMPLETE and not charge.release:
                 await self._admission.keep(terms, admitted, passes.packed(exchange, answer, terms.drops_down))
+            settled = True
+            if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
+                self._end(exchange, end, terms.charged(charge, None))
             done = await self._ending(terms, hold, charge, broken or answer)
             self._note(terms, hold, charge, done)
             if not exchange.answered:
-                exchange.finish(_charged(terms, charge, done))
+                exchange.finish(terms.charged(charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
         finally:
             if not settled:
@@ -396,13 +392,3 @@ class Story:
                 exchange.response_bytes,
                 round(took_s * 1000),
             )
-
-
-def _charged(terms: Terms, charge: Charge, done: Settled | None) -> bytes:
-    """The header lines that say what was charged, from what unless it was reported, and what is left if known."""
-    if terms.shadow:
-        return b""
-    source = _SOURCES.get(charge.source, b"")
-    if done is None:
-        return b"x-credits-charged: %d\r\n%b" % (charge.amount, source)
-    return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n%b" % (done.charged, done.available, source)

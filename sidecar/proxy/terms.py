@@ -8,7 +8,9 @@ from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.idempotency import OnRepeat
 from sidecar.domain.limits import reads_usage
 from sidecar.domain.match import Match, PathPattern
+from sidecar.domain.metering import Charge, Source
 from sidecar.domain.meters.body import framing_of
+from sidecar.domain.outcomes import Settled
 from sidecar.domain.recent_costs import RecentCosts
 from sidecar.domain.rules import OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
@@ -16,6 +18,11 @@ from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
 from sidecar.proxy import limit_fields, refusals
 from sidecar.proxy.identity import Payer
+
+_SOURCES = {
+    source: b"x-credits-source: %b\r\n" % source.encode()
+    for source in (Source.ESTIMATED, Source.OBSERVED, Source.HOLD, Source.REPEATED)
+}
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +77,15 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             limits_line=b"RateLimit-Policy: %b\r\n" % limit_fields.policy(rule.limits) if rule.limits else b"",
             shadow=shadow,
         )
+
+    def charged(self, charge: Charge, done: Settled | None) -> bytes:
+        """The header lines that say what was charged, from what unless it was reported, and what is left if known."""
+        if self.shadow:
+            return b""
+        source = _SOURCES.get(charge.source, b"")
+        if done is None:
+            return b"x-credits-charged: %d\r\n%b" % (charge.amount, source)
+        return b"x-credits-charged: %d\r\nx-credits-available: %d\r\n%b" % (done.charged, done.available, source)
 
     @classmethod
     def unmatched(cls, rules: RuleSet, policy: RequestPolicy, *, shadow: bool) -> "Terms":
