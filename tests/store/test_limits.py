@@ -5,11 +5,15 @@ import random
 from contextlib import AsyncExitStack
 from fractions import Fraction
 
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.counters import Advance, Counter, Stand
 from sidecar.domain.limits import TICKS_IN_MS, InFlight, Limit, Rate, Taking
-from sidecar.domain.outcomes import Ended, RefusalCode, Refused, Reserved
+from sidecar.domain.outcomes import CountersMoved, Ended, RefusalCode, Refused, Reserved, Settled, Waiting
 from sidecar.store.hold_record import HoldRecord, held_again
 from sidecar.store.lane import Lane
-from sidecar.store.ledger import PaidBy
+from sidecar.store.ledger import PaidBy, Patience
 from tests.support.books import TTL_MS, UNIT, Purse, open_lane, open_member, open_purse
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_right
@@ -343,4 +347,47 @@ async def _live(purse: Purse, clock: StoreClock, dice: random.Random) -> None:
             purse.records[name] = record(purse, name, *now)
             await purse.commit(name, 1)
             model.end(name, {TOKENS.bucket: TOKENS.ticks(used)})
+    await assert_right(purse)
+
+
+async def test_who_settles_without_knowing_of_limits_gives_slots_back_and_leaves_estimates(
+    purse: Purse, clock: StoreClock
+) -> None:
+    await taken(purse, "a", slot(), units(TOKENS, 200))
+    record(purse, "a")
+    await purse.commit("a", 1)
+    assert "in_flight:slots" not in await kept(purse)
+    assert (await refused(purse, "b", units(TOKENS, 10)))[2] == 600
+
+
+async def test_a_request_that_waits_takes_its_limits_when_it_is_let_in(purse: Purse, clock: StoreClock) -> None:
+    await taken(purse, "a", amount=900)
+    waiting = record(purse, "b", slot(), units(), amount=500)
+    patience = Patience(wait_ms=1000, queue_max=10)
+    assert isinstance(await purse.ledger.reserve_in_turn(waiting, purse.credential, patience), Waiting)
+    assert await kept(purse) == {}
+    await purse.release("a")
+    assert isinstance(await purse.ledger.reserve_in_turn(waiting, purse.credential, patience), Reserved)
+    assert (await kept(purse))["in_flight:slots"] == "1"
+    await purse.release("b")
+    await assert_right(purse)
+
+
+async def test_beside_counters(purse: Purse, clock: StoreClock) -> None:
+    pages = Counter("pages@ever", MAX_AMOUNT)
+    both = (slot(), units(TOKENS, 200))
+    made = purse.ledger.hold(
+        purse.customer_id, "a", ((UNIT, 10),), TTL_MS, "", "a-rule", claims=(Advance(pages, 3),), limits=both
+    )
+    reserved = await purse.ledger.reserve_and_claim(made, purse.credential)
+    assert isinstance(reserved, Reserved)
+    assert reserved.stands == (Stand(0, 3),)
+    assert reserved.limits == ((SLOTS, 1), (TOKENS, TOKENS.ticks(200)))
+    other = msgspec.structs.replace(made, reservation_id="b", packed_id=record(purse, "b").packed_id)
+    outcome = await purse.ledger.reserve_and_claim(other, purse.credential)
+    assert isinstance(outcome, CountersMoved)
+    assert outcome.refused is not None
+    assert outcome.refused.code is RefusalCode.RATE_LIMITED
+    assert isinstance(await purse.ledger.commit_and_count(made, 5, "u", "reported", [Advance(pages, 2)]), Settled)
+    assert "in_flight:slots" not in await kept(purse)
     await assert_right(purse)
