@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import openai
 import pytest
 
 from sidecar.config.settings import Limits
@@ -252,3 +253,20 @@ class TestReplay:
             await shop.settled()
             assert (await send(shop, "/again", KEY)).body == b"late"
             assert len(upstream.requests) == 1
+
+    async def test_a_stock_sdk_sends_its_key_with_every_attempt(self, lane: Lane) -> None:
+        listed = (
+            b'{"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}'
+        )
+        async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
+            upstream.once(answers(status=503), answers(listed, ("content-type", "application/json")))
+            key = shop.bearer[1].removeprefix("Bearer ")
+            base_url = f"http://127.0.0.1:{shop.port}/again"
+            async with openai.AsyncOpenAI(base_url=base_url, api_key=key, max_retries=2) as client:
+                for _ in range(3):
+                    found = await client.embeddings.create(
+                        model="m", input="a", encoding_format="float", extra_headers=dict([KEY])
+                    )
+                    assert [each.embedding for each in found.data] == [[0.5]]
+            assert [received.get(b"idempotency-key") for received in upstream.requests] == [b"a-key"] * 2
+            assert (await shop.settled()).spent == CREDIT
