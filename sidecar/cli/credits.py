@@ -43,6 +43,9 @@ def add(subparsers: Subparsers) -> None:
     balance.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
     balance.add_argument("--blocks", action="store_true", help="show its credit blocks too, in the order they burn")
     balance.add_argument(
+        "--counters", action="store_true", help="show what it has used in the periods that prices count over, too"
+    )
+    balance.add_argument(
         "--at",
         metavar="TIME",
         type=past,
@@ -83,10 +86,20 @@ def _balance(args: argparse.Namespace, client: Client) -> None:
     query = {"include_blocks": "true"} if args.blocks else {}
     if args.at is not None:
         query["at"] = written(args.at)
-    document = client.call("GET", f"{customer_path(args.customer)}/credits", query=query).document
+    path = customer_path(args.customer)
+    document = client.call("GET", f"{path}/credits", query=query).document
+    counters = client.call("GET", f"{path}/counters").document["counters"] if args.counters else []
     if args.json:
-        show_json(document)
+        show_json(document | {"counters": counters} if args.counters else document)
         return
+    _show_balances(args, document)
+    if counters:
+        print()
+        columns = ("counter", "period", "position", "held")
+        show_table(columns, [[str(each[name]) for name in columns] for each in counters], numbers=columns[2:])
+
+
+def _show_balances(args: argparse.Namespace, document: Mapping[str, Any]) -> None:
     who, balances = printable(args.customer), document["balances"]
     if not balances:
         print(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from sidecar.config.cursor import Cursor
+from sidecar.config.lint_counters import lint_counters
 from sidecar.config.lint_price import lint_price, prices_in
 from sidecar.config.problems import Problem, Severity
 from sidecar.config.rule_price import rated_meters
@@ -57,6 +58,7 @@ def _lint_paid(read: ReadRule, unit: Unit) -> None:
     rule, cursor = read
     entries = cursor.mapping("a rule")
     lint_price(entries, rule.quoter.tariff.meters, unit)
+    lint_counters(entries, rule.quoter.price, rule.quoter.hold, unit)
     _lint_hold(read, entries, unit)
     _lint_reader(rule.match, entries)
     _lint_classes(entries)

@@ -18,6 +18,7 @@ from sidecar.domain.amounts import Unit
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
+from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
@@ -32,6 +33,7 @@ def wall_clock_ms() -> int:
 def make_app(
     *,
     accounts: Accounts,
+    counters: Counters,
     open_holds: OpenHolds,
     customers: Customers,
     once_records: OnceRecords,
@@ -50,6 +52,7 @@ def make_app(
     assert admin_key, "an empty key would let everybody in"
     parts = Parts(
         accounts=accounts,
+        counters=counters,
         open_holds=open_holds,
         customers=customers,
         once_records=once_records,

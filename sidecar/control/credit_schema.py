@@ -10,7 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.schema import Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit, render
-from sidecar.domain.blocks import PRIORITY_MAX, Block, BlockState
+from sidecar.domain.blocks import NEVER_MS, PRIORITY_MAX, Block, BlockState
+from sidecar.domain.counters import CounterState
 from sidecar.domain.outcomes import Balance
 from sidecar.store.customers import PoolShare
 
@@ -345,3 +346,31 @@ def _amounts_of(block: Block) -> dict[str, int]:
 
 def _instant_or_none(epoch_ms: int | None) -> datetime | None:
     return None if epoch_ms is None else instant(epoch_ms)
+
+
+class CounterView(Wire, frozen=True, kw_only=True):
+    """How much of something was used in one period."""
+
+    counter: Annotated[str, Meta(description="The rule and the meter, or the name that rules share.")]
+    period: Annotated[str, Meta(description="2026-11-23T04, 2026-11-23, 2026-W48, 2026-11 or ever; in UTC.")]
+    position: Annotated[int, Meta(description="What was counted.")]
+    held: Annotated[int, Meta(description="What open holds may still count.")]
+    kept_until: Annotated[datetime | None, Meta(description="null: for ever.")]
+
+    @classmethod
+    def of(cls, state: CounterState) -> "CounterView":
+        counter = state.counter
+        return cls(
+            counter=counter.name,
+            period=counter.period,
+            position=state.stand.used,
+            held=state.stand.held,
+            kept_until=None if counter.forget_at_ms == NEVER_MS else instant(counter.forget_at_ms),
+        )
+
+
+class CountersView(Wire, frozen=True, kw_only=True):
+    customer_id: str
+    external_id: str
+    payer_customer_id: Annotated[str, Meta(description="Whose counters these are.")]
+    counters: list[CounterView]

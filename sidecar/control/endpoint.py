@@ -17,6 +17,7 @@ from sidecar.domain.once import Once
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
+from sidecar.store.counters import Counters
 from sidecar.store.customers import Customer, Customers
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
@@ -44,6 +45,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints work with. `ready` gives None, or why the process cannot serve."""
 
     accounts: Accounts
+    counters: Counters
     open_holds: OpenHolds
     customers: Customers
     once_records: OnceRecords

@@ -4,6 +4,7 @@ from typing import Any
 
 from sidecar.control import (
     blocks,
+    counters,
     credits,  # noqa: A004  (a thing of ours)
     customers,
     history,
@@ -19,6 +20,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *customers.ENDPOINTS,
     *credits.ENDPOINTS,
     *blocks.ENDPOINTS,
+    *counters.ENDPOINTS,
     *pools.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,

@@ -24,6 +24,7 @@ from sidecar.services.lease import WORKER, Lease
 from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
+from sidecar.store.counters import Counters
 from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
 from sidecar.wiring.parts import Sidecar
@@ -65,6 +66,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     written = await _work(sidecar, archive, stack)
     app = make_app(
         accounts=Accounts(sidecar.lane, **names),
+        counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         customers=sidecar.customers,
         once_records=sidecar.once_records,

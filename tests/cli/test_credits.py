@@ -6,6 +6,7 @@ from aiohttp.test_utils import TestServer
 
 from sidecar.domain.problems import kind_of, problem
 from tests.cli.conftest import OURS, Command, make_app
+from tests.control.test_counters import count
 from tests.support.control import Control
 
 
@@ -167,3 +168,19 @@ async def test_a_member_of_a_pool_is_shown_its_share(sidecar: Command, control: 
     ran = await sidecar("grant", "alice", "5")
     assert ran.code == 1
     assert "member of a pool" in ran.err
+
+
+async def test_counters_stand_below_the_balance(sidecar: Command, control: Control) -> None:
+    alice = await control.customer("alice")
+    assert (await sidecar("balance", "alice", "--counters")).out.startswith("alice has no credit yet.")
+    await control.grant(f"/v1/customers/{alice}", 100, "k1")
+    await count(control, alice, "alice", "r1", end=True)
+    shown = await sidecar("balance", "alice", "--counters")
+    assert [line.split() for line in shown.out.splitlines()[3:]] == [
+        ["counter", "period", "position", "held"],
+        ["api_calls", "ever", "1", "0"],
+        ["ocr/pages", "2126-11", "12", "0"],
+    ]
+    document = (await sidecar("balance", "alice", "--counters", "--json")).json
+    assert [each["position"] for each in document["counters"]] == [1, 12]
+    assert "counters" not in (await sidecar("balance", "alice", "--json")).json

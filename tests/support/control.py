@@ -28,6 +28,7 @@ from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
+from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
@@ -166,6 +167,7 @@ async def _listening(lane: Lane, history: History, archiver: Archiver, archiving
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
     app = make_app(
         accounts=accounts,
+        counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         customers=customers,
         once_records=OnceRecords(lane, **OWNER),
