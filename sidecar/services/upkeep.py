@@ -155,11 +155,6 @@ class Upkeep:
         False: it does not fit, or its settlement has begun; the old one will be charged late. Or the store does not
         answer, and the next beat tries again.
         """
-        if hold.record.claims:
-            # Its counters have gone back too, and where they stand by now nobody here knows.
-            self.end(hold)
-            hold.held = 0
-            return False
         number = next(self._again)
         record = held_again(hold.record, f"{hold.reservation_id.partition('.')[0]}.{number}", amount)
         deadline = self._now() + self._ttl_s

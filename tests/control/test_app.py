@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.config.settings import Settings
 from sidecar.control.app import BODY_MAX_BYTES, make_app
+from sidecar.store.counters import Counters
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 from tests.support.control import ADMIN_KEY, OWNER, Control, assert_problem
@@ -42,6 +43,7 @@ async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
     with pytest.raises(AssertionError):
         make_app(
             accounts=control.accounts,
+            counters=Counters(control.lane, **OWNER),
             open_holds=OpenHolds(control.lane, **OWNER),
             customers=control.customers,
             once_records=OnceRecords(control.lane, **OWNER),

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from sidecar.domain.counted_quotes import Claims
+from sidecar.domain.counters import Advance, Stand
 from sidecar.domain.outcomes import Settled
 from sidecar.services.holds import Hold, Holds
 from sidecar.services.outage import Outage
@@ -11,10 +13,12 @@ from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.services.upkeep import BATCH, Upkeep
 from sidecar.store.commands import RESERVE, RESIZE
+from sidecar.store.counters import Counters
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks
-from tests.support.books import NOW_MS, UNIT, Purse, open_lane, open_purse
+from tests.services.test_counting import quote
+from tests.support.books import ENVIRONMENT, NOW_MS, TENANT, UNIT, Purse, open_lane, open_purse
 from tests.support.clock import StoreClock, store_clock
 from tests.support.processes import Process
 from tests.support.relay import Relay, serving
@@ -160,6 +164,34 @@ class TestAHoldThatExpired:
             "a-rule",
             hold.reservation_id,
         )
+        await assert_right(desk.purse)
+
+    async def test_claims_again_what_it_may_count(self, desk: Desk) -> None:
+        """One page, of which ten are free: without a claim, another request would be priced as if it were alone."""
+        ledger, customer_id = desk.purse.ledger, desk.purse.customer_id
+        hold = await desk.holds.take(
+            customer_id, desk.purse.credential, UNIT, 0, "", "a-rule", claims=Claims(quote())
+        )
+        assert isinstance(hold, Hold)
+        hold.deadline = desk.clock.now_ms / 1000 + TTL_S
+        counters = Counters(desk.lane, tenant=TENANT, environment=ENVIRONMENT)
+        assert [each.stand for each in await counters.of(customer_id)] == [Stand(0, 1)]
+        desk.clock.tick(61_000)
+        await desk.purse.sweep()
+        assert [each.stand for each in await counters.of(customer_id)] == [Stand(0, 0)]
+        # Others use up the allowance meanwhile; it is held for what it was held for.
+        (claim,) = hold.record.claims
+        other = ledger.hold(
+            customer_id, "other", ((UNIT, 0),), 60_000, "", "a-rule", claims=(Advance(claim.counter, 10),)
+        )
+        await ledger.reserve_and_claim(other, desk.purse.credential)
+        await ledger.commit_and_count(other, 0, "", "reported", other.claims)
+        await desk.upkeep.beat()
+        assert [each.stand for each in await counters.of(customer_id)] == [Stand(10, 1)]
+        charge = quote().known({"pages": 1})
+        settled = await desk.holds.commit(hold, charge.amount, "pages=1", "reported", charge.counted)
+        assert settled is not None
+        assert (settled.charged, settled.late, settled.stands) == (7, False, (Stand(11),))
         await assert_right(desk.purse)
 
     async def test_is_charged_late_when_somebody_else_has_the_credit(self, desk: Desk) -> None:

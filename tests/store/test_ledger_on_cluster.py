@@ -5,12 +5,15 @@ import random
 
 import pytest
 
+from sidecar.domain.amounts import MAX_AMOUNT
+from sidecar.domain.counters import Advance, Counter, CounterState, Stand
 from sidecar.domain.errors import StoreError
-from sidecar.domain.outcomes import Refused, Reserved
+from sidecar.domain.outcomes import CountersMoved, Refused, Reserved, Settled
 from sidecar.services.holds import Hold, Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
+from sidecar.store.counters import Counters
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.topology import slot_of
@@ -38,6 +41,30 @@ async def test_exactly_what_fits_is_reserved(cluster: Cluster, cluster_lane: Lan
             outcomes = await asyncio.gather(*asked)
             assert sum(isinstance(outcome, Reserved) for outcome in outcomes) == 5
             assert sum(isinstance(outcome, Refused) for outcome in outcomes) == 5
+
+
+async def test_counters_move_with_the_money_on_every_node(cluster: Cluster, cluster_lane: Lane) -> None:
+    """Through two connections at once: a range is right for one of them only."""
+    counter = Counter("ocr/pages@ever", MAX_AMOUNT)
+    async with open_lane(cluster.url) as other:
+        for purse in await purses_of(cluster_lane, 500):
+
+            async def used(purse: Purse, number: int) -> object:
+                only_first = (Advance(counter, 7, 0, 0),)
+                record = purse.ledger.hold(
+                    purse.customer_id, f"r{number}", ((UNIT, 10),), 60_000, "", "ocr", claims=only_first
+                )
+                taken = await purse.ledger.reserve_and_claim(record, purse.credential)
+                if not isinstance(taken, Reserved):
+                    return taken
+                return await purse.ledger.commit_and_count(record, 4, "", "reported", only_first)
+
+            outcomes = await asyncio.gather(*(used((purse, purse.elsewhere(other))[n % 2], n) for n in range(10)))
+            assert sum(isinstance(outcome, Settled) for outcome in outcomes) == 1
+            assert sum(isinstance(outcome, CountersMoved) for outcome in outcomes) == 9
+            (state,) = await Counters(cluster_lane, tenant=TENANT, environment=ENVIRONMENT).of(purse.payer_id)
+            assert state == CounterState(counter, Stand(7))
+            assert (await purse.balance()).spent == 4
 
 
 async def test_every_operation_finds_its_node(cluster_lane: Lane) -> None:
