@@ -49,6 +49,51 @@ async def test_kill_9_with_fifty_requests_in_flight(house: House) -> None:
     gate.open()
 
 
+async def test_kill_9_leaves_no_part_of_an_allowance_claimed(house: House) -> None:
+    """Ten are free. Eight are used; two more, and the five that the credit covers, are under way when it dies."""
+    gate = Gate()
+
+    async def stuck(exchange: Exchange) -> None:
+        await gate.pause()
+
+    buyer = await house.control.buyer(5 * CREDIT)
+    doomed = sidecar("proxy", upstream=house.upstream.url, store=house.store.url, timeouts__hold_ttl_s="1")
+    async with doomed:
+        house.upstream.script = answers()
+        for _ in range(8):
+            assert (await fetch(doomed.proxy_port, "POST", "/counted/a", buyer.bearer, body=b"{}")).status == 200
+        house.upstream.script = stuck
+        requests = [
+            asyncio.ensure_future(fetch(doomed.proxy_port, "POST", "/counted/a", buyer.bearer, body=b"{}"))
+            for _ in range(20)
+        ]
+        await gate.reached(7)
+        await until(lambda: sum(each.done() for each in requests) == 13, "the others to be refused")
+        assert await counter(house, buyer) == (8, 7)
+        await doomed.stop(signal.SIGKILL)
+        answered = await asyncio.gather(*requests, return_exceptions=True)
+        assert sum(isinstance(each, ConnectionError) for each in answered) == 7
+    gate.open()
+    balance = await house.settled_later(buyer)
+    assert (balance.available, balance.spent) == (5 * CREDIT, 0)
+    assert await counter(house, buyer) == (8, 0)
+
+    house.upstream.script = answers()
+    statuses = [(await fetch(house.port, "POST", "/counted/a", buyer.bearer, body=b"{}")).status for _ in range(8)]
+    assert statuses == [200] * 7 + [402]
+    assert (await house.settled_later(buyer)).spent == 5 * CREDIT
+    assert await counter(house, buyer) == (15, 0)
+    entries = await house.control.ledger(buyer)
+    counted = sorted(each["position"] for entry in entries for each in entry.get("counted", ()))
+    assert counted == list(range(1, 16))
+
+
+async def counter(house: House, buyer: Buyer) -> tuple[int, int]:
+    """The position of the buyer's one counter, and what is held of it."""
+    (shown,) = (await house.control.call("GET", f"/v1/customers/{buyer.customer_id}/counters"))["counters"]
+    return shown["position"], shown["held"]
+
+
 @pytest.fixture
 def durable() -> Iterator[StoreServer]:
     """A store of its own that keeps what it acknowledged."""
