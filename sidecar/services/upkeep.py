@@ -135,7 +135,7 @@ class Upkeep:
         except StoreError as error:
             self.failures_total += 1
             log.debug("hold %s cannot grow for now: %s", hold.reservation_id, error.detail)
-        if hold.held < amount:
+        if hold.held < amount and hold in self._running:
             self.exhausted_total += 1
         then()
 

@@ -11,7 +11,7 @@ from tests.e2e.house import CREDIT, House, ledgered, sidecar
 from tests.support.process import Sidecar
 from tests.support.rawhttp import fetch
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, answers
+from tests.support.upstream import Gate, after, answers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,11 +30,7 @@ async def proxies(whole_house: House) -> AsyncIterator[list[Sidecar]]:
 async def test_a_hundred_at_once_on_a_purse_for_five(house: House, proxies: list[Sidecar]) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
-    house.upstream.script = slow
+    house.upstream.script = after(gate)
     buyer = await house.control.buyer(5 * CREDIT)
     statuses: list[int] = []
 

@@ -15,7 +15,7 @@ from tests.support.process import Sidecar
 from tests.support.rawhttp import Answer, fetch
 from tests.support.store import StoreServer
 from tests.support.until import until
-from tests.support.upstream import WAIT_S, Exchange, Gate, answers
+from tests.support.upstream import WAIT_S, Exchange, Gate, after, answers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -181,11 +181,7 @@ async def test_a_store_that_freezes_is_a_503_in_time_and_leaves_no_hold(house: H
 async def test_a_commit_that_meets_a_frozen_store_is_charged_once(house: House, durable: StoreServer) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
-    house.upstream.script = slow
+    house.upstream.script = after(gate)
     async with sidecar(upstream=house.upstream.url, store=durable.url, store__timeout_s="0.3") as running:
         buyer = await running.control.buyer(10 * CREDIT)
         request = asyncio.ensure_future(fetch(running.proxy_port, "GET", "/fixed/a", buyer.bearer))

@@ -7,7 +7,7 @@ from sidecar.http1.pace import Pace
 from tests.http1.stage import Stage
 from tests.support.rawhttp import RawClient, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Upstream, answers
+from tests.support.upstream import Gate, Upstream, after
 
 
 def test_a_window_needs_its_bytes() -> None:
@@ -41,13 +41,9 @@ async def test_a_body_that_trickles_is_408() -> None:
 async def test_an_upstream_that_reads_slowly_is_not_the_clients_fault() -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     limits = Limits(body_min_bytes_per_s=1, body_window_s=0.05)
     async with (
-        Upstream(slow, receive_buffer_bytes=4096) as upstream,
+        Upstream(after(gate), receive_buffer_bytes=4096) as upstream,
         Stage(upstream.port, limits=limits) as stage,
         RawClient(stage.port) as client,
     ):

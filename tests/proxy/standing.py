@@ -20,7 +20,7 @@ from tests.support.rawhttp import Answer, RawClient, request
 from tests.support.relay import Handler, serving
 from tests.support.scripted_lane import Kept, ScriptedLane
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Script, Upstream, answers, chunk, head
+from tests.support.upstream import Exchange, Gate, Script, Upstream, after, chunk, head
 
 FREE, PAID, OTHER, PATIENT, HASTY = "/free", "/paid", "/other", "/patient", "/hasty"
 HALF = b"POST %b HTTP/1.1\r\nhost: a\r\n%b\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"
@@ -229,11 +229,7 @@ async def _in_connect(one: Standing) -> AsyncIterator[None]:
     """Another request has the only connection."""
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
-    one.shop.upstream.once(slow)
+    one.shop.upstream.once(after(gate))
     one.go = gate.open
     async with RawClient(one.shop.port) as other:
         await other.send(request("GET", FREE))

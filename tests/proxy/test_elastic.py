@@ -1,5 +1,6 @@
 """Holds that grow while answers stream, and answers that end when credit does: to the event, to the base unit."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -104,13 +105,23 @@ class TestGrowth:
         self, lane: Lane, path: str
     ) -> None:
         events = [delta("12345678")] * 20 + [usage(160), DONE]
-        async with open_shop(lane, stream(*events), 1000) as shop:
-            answer = await ask(shop, path)
+        gate = Gate()
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.body()
+            await exchange.send(head(200, *EVENTS), *map(chunk, events[:10]))
+            await gate.pause()
+            await exchange.send(*map(chunk, events[10:]), chunk(b""))
+
+        async with open_shop(lane, script, 1000) as shop:
+            asking = asyncio.ensure_future(ask(shop, path))
+            # An answer that is not cut waits for nothing: it could end before its hold has grown.
+            await until(lambda: shop.holds.upkeep.grown_total, "the hold to have grown")
+            gate.open()
+            answer = await asking
             assert answer.body == b"".join(events)
             assert (await spent(shop)).spent == 160 * UNIT
             assert shop.metrics.cut == {}
-            # One that is not cut waits for nothing: it may have ended before its hold has grown.
-            await until(lambda: shop.holds.upkeep.grown_total, "the hold to have grown")
             assert shop.holds.upkeep.exhausted_total == 0
             assert path != CHAT or shop.metrics.held["credits"] >= 160 * UNIT
 

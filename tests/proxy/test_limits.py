@@ -8,7 +8,7 @@ from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Upstream, answers
+from tests.support.upstream import Exchange, Gate, Upstream, after, answers
 
 RULES = Path(__file__).parent / "limits.yaml"
 CREDIT = 1_000_000
@@ -19,12 +19,8 @@ JSON = ("Content-Type", "application/json")
 async def test_as_many_at_once_as_the_rule_says(lane: Lane) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
-        upstream.once(slow)
+        upstream.once(after(gate))
         first = asyncio.ensure_future(fetch(shop.port, "GET", "/single", shop.bearer))
         await gate.reached()
         second = await fetch(shop.port, "GET", "/single", shop.bearer)

@@ -14,17 +14,13 @@ from tests.http1.stage import refuse
 from tests.proxy.shop import RULES, Shop
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Upstream, answers
+from tests.support.upstream import Gate, Upstream, after
 
 CREDIT = 1_000_000
 
 
 def slow(gate: Gate) -> Upstream:
-    async def script(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
-    return Upstream(script)
+    return Upstream(after(gate))
 
 
 async def test_requests_beyond_the_most_are_shed(lane: Lane) -> None:

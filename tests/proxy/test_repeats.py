@@ -13,7 +13,7 @@ from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import Answer, RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Upstream, answers, chunk, head, says
+from tests.support.upstream import Exchange, Gate, Upstream, after, answers, chunk, head, says
 
 CREDIT = 1_000_000
 RULES = Path(__file__).parent / "repeats.yaml"
@@ -58,12 +58,8 @@ async def test_what_a_repetition_costs_beyond_the_first_is_charged(lane: Lane) -
 async def test_while_the_first_is_open_the_others_are_told_to_wait(lane: Lane) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
-        upstream.once(slow)
+        upstream.once(after(gate))
         first = asyncio.ensure_future(send(shop, "/once", KEY))
         await gate.reached()
         second = await send(shop, "/once", KEY)
@@ -79,12 +75,8 @@ async def test_while_the_first_is_open_the_others_are_told_to_wait(lane: Lane) -
 async def test_of_fifty_at_once_one_passes(lane: Lane) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
-        upstream.once(slow)
+        upstream.once(after(gate))
         all_of_them = [asyncio.ensure_future(send(shop, "/once", KEY)) for _ in range(50)]
         await until(lambda: sum(each.done() for each in all_of_them) == 49, "all but one to be answered")
         gate.open()
@@ -169,12 +161,8 @@ async def test_whose_client_has_gone_is_charged_and_may_be_repeated(lane: Lane) 
     """The client goes while its answer is read to its end for the charge; its repetition costs nothing more."""
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
-        upstream.once(slow)
+        upstream.once(after(gate))
         async with RawClient(shop.port) as client:
             await client.send(request("POST", "/once", shop.bearer, KEY, body=b"{}"))
             await gate.reached()

@@ -12,7 +12,7 @@ from tests.proxy.shop import Shop
 from tests.support.process import refusing_port
 from tests.support.rawhttp import Answer, RawClient, fetch, request
 from tests.support.until import until
-from tests.support.upstream import Exchange, Gate, Script, Upstream, answers, head, says
+from tests.support.upstream import Exchange, Gate, Script, Upstream, after, answers, head, says
 
 RULES = Path(__file__).parent / "retries.yaml"
 CREDIT = 1_000_000
@@ -37,11 +37,7 @@ async def test_requests_are_spread_over_the_addresses(lane: Lane) -> None:
 async def test_the_less_busy_address_gets_the_request(lane: Lane) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
-    async with Upstream(slow) as one, Upstream() as other, Shop(lane, one, urls=[other.url]) as shop:
+    async with Upstream(after(gate)) as one, Upstream() as other, Shop(lane, one, urls=[other.url]) as shop:
         with_slow = asyncio.ensure_future(asyncio.gather(ask(shop), ask(shop)))
         await gate.reached()
         for _ in range(5):
@@ -98,14 +94,10 @@ async def test_an_upstream_that_fails_in_a_row_is_left_alone_and_tried_again(lan
 async def test_while_one_request_finds_out_the_others_are_not_sent(lane: Lane) -> None:
     gate = Gate()
 
-    async def slow(exchange: Exchange) -> None:
-        await gate.pause()
-        await answers()(exchange)
-
     async with Upstream(says(then="reset")) as one, Shop(lane, one, breaker_failures=1, breaker_pause_s=0.05) as shop:
         (address,) = shop.proxy._upstreams.addresses
         await ask(shop)
-        one.script = slow
+        one.script = after(gate)
         await until(lambda: address.breaker.allows(shop.proxy._engine.loop.time()), "the pause")
         probe = asyncio.ensure_future(ask(shop))
         await gate.reached()

@@ -271,3 +271,20 @@ async def test_it_runs_by_itself(store_url: str) -> None:
         await until(lambda: upkeep.beats_total >= 4, "some beats")
         assert await process.holds.commit(hold, 10, "", "reported") == Settled(charged=10, available=990)
         await process.tasks.cancel()
+
+
+async def test_a_hold_that_ends_while_it_shall_grow_is_not_short_of_credit(desk: Desk) -> None:
+    hold = await desk.take(300)
+    assert await desk.commit(hold, 300)
+    told: list[bool] = []
+    desk.upkeep.grow(hold, 500, lambda: told.append(True))
+    await until(lambda: told, "the growth to be tried")
+    assert (desk.upkeep.grown_total, desk.upkeep.exhausted_total, desk.upkeep.lost_total) == (0, 0, 0)
+
+
+async def test_a_hold_that_cannot_grow_is_short_of_credit(desk: Desk) -> None:
+    hold = await desk.take(300)
+    told: list[bool] = []
+    desk.upkeep.grow(hold, 2000, lambda: told.append(True))
+    await until(lambda: told, "the growth to be tried")
+    assert (desk.upkeep.grown_total, desk.upkeep.exhausted_total, hold.held) == (1, 1, 1000)

@@ -75,10 +75,11 @@ class Cluster:
             node.remove()
 
     def flush(self) -> None:
-        """Empty the cluster."""
+        """Empty the cluster, replicas too: one that lags behind brings back what was there when it is promoted."""
         for node in self.nodes:
             if self.is_primary(node):
                 node.run("FLUSHALL")
+        until_sync(lambda: not any(node.run("DBSIZE") for node in self.nodes), "every node to be empty")
 
     def is_primary(self, node: ClusterNode) -> bool:
         return bool(node.run("ROLE")[0] == b"master")

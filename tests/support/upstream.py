@@ -321,3 +321,13 @@ class Gate:
     def open(self) -> None:
         """For the test: let everyone pass, now and later."""
         self._open.set()
+
+
+def after(gate: Gate) -> Script:
+    """Wait at `gate`, then answer properly."""
+
+    async def script(exchange: Exchange) -> None:
+        await gate.pause()
+        await answers()(exchange)
+
+    return script

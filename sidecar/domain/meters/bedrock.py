@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.fields import Fields
+from sidecar.domain.meters import anthropic
 from sidecar.domain.meters.bedrock_ending import BedrockEnding
 from sidecar.domain.meters.bedrock_text import text_of
 from sidecar.domain.meters.frames import headers_of, payload_of
@@ -139,18 +140,8 @@ def _of_chunk(coded: str | None) -> Reading | None:
 
 
 READER = Reader(
-    meters=(
-        "input_tokens",
-        "cache_creation_input_tokens",
-        "cache_creation_1h_input_tokens",
-        "cache_read_input_tokens",
-        "output_tokens",
-    ),
-    falls_back={
-        "cache_creation_input_tokens": "input_tokens",
-        "cache_creation_1h_input_tokens": "cache_creation_input_tokens",
-        "cache_read_input_tokens": "input_tokens",
-    },
+    meters=anthropic.READER.meters,
+    falls_back=anthropic.READER.falls_back,
     hold={
         "input_tokens": "request.body_bytes / 3",
         "output_tokens": "request.inferenceConfig.maxTokens or request.max_tokens or request.max_gen_len or 1024",
