@@ -160,7 +160,7 @@ async def test_one_that_refuses_takes_nothing_of_the_others(purse: Purse, clock:
     assert (await purse.balance()).held == balance.held + 3
 
 
-async def test_of_several_the_longest_wait_is_told(purse: Purse) -> None:
+async def test_of_several_the_longest_wait_is_told(purse: Purse, clock: StoreClock) -> None:
     await taken(purse, "a", units(count=3), units(TOKENS, 200))
     assert await refused(purse, "b", units(), units(TOKENS, 10)) == (RefusalCode.RATE_LIMITED, "tokens", 600)
 
