@@ -38,7 +38,7 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.http1.pool import Pool
 from sidecar.http1.upstream import Origin
 from sidecar.proxy.elastic import Cutting
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import hold_record
 

@@ -44,6 +44,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/retries.py": "A record without behaviour.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/http1/pool.py": "tests/http1/test_upstream.py tries connections and their pool together.",
+    "sidecar/services/hold.py": "A record; tests/services/test_holds.py and test_limits.py use all of it.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",
     "sidecar/services/comparison.py": "tests/services/test_verification.py sees every difference that it names.",

@@ -40,6 +40,12 @@ def archive_url(settings: Settings) -> str:
     return settings.archive.url or f"sqlite:///{make_data_dir(settings) / 'archive.db'}"
 
 
+def spool_dir(settings: Settings) -> Path:
+    """Where charges are kept, apart by tenant and environment; it may not exist yet."""
+    base = Path(settings.spool.dir).absolute() if settings.spool.dir else data_dir(settings) / "spool"
+    return base / f"{settings.tenant}.{settings.environment}"
+
+
 def find_admin_key(settings: Settings) -> str | None:
     """The first admin key: from the settings, else from the data folder, else None. StartupError: unreadable."""
     if settings.admin.key:

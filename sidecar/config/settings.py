@@ -146,6 +146,13 @@ class Journal(Section, frozen=True, kw_only=True):
     the partitions with most of them get no new holds until the archive is back; settlements go on."""
 
 
+class Spool(Section, frozen=True, kw_only=True):
+    dir: FilePath = ""
+    """Where charges are kept that the store does not acknowledge. Empty: `spool` in the data folder."""
+    max_bytes: Annotated[int, Meta(ge=65_536, le=2**40)] = 67_108_864
+    """The most that one process keeps; a charge takes about half a kilobyte."""
+
+
 class Archive(Section, frozen=True, kw_only=True):
     url: ArchiveUrl = ""
     """``sqlite:///path`` or ``postgresql://user:password@host/database``. Empty: SQLite, in the data folder.
@@ -237,6 +244,7 @@ class Settings(Section, frozen=True, kw_only=True):
     upstream: Upstream = Upstream()
     store: Store = Store()
     journal: Journal = Journal()
+    spool: Spool = Spool()
     archive: Archive = Archive()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

@@ -322,7 +322,9 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.TIMEOUT: Never("the store's own time limit ends each try: a store timeout"),
         Event.MALFORMED: Never("the answer has ended"),
         Event.STORE_ERROR: Exit(
-            pays=Pays.LATE, outcome="charged", note="the whole answer; tried until 15 minutes after the deadline"
+            pays=Pays.LATE,
+            outcome="charged",
+            note="the whole answer; kept on disk, and tried until 15 minutes after the deadline",
         ),
         Event.STORE_TIMEOUT: Exit(
             pays=Pays.LATE, outcome="charged", note="the whole answer; tried again, and in effect once"
@@ -338,7 +340,10 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         ),
         Event.DEFECT: Exit(pays=Pays.LATE, outcome="charged", note="the whole answer; tried once more"),
         Event.CRASH: Exit(
-            pays=Pays.EXPIRED, outcome="", keys=("timeouts.hold_ttl_s",), note="charged if the store had it already"
+            pays=Pays.EXPIRED,
+            outcome="",
+            keys=("timeouts.hold_ttl_s",),
+            note="charged if the store had it already, or it was kept on disk",
         ),
         Event.PAUSE: Exit(pays=Pays.LATE, outcome="charged", note="the whole answer"),
     },

@@ -26,7 +26,7 @@ class Per(StrEnum):
     RULE = "rule"
 
 
-class InFlight(msgspec.Struct, frozen=True, kw_only=True):
+class InFlight(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """At most so many requests at once: those whose hold is open."""
 
     name: str
@@ -39,7 +39,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
         return f"at most {self.most} requests in flight per {self.per} ({self.name})"
 
 
-class Rate(msgspec.Struct, frozen=True, kw_only=True):
+class Rate(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """So much comes back in each period, and so much of it can be taken at once.
 
     Without `of`, each request takes one; else what these meters read, together: first as the hold estimates it, and

@@ -25,7 +25,8 @@ from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.repeats import asked
 from sidecar.proxy.terms import Route, Terms
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.store.repeats import Claim, Kept
 
 _SHORT = (RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)

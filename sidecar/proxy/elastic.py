@@ -21,7 +21,7 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.proxy.admission import Admitted
 from sidecar.proxy.exits import EXHAUSTED
 from sidecar.proxy.terms import Terms
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.services.upkeep import Upkeep
 
 AHEAD_BYTES = 16_384

@@ -34,7 +34,8 @@ from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
 from sidecar.proxy.upstreams import Upstreams
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.store.repeats import Kept
 from sidecar.telemetry import Metrics
 

@@ -76,6 +76,11 @@ class Counting:
                     return outcome
         raise _busy(record.customer_id)
 
+    def as_it_stands(self, record: HoldRecord, charge: CountedCharge) -> tuple[int, tuple[Advance, ...]]:
+        """What is right where the counters stood last, and what it counts, wherever they will be."""
+        amount, advances = charge.at(self._stands(record.customer_id, [claim.counter for claim in record.claims]))
+        return amount, tuple(Advance(advance.counter, advance.units) for advance in advances)
+
     async def _commit(
         self, record: HoldRecord, charge: CountedCharge, usage: str, source: str
     ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:

@@ -10,16 +10,13 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from sidecar.domain.errors import StoreError, StoreTimeout
 from sidecar.domain.outcomes import Refused, Reserved
+from sidecar.services.hold import Hold
 from sidecar.store.hold_record import HoldRecord, held_again
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
-
-if TYPE_CHECKING:
-    from sidecar.services.holds import Hold
 
 log = logging.getLogger("sidecar.holds")
 
@@ -63,21 +60,21 @@ class Upkeep:
         self.exhausted_total = 0
         """How often a hold has grown, and how often there was not enough for all that was wanted."""
 
-    def begin(self, hold: "Hold", credential: str) -> None:
+    def begin(self, hold: Hold, credential: str) -> None:
         """Keep a hold alive from now on."""
         self._running[hold] = credential
 
-    def end(self, hold: "Hold") -> None:
+    def end(self, hold: Hold) -> None:
         """Its settlement begins: from now on it is left alone."""
         self._running.pop(hold, None)
         if self._watched:
             self._watched.pop(hold, None)
 
-    def watch(self, hold: "Hold", look: Callable[[], None]) -> None:
+    def watch(self, hold: Hold, look: Callable[[], None]) -> None:
         """Call `look` on every tick until `end`: what is used up by time alone is seen by nobody else."""
         self._watched[hold] = look
 
-    def grow(self, hold: "Hold", amount: int, then: Callable[[], None]) -> None:
+    def grow(self, hold: Hold, amount: int, then: Callable[[], None]) -> None:
         """Begin to hold at least `amount`, or all that there is; `then` is called when that has been tried."""
         self._tasks.start(self._grow(hold, amount, then), f"grow {hold.reservation_id}")
 
@@ -105,7 +102,7 @@ class Upkeep:
         for start in range(0, len(due), BATCH):
             await asyncio.gather(*map(self._lengthen, due[start : start + BATCH]))
 
-    async def _lengthen(self, hold: "Hold") -> None:
+    async def _lengthen(self, hold: Hold) -> None:
         if hold not in self._running:
             return
         deadline = self._now() + self._ttl_s
@@ -126,7 +123,7 @@ class Upkeep:
         log.warning("hold %s has expired, though its request still runs", hold.reservation_id)
         await self._hold_again(hold, hold.held)
 
-    async def _grow(self, hold: "Hold", amount: int, then: Callable[[], None]) -> None:
+    async def _grow(self, hold: Hold, amount: int, then: Callable[[], None]) -> None:
         try:
             if not await self._hold_more(hold, amount) and hold in self._running:
                 self.lost_total += 1
@@ -139,7 +136,7 @@ class Upkeep:
             self.exhausted_total += 1
         then()
 
-    async def _hold_more(self, hold: "Hold", amount: int) -> bool:
+    async def _hold_more(self, hold: Hold, amount: int) -> bool:
         """Hold up to `amount`; False: the hold has expired."""
         outcome = await self._ledger.resize(hold.record, [amount])
         if isinstance(outcome, Refused) and outcome.available > 0:
@@ -149,7 +146,7 @@ class Upkeep:
             hold.held = outcome.held
         return isinstance(outcome, Reserved | Refused)
 
-    async def _hold_again(self, hold: "Hold", amount: int) -> bool:
+    async def _hold_again(self, hold: Hold, amount: int) -> bool:
         """Hold `amount` in place of a hold that has expired, under an id that continues its own.
 
         False: it does not fit, or its settlement has begun; the old one will be charged late. Or the store does not

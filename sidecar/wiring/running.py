@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.data_folder import make_data_dir
+from sidecar.config.data_folder import make_data_dir, spool_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError, StoreUnavailable
@@ -20,6 +20,7 @@ from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.services.reloading import Reloading
+from sidecar.services.spool import Spool
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
 from sidecar.store.lane import Lane
@@ -57,6 +58,9 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         await _open_store(sidecar)
         _measure_store(sidecar)
         _measure_rules(sidecar)
+        spool = Spool(spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks)
+        # After the tasks, of which each may leave it something.
+        stack.callback(spool.close)
         stack.push_async_callback(sidecar.tasks.cancel)
         if Role.CONTROL in role:
             # A process that only proxies does without aiohttp and SQL, half of its memory.
@@ -64,7 +68,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
 
             await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
-            await _serve_proxy(sidecar, stack, share_port=share_port)
+            await _serve_proxy(sidecar, spool, stack, share_port=share_port)
         if settings.rules.watch:
             sidecar.tasks.start(reloading.watch(settings.rules.poll_s), "rules watch")
         sidecar.unready = None
@@ -103,7 +107,7 @@ async def _open_later(lane: Lane, said: str) -> None:
             return
 
 
-async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: bool) -> None:
+async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *, share_port: bool) -> None:
     settings, timeouts = sidecar.settings, sidecar.settings.timeouts
     pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
     sidecar.tasks.start(pressure.run(), "journal pressure")
@@ -122,7 +126,9 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
         ttl_s=min(timeouts.hold_ttl_s, timeouts.total_s + timeouts.hold_grace_s),
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
+        spool=spool,
     )
+    sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     proxy = ProxyServer(
         settings=settings,
@@ -137,6 +143,7 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
     _measure_holds(sidecar, holds)
+    _measure_spool(sidecar, spool)
     gauge = sidecar.metrics.gauge
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
@@ -144,14 +151,26 @@ async def _serve_proxy(sidecar: Sidecar, stack: AsyncExitStack, *, share_port: b
 
 
 def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
-    gauge, total, upkeep = sidecar.metrics.gauge, sidecar.metrics.total, holds.upkeep
-    gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: holds.pending)
-    total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: holds.abandoned_total)
+    gauge, total, settling, upkeep = sidecar.metrics.gauge, sidecar.metrics.total, holds.settling, holds.upkeep
+    gauge(
+        "sidecar_settlements_pending",
+        "Settlements that the store has not acknowledged.",
+        lambda: holds.settling.pending,
+    )
+    total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: settling.abandoned_total)
     total("sidecar_holds_kept_alive", "Holds of running requests that were prolonged.", lambda: upkeep.beats_total)
     total("sidecar_holds_not_kept", "Holds that could not be, for now.", lambda: upkeep.failures_total)
     total("sidecar_holds_grown", "How often a hold grew while its answer streamed.", lambda: upkeep.grown_total)
     total("sidecar_holds_exhausted", "How often it could not by all.", lambda: upkeep.exhausted_total)
     total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)
+
+
+def _measure_spool(sidecar: Sidecar, spool: Spool) -> None:
+    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+    gauge("sidecar_spool_records", "Charges that are kept on the local disk.", lambda: spool.records)
+    gauge("sidecar_spool_failing", "1 while none can be.", lambda: int(spool.failing is not None))
+    total("sidecar_spool_replayed", "Charges of other processes that were delivered.", lambda: spool.replayed_total)
+    total("sidecar_spool_unknown", "Those that the store did not know.", lambda: spool.unknown_total)
 
 
 def _measure_store(sidecar: Sidecar) -> None:
@@ -201,5 +220,5 @@ async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> Non
     sidecar.unready = "The process is shutting down."
     await proxy.drain(sidecar.settings.timeouts.shutdown_s)
     await proxy.close()
-    if not await holds.drain(SETTLE_S):
-        log.warning("%d settlements were not acknowledged; the holds' deadline covers them", holds.pending)
+    if not await holds.settling.drain(SETTLE_S):
+        log.warning("%d settlements were not acknowledged; the holds' deadline covers them", holds.settling.pending)

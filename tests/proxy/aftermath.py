@@ -22,14 +22,16 @@ def purse_of(shop: Shop) -> Purse:
 async def ended(shop: Shop) -> None:
     """Wait until the proxy has nothing in flight and the store owes it no answer."""
     engine = shop.proxy._engine
-    await until(lambda: not (engine.running or shop.holds.pending or engine.connections), "everything to end")
+    await until(
+        lambda: not (engine.running or shop.holds.settling.pending or engine.connections), "everything to end"
+    )
 
 
 async def assert_nothing_left(shop: Shop) -> None:
     """In the process: no request, hold, wait, body, turn in a queue, nor an upstream connection that is in use."""
     engine, load, upstreams = shop.proxy._engine, shop.proxy._load, shop.proxy._upstreams
     assert (engine.running, len(engine.drains.running), load.customers, load.bodies_bytes) == (0, 0, 0, 0)
-    assert (shop.holds.pending, len(shop.holds.upkeep._running), shop.queue.waiting) == (0, 0, 0)
+    assert (shop.holds.settling.pending, len(shop.holds.upkeep._running), shop.queue.waiting) == (0, 0, 0)
     await until(lambda: upstreams.size == upstreams.idle and not upstreams.waiting, "the upstream to be left")
 
 

@@ -102,7 +102,7 @@ async def timeout(one: Standing) -> None:
 @plays(Event.SHUTDOWN, *WHERE_IT_STANDS)
 async def shutdown(one: Standing) -> None:
     if one.phase is Phase.SETTLE:
-        assert not await one.shop.holds.drain(0.01), "it waits for the settlement"
+        assert not await one.shop.holds.settling.drain(0.01), "it waits for the settlement"
     else:
         one.exchange.cut_off()
 

@@ -96,7 +96,7 @@ class Shop:
     ) -> None:
         await self.proxy.drain(0 if error else 10)
         await self.proxy.close()
-        await self.holds.drain(5)
+        await self.holds.settling.drain(5)
         await self.tasks.cancel()
 
     @property
@@ -109,7 +109,9 @@ class Shop:
 
     async def settled(self) -> Balance:
         """The balance once no request runs and nothing waits for the store."""
-        await until(lambda: self.proxy._engine.running == 0 and self.holds.pending == 0, "everything to settle")
+        await until(
+            lambda: self.proxy._engine.running == 0 and self.holds.settling.pending == 0, "everything to settle"
+        )
         balance = await self.balance()
         assert balance.held == 0
         assert balance.available + balance.spent == self.granted

@@ -166,7 +166,7 @@ async def shop_for(
         most = 1 if phase is Phase.CONNECT else 100
         section: dict[str, Any] = {"connections_max": most, "waiting_max": waiting_max, "tls_verify": tls_verify}
         shop = Shop(ScriptedLane(lane), upstream, rules=RULES, timeouts=timeouts, limits=limits, **section)
-        shop.holds._ttl_ms, shop.holds._timeout_s = ttl_ms, settle_s
+        shop.holds._ttl_ms, shop.holds.settling._timeout_s = ttl_ms, settle_s
         yield await stack.enter_async_context(shop)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.domain.outcomes import Refused
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.store.counters import Counters
 from sidecar.store.lane import Lane
 from tests.proxy.shop import GRANTED, Shop

@@ -170,7 +170,7 @@ class TestGrowth:
             assert (await shop.balance()).held == 100 * UNIT
             gate.open()
             assert (await asking).body == b"".join(events)
-            await until(lambda: shop.holds.pending == 0 and not shop.proxy._engine.running, "the settlement")
+            await until(lambda: shop.holds.settling.pending == 0 and not shop.proxy._engine.running, "the settlement")
             balance = await shop.balance()
             assert (balance.spent + balance.owed, balance.available) == (160 * UNIT, 0)
 

@@ -141,5 +141,5 @@ async def test_an_unknown_customer_has_no_limits(lane: Lane) -> None:
     async with Upstream() as upstream, Shop(lane, upstream, rules=RULES) as shop:
         key = ("Authorization", shop.bearer[1][:-4] + "xxxx")
         assert {(await fetch(shop.port, "GET", "/slow", key)).status for _ in range(4)} == {401}
-        await until(lambda: shop.holds.pending == 0, "everything to settle")
+        await until(lambda: shop.holds.settling.pending == 0, "everything to settle")
         assert not await lane.execute("KEYS", "*rate:*")

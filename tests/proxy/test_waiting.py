@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from sidecar.config.settings import Timeouts
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request

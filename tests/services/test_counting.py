@@ -15,7 +15,8 @@ from sidecar.domain.price_schedule import Tier, price_of
 from sidecar.domain.quotes import Quote
 from sidecar.domain.request_facts import RequestFacts
 from sidecar.services import counting
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue

@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.domain.errors import StoreCorrupt, StoreTimeout, StoreUnavailable
 from sidecar.domain.outcomes import Refused, Settled
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.services.outage import TIMEOUTS_MAX, Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
@@ -134,9 +135,9 @@ async def test_holds_are_refused_at_once_and_settlements_arrive(
         await take(holds, purse)
     assert await holds.commit(hold, 40, "", "reported") is None
     assert slow_lane.timeouts_total == late
-    assert holds.pending == TIMEOUTS_MAX + 1
+    assert holds.settling.pending == TIMEOUTS_MAX + 1
     store_server.resume()
-    await until(lambda: holds.pending == 0, "the settlements")
+    await until(lambda: holds.settling.pending == 0, "the settlements")
     await until(lambda: not outage.open, "the probe")
     balance = await purse.balance()
     assert (balance.available, balance.held, balance.spent) == (960, 0, 40)
@@ -156,5 +157,5 @@ async def test_settlements_that_time_out_open_it_too(
         assert await holds.commit(hold, 40, "", "reported") is None
     assert outage.open
     store_server.resume()
-    await until(lambda: holds.pending == 0, "the settlements")
+    await until(lambda: holds.settling.pending == 0, "the settlements")
     assert (await purse.balance()).spent == TIMEOUTS_MAX * 40

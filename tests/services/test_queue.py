@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sidecar.domain.outcomes import RefusalCode, Refused
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.store.lane import Lane
 from tests.support.books import UNIT, Purse, in_credits, open_lane, open_purse
 from tests.support.processes import (

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.domain.errors import StoreTimeout
 from sidecar.domain.outcomes import Settled
-from sidecar.services.holds import Hold
+from sidecar.services.hold import Hold
 from sidecar.store.commands import RESERVE
 from sidecar.store.lane import Lane
 from tests.support.books import Purse, open_lane, open_purse

@@ -7,7 +7,8 @@ import pytest
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Advance, Stand
 from sidecar.domain.outcomes import Settled
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
@@ -230,7 +231,7 @@ class TestAHoldThatExpired:
 
         monkeypatch.setattr(desk.purse.ledger, "reserve", settles_first)
         await desk.upkeep.beat()
-        assert await desk.holds.drain(10)
+        assert await desk.holds.settling.drain(10)
         assert await desk.books() == (880, 0, 120)
         await assert_right(desk.purse)
 
@@ -241,7 +242,7 @@ class TestAHoldThatExpired:
         relay.lose_reply_to = RESERVE.sha
         await relayed.upkeep.beat()
         assert (relay.lost_total, relayed.upkeep.failures_total) == (1, 1)
-        assert await relayed.holds.drain(10)
+        assert await relayed.holds.settling.drain(10)
         await until(lambda: relayed.lane.connected, "the connection to be back")
         await relayed.upkeep.beat()
         assert await relayed.books() == (700, 300, 0)

@@ -9,7 +9,8 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.counters import Advance, Counter, CounterState, Stand
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import CountersMoved, Refused, Reserved, Settled
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
@@ -116,7 +117,7 @@ class Traffic:
     async def stop(self) -> None:
         self._stopping = True
         await asyncio.gather(*self._clients)
-        assert await self.holds.drain(20)
+        assert await self.holds.settling.drain(20)
 
     async def _ask(self, chance: random.Random) -> None:
         while not self._stopping:

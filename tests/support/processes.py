@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sidecar.domain.outcomes import RefusalCode, Refused
-from sidecar.services.holds import Hold, Holds
+from sidecar.services.hold import Hold
+from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
@@ -75,7 +76,7 @@ async def process(url: str, purse: Purse, *, timeout_s: float = 5, **terms: int)
         made = Process(lane, purse, **terms)
         yield made
         assert made.queue.waiting == 0
-        assert await made.holds.drain(10)
+        assert await made.holds.settling.drain(10)
         await made.tasks.cancel()
 
 

@@ -1,0 +1,182 @@
+"""Settlements inside the process: each is sent until the store has acknowledged it, whatever happens to its request.
+
+A settlement takes effect once, however often it is sent, so this is all there is to it: whatever is not acknowledged
+is repeated, in a task that outlives the request, until the store answers, or has forgotten the hold. A charge that
+does not arrive is kept in the spool meanwhile.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from sidecar.domain.errors import InvalidInput, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.outcomes import Rejected, Resolved, Settled, UnknownReservation
+from sidecar.services.counting import Counting
+from sidecar.services.hold import Hold
+from sidecar.services.outage import Outage
+from sidecar.services.spool import Spool, Told, charge_of
+from sidecar.tasks import Tasks
+
+log = logging.getLogger("sidecar.holds")
+
+REPEAT_FIRST_S = 0.05
+REPEAT_MOST_S = 2.0
+CHARGED_LATE_S = 900.0
+"""So long after a hold's deadline the store still knows it, and charges it."""
+
+Ending = Settled | UnknownReservation | Resolved | Rejected
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What has to be acknowledged. `attempt` sends it once; `told` is what a commit says beside its amount."""
+
+    hold: Hold
+    charge: int
+    attempt: Callable[[], Awaitable[Ending]]
+    told: Told | None = None
+
+
+class Settling:
+    """Sends settlements; `timeout_s` is how long one may keep its caller."""
+
+    def __init__(
+        self, counting: Counting, outage: Outage, spool: Spool | None, *, timeout_s: float, tasks: Tasks
+    ) -> None:
+        self._counting = counting
+        self._outage = outage
+        self._spool = spool
+        self._timeout_s = timeout_s
+        self._tasks = tasks
+        self._drained: asyncio.Event | None = None
+        self.pending = 0
+        """Settlements that the store has not acknowledged."""
+        self.abandoned_total = 0
+        """Settlements that were given up: not acknowledged in time, unknown to the store, or corrupt."""
+
+    async def settle(self, settlement: Settlement) -> Settled | None:
+        """Send it. The first attempt runs in the caller, without a task; only what is not acknowledged gets one.
+
+        None: not acknowledged within `timeout_s`, and the work goes on; it took effect, but the reply that said what
+        it did was lost; or the store knows no such hold any more. Cancelling the caller does not cancel the work.
+        """
+        give_up_at = time.monotonic() + self._timeout_s
+        self.pending += 1
+        if self._outage.open:
+            # Whoever ends a request need not wait for a store that does not answer.
+            self._start(settlement, may_be_done=False)
+            return None
+        try:
+            return self._acknowledged(settlement, await settlement.attempt(), may_be_done=False)
+        except StoreCorrupt as error:
+            self._abandon(settlement, error.detail)
+            return None
+        except StoreError as error:
+            self._outage.noticed(error)
+            repeated = self._start(settlement, may_be_done=isinstance(error, StoreTimeout))
+        except asyncio.CancelledError:
+            self._start(settlement, may_be_done=True)
+            raise
+        except InvalidInput:
+            self._count_down()
+            raise
+        except Exception:
+            log.exception("settling hold %s has failed, and is tried once more", settlement.hold.reservation_id)
+            repeated = self._start(settlement, may_be_done=True)
+        left_s = max(0.0, give_up_at - time.monotonic())
+        done, _ = await asyncio.wait({repeated}, timeout=left_s)
+        return repeated.result() if done else None
+
+    def settle_later(self, settlement: Settlement, pause_s: float) -> None:
+        """Send it after a pause, in the background."""
+        self.pending += 1
+        self._start(settlement, may_be_done=False, pause_s=pause_s)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until the store has acknowledged every settlement; False when `timeout_s` was not enough."""
+        if self.pending == 0:
+            return True
+        self._drained = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _start(
+        self, settlement: Settlement, *, may_be_done: bool, pause_s: float = REPEAT_FIRST_S
+    ) -> "asyncio.Task[Settled | None]":
+        work = self._repeat(settlement, may_be_done, pause_s)
+        return self._tasks.start(work, f"settle {settlement.hold.reservation_id}")
+
+    async def _repeat(self, settlement: Settlement, may_be_done: bool, pause_s: float) -> Settled | None:
+        """`may_be_done`: an attempt was made whose effect is unknown."""
+        while True:
+            try:
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
+                done = self._acknowledged(settlement, await settlement.attempt(), may_be_done)
+            except StoreCorrupt as error:
+                self._abandon(settlement, error.detail)
+                return None
+            except StoreError as error:
+                if time.monotonic() > settlement.hold.deadline + CHARGED_LATE_S:
+                    self._abandon(settlement, error.detail)
+                    return None
+                may_be_done = may_be_done or isinstance(error, StoreTimeout)
+                self._keep(settlement, may_be_done)
+            except asyncio.CancelledError:
+                if self._keep(settlement, may_be_done=True):
+                    self._count_down()
+                else:
+                    self._abandon(settlement, "we are stopping")
+                raise
+            except Exception:
+                log.exception("settling hold %s has failed again", settlement.hold.reservation_id)
+                self._abandon(settlement, "a defect of ours, which is logged above")
+                return None
+            else:
+                self._forget(settlement)
+                return done
+            pause_s = min(max(2 * pause_s, REPEAT_FIRST_S), REPEAT_MOST_S)
+
+    def _keep(self, settlement: Settlement, may_be_done: bool) -> bool:
+        """Whether it is on the disk now. A release need not be: at its deadline the hold comes back by itself."""
+        if self._spool is None or settlement.told is None:
+            return False
+        charge = charge_of(
+            settlement.hold.record, settlement.charge, settlement.told, self._counting, may_be_done=may_be_done
+        )
+        return self._spool.keep(charge)
+
+    def _forget(self, settlement: Settlement) -> None:
+        if self._spool is not None:
+            self._spool.forget(settlement.hold.reservation_id)
+
+    def _acknowledged(self, settlement: Settlement, outcome: Ending, may_be_done: bool) -> Settled | None:
+        if isinstance(outcome, Settled):
+            self._count_down()
+            return outcome
+        if settlement.charge and not may_be_done:
+            self._abandon(settlement, "the store does not know it any more")
+        else:
+            self._count_down()
+        return None
+
+    def _abandon(self, settlement: Settlement, why: str) -> None:
+        self._forget(settlement)
+        self._count_down()
+        self.abandoned_total += 1
+        hold = settlement.hold.record
+        log.error(
+            "hold %s of %s (%s): the end of it, a charge of %d base units of %s, was never acknowledged: %s",
+            *(hold.reservation_id, hold.customer_id, hold.rule, settlement.charge, hold.unit, why),
+        )
+
+    def _count_down(self) -> None:
+        self.pending -= 1
+        if self.pending == 0 and self._drained is not None:
+            self._drained.set()
