@@ -16,6 +16,8 @@ forgotten       it is reserved                         held                 unkn
 What is to be forgotten is forgotten by the next sweep.
 """
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from sidecar.domain.amounts import checked
@@ -23,7 +25,7 @@ from sidecar.domain.blocks import Slice
 from sidecar.domain.counters import Advance
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.journal import HoldStory
-from sidecar.domain.outcomes import HoldState, OpenHold, Settled
+from sidecar.domain.outcomes import HoldState, OpenHold, Rejected, Settled
 
 LATE_COMMIT_MS = 15 * 60_000
 DEAD_MS = 60_000
@@ -123,3 +125,49 @@ class BookHold:
             for index, part in enumerate(asked.parts)
         ]
         return msgspec.structs.replace(parts[0], others=tuple(parts[1:]))
+
+    def above(self, charges: Sequence[int]) -> Rejected | None:
+        """Why a charge is more than is held, if it is."""
+        for index, charge in enumerate(charges):
+            if charge > self.held(index):
+                return Rejected(self.held(index), self.reservation.parts[index].unit)
+        return None
+
+    def check_parts(self, amounts: Sequence[int]) -> None:
+        """InvalidInput unless `amounts` are one for each part."""
+        if len(amounts) != len(self.reservation.parts):
+            raise InvalidInput(
+                f"The reservation has {len(self.reservation.parts)} parts; got {len(amounts)}.", "amount"
+            )
+        for amount in amounts:
+            checked(amount)
+
+    def is_like(self, reservation: Reservation) -> bool:
+        """Whether it is the same customer's, and in the same first unit."""
+        asked, unit = self.reservation, reservation.parts[0].unit
+        return (asked.customer_id, asked.parts[0].unit) == (reservation.customer_id, unit)
+
+    def pay(self, cost: int) -> tuple[Slice, ...]:
+        """Take `cost` out of its first part, as far as it goes; what was taken."""
+        paid, kept = [], []
+        for slice_ in self.slices[0]:
+            taken = min(slice_.amount, cost)
+            cost -= taken
+            paid.append(msgspec.structs.replace(slice_, amount=taken))
+            kept.append(msgspec.structs.replace(slice_, amount=slice_.amount - taken))
+        self.slices[0] = tuple(slice_ for slice_ in kept if slice_.amount)
+        return tuple(slice_ for slice_ in paid if slice_.amount)
+
+
+def held_by(holds: Iterable[BookHold]) -> tuple[dict[tuple[str, int], int], dict[tuple[str, str], int]]:
+    """What they hold: by unit and block, and by customer and unit."""
+    by_block: dict[tuple[str, int], int] = {}
+    by_member: dict[tuple[str, str], int] = {}
+    for hold in holds:
+        for index, part in enumerate(hold.reservation.parts):
+            member = hold.reservation.customer_id, part.unit
+            by_member[member] = by_member.get(member, 0) + hold.held(index)
+            for slice_ in hold.slices[index]:
+                key = part.unit, slice_.block
+                by_block[key] = by_block.get(key, 0) + slice_.amount
+    return by_block, by_member

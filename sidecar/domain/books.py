@@ -27,11 +27,12 @@ from sidecar.domain.book_holds import (
     Reservation,
     checked_reservation,
     checked_ttl_ms,
+    held_by,
 )
 from sidecar.domain.book_members import BookMembers
 from sidecar.domain.burn_order import burn_rank, draw, drawable
 from sidecar.domain.counters import Advance
-from sidecar.domain.errors import IdempotencyMismatch, InvalidInput
+from sidecar.domain.errors import IdempotencyMismatch
 from sidecar.domain.journal import Kind, Line
 from sidecar.domain.outcomes import (
     Account,
@@ -112,7 +113,7 @@ class Books:
             return UnknownReservation()
         if hold.state is not HoldState.OPEN:
             return Resolved(hold.state)
-        _check_parts(hold, amounts)
+        hold.check_parts(amounts)
         checked_ttl_ms(1 if ttl_ms is None else ttl_ms)
         missing = [max(0, amount - hold.held(index)) for index, amount in enumerate(amounts)]
         refused = self._shortage(hold, [(index, amount) for index, amount in enumerate(missing) if amount], now_ms)
@@ -129,7 +130,6 @@ class Books:
         charges: Sequence[int],
         *,
         now_ms: int,
-        final: bool = True,
         step: int = 0,
         policy: Overrun = Overrun.OWE,
         usage: str = "",
@@ -138,8 +138,8 @@ class Books:
     ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
         """Charge `charges` (by part): from the hold's slices, then from what is available, then by `policy`.
 
-        `final` ends the hold: what is left of its slices goes back. Otherwise it is a step, which counts from 1: the
-        hold stays as it is but for what was charged, and a step that was charged before is a repetition.
+        `step` 0 ends the hold: what is left of its slices goes back. Steps count from 1: the hold stays as it is but
+        for what was charged, and a step that was charged before is a repetition.
         `advances`: of a final commit, what it counts in the counters that the hold claims of, all in their order.
         Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, CountersMoved, Rejected,
         Settled.
@@ -147,9 +147,8 @@ class Books:
         hold = self._holds.get(reservation_id)
         if hold is None:
             return UnknownReservation()
-        _check_parts(hold, charges)
-        if not final and checked(step, "step") < 1:
-            raise InvalidInput("Steps of a commit are counted from 1.", "step")
+        hold.check_parts(charges)
+        final = checked(step, "step") == 0
         if final and hold.state in _COMMITTED and hold.charges == tuple(charges):
             return self._settled_before(hold, [settled.charged for settled in hold.settled], now_ms, advances)
         if hold.state not in {HoldState.OPEN, HoldState.EXPIRED}:
@@ -158,7 +157,7 @@ class Books:
             return self._settled_before(hold, [hold.charged] + [0 for _ in charges[1:]], now_ms)
         if self.counters.moved(advances, claims=False):
             return CountersMoved(self.counters.stands(advances))
-        if policy is Overrun.REJECT and (rejected := _above_its_hold(hold, charges)) is not None:
+        if policy is Overrun.REJECT and (rejected := hold.above(charges)) is not None:
             return rejected
         late = hold.state is HoldState.EXPIRED
         kind = Kind.LATE_COMMIT if late else Kind.COMMIT if final else Kind.STEP_COMMIT
@@ -179,6 +178,33 @@ class Books:
         else:
             hold.steps = step
         return replace(settled[0], others=tuple(settled[1:]), stands=self.counters.stands(advances))
+
+    def charge(
+        self, reservation: Reservation, cost: int, *, now_ms: int, policy: Overrun, paid_by: str = "", **told: Any
+    ) -> Settled | UnknownReservation | Resolved:
+        """Charge what was used without a hold; `reservation`, in one unit, says for what, and is remembered.
+
+        The open hold `paid_by` pays first, if it is the same customer's and in this unit; then what is available.
+        `told` are further fields of its line.
+        Outcomes, in this order: UnknownReservation, Settled with `replayed`, Resolved, Settled.
+        """
+        checked_reservation(reservation)
+        known, payer = self._holds.get(reservation.reservation_id), self._holds.get(paid_by)
+        if reservation.reservation_id in self._dead:
+            return UnknownReservation()
+        if known is not None:
+            if known.state is HoldState.COMMITTED and known.charges == (cost,) and known.is_like(reservation):
+                return self._settled_before(known, [known.settled[0].charged], now_ms)
+            return Resolved(known.state)
+        hold = BookHold(reservation, now_ms)
+        self._accounts.at(reservation.parts[0].unit, now_ms)
+        if payer is not None and payer.state is HoldState.OPEN and payer.is_like(reservation):
+            hold.slices[0] = payer.pay(cost)
+        settled = self._settle_part(hold, 0, cost, now_ms, Kind.COMMIT, policy=policy, **told)
+        hold.charged, hold.charges, hold.settled = settled.charged, (cost,), (settled,)
+        self._holds[reservation.reservation_id] = hold
+        self._end(hold, HoldState.COMMITTED, now_ms)
+        return settled
 
     def release(
         self, reservation_id: str, *, now_ms: int, reason: str = ""
@@ -253,15 +279,7 @@ class Books:
 
     def check(self) -> None:
         """AssertionError unless everything adds up: accounts, blocks, journal, open holds and pools."""
-        held: dict[tuple[str, int], int] = {}
-        by_member: dict[tuple[str, str], int] = {}
-        for hold in self._open():
-            for index, part in enumerate(hold.reservation.parts):
-                member = hold.reservation.customer_id, part.unit
-                by_member[member] = by_member.get(member, 0) + hold.held(index)
-                for slice_ in hold.slices[index]:
-                    key = part.unit, slice_.block
-                    held[key] = held.get(key, 0) + slice_.amount
+        held, by_member = held_by(self._open())
         for unit, account in self._accounts.by_unit.items():
             account.check()
             assert all(block.held == held.get((unit, block.number), 0) for block in account.blocks)
@@ -379,17 +397,3 @@ class Books:
 
 def _shown_order(block: Block) -> tuple[bool, tuple[int, int, bool, int, int]]:
     return block.state is not BlockState.ACTIVE, burn_rank(block)
-
-
-def _above_its_hold(hold: BookHold, charges: Sequence[int]) -> Rejected | None:
-    for index, charge in enumerate(charges):
-        if charge > hold.held(index):
-            return Rejected(hold.held(index), hold.reservation.parts[index].unit)
-    return None
-
-
-def _check_parts(hold: BookHold, amounts: Sequence[int]) -> None:
-    if len(amounts) != len(hold.reservation.parts):
-        raise InvalidInput(f"The reservation has {len(hold.reservation.parts)} parts; got {len(amounts)}.", "amount")
-    for amount in amounts:
-        checked(amount)

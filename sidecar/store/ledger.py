@@ -28,7 +28,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
     Waiting,
 )
-from sidecar.store.commands import COMMIT, DUE, PUT_OFF, RELEASE, RESERVE, RESIZE, SWEEP, bulk
+from sidecar.store.commands import CHARGE, COMMIT, DUE, PUT_OFF, RELEASE, RESERVE, RESIZE, SWEEP, bulk
 from sidecar.store.counter_text import arguments_of, without_stands
 from sidecar.store.hold_record import HoldRecord, hold_record
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
@@ -231,6 +231,23 @@ class Ledger:
         ))  # fmt: skip
         return self._lane.ask(packed, released)
 
+    def charge(
+        self, record: HoldRecord, cost: int, usage: str, source: str, *, overrun: Overrun, paid_by: str = ""
+    ) -> Reply[Settled | UnknownReservation | Resolved | Rejected | PaidBy]:
+        """Charge what was used without a hold: `record` is what would have been reserved, and says `remember`.
+
+        It is in one unit, without claims and limits. Another open reservation of the customer, `paid_by`, pays first,
+        then what is available in burn order; `overrun`, which does not reject, says what becomes of the rest. Safe
+        to repeat for 24 hours. UnknownReservation: there is no such payer; PaidBy: it has another one.
+        """
+        account = self._keys.account(record.payer_id, record.unit)
+        packed = b"".join((
+            CHARGE.head(5, 9), self._keys.of(record.payer_id).packed_ledger, account.packed_account,
+            record.packed_id, account.packed_name, bulk(b"%d" % checked(cost, "cost")), _known(overrun),
+            bulk(paid_by.encode()), _known(record.member), bulk(usage.encode()), _known(source), record.packed_text,
+        ))  # fmt: skip
+        return self._lane.ask(packed, partial(self._charged, record))
+
     def resize(
         self, record: HoldRecord, amounts: Sequence[int], ttl_ms: int = 0
     ) -> Reply[Reserved | Refused | UnknownReservation | Resolved]:
@@ -338,6 +355,13 @@ class Ledger:
         if word == b"member":
             return PaidBy(self._payers.learn(record.customer_id, reply[1]))
         return refused("reserve", record, reply)
+
+    def _charged(
+        self, record: HoldRecord, reply: list[Any]
+    ) -> Settled | UnknownReservation | Resolved | Rejected | PaidBy:
+        if reply[0] == b"member":
+            return PaidBy(self._payers.learn(record.customer_id, reply[1]))
+        return committed(record, reply)
 
 
 @lru_cache(maxsize=CACHED_CUSTOMERS)

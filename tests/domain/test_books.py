@@ -36,7 +36,7 @@ def test_answers_are_given_by_parts(books: Books) -> None:
 
 def test_a_line_tells_the_story_of_its_hold(books: Books) -> None:
     books.reserve(asked("r", credits=30), now_ms=NOW)
-    books.commit("r", [5], now_ms=NOW + 1, final=False, step=1)
+    books.commit("r", [5], now_ms=NOW + 1, step=1)
     books.commit("r", [10], now_ms=NOW + 2, usage="input_tokens=1", source="reported")
     step, line = books.lines[-2:]
     assert (step.kind, line.kind, line.partition, line.seq) == (Kind.STEP_COMMIT, Kind.COMMIT, 7, 3)
@@ -93,7 +93,7 @@ def test_input_is_checked(books: Books) -> None:
     with pytest.raises(InvalidInput):
         books.commit("r", [-1], now_ms=NOW)
     with pytest.raises(InvalidInput):
-        books.commit("r", [1], now_ms=NOW, final=False)
+        books.commit("r", [1], now_ms=NOW, step=-1)
     with pytest.raises(InvalidInput):
         books.resize("r", [9], now_ms=NOW, ttl_ms=0)
     assert [hold.held for hold in books.open_holds()] == [3]

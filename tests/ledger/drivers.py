@@ -76,6 +76,12 @@ class Driver(Protocol):
         """The final commit of a reservation with claims."""
         ...
 
+    async def charge(
+        self, reservation: Reservation, cost: int, paid_by: str, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        """Without a hold of its own."""
+        ...
+
     async def counters(self) -> list[CounterState]: ...
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved: ...
@@ -140,7 +146,6 @@ class ModelDriver:
             reservation.reservation_id,
             charges,
             now_ms=self.now_ms,
-            final=step == 0,
             step=step,
             policy=policy,
             usage="units=1",
@@ -160,6 +165,12 @@ class ModelDriver:
             source="reported",
             advances=tuple(advances),
         )
+
+    async def charge(
+        self, reservation: Reservation, cost: int, paid_by: str, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        told = {"usage": "units=1", "source": "reported"}
+        return self.books.charge(reservation, cost, now_ms=self.now_ms, policy=policy, paid_by=paid_by, **told)
 
     async def counters(self) -> list[CounterState]:
         return self.books.counters.all()

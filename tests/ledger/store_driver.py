@@ -127,6 +127,17 @@ class StoreDriver:
         record = self._record(reservation)
         return await self._ledger.commit_and_count(record, charge, "units=1", "reported", advances)
 
+    async def charge(
+        self, reservation: Reservation, cost: int, paid_by: str, policy: Overrun
+    ) -> Settled | UnknownReservation | Resolved | Rejected:
+        for _ in range(2):
+            record = self._record(reservation)
+            told = {"overrun": policy, "paid_by": paid_by}
+            outcome = await self._ledger.charge(record, cost, "units=1", "reported", **told)
+            if not isinstance(outcome, PaidBy):
+                return outcome
+        raise AssertionError("it has learnt who pays")
+
     async def counters(self) -> list[CounterState]:
         return await self._counters.of(self._ids[PAYER])
 

@@ -25,7 +25,7 @@ from sidecar.domain.book_holds import Part, Reservation
 from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Granted, Overrun, Reserved
+from sidecar.domain.outcomes import Granted, Overrun, Reserved, Settled
 from sidecar.store.address import parse_address
 from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
@@ -236,6 +236,34 @@ class LedgerMachine(RuleBasedStateMachine):
     def commit_a_step(self, which: int, charge: int, other: int, step: int, policy: Overrun) -> None:
         asked = self.known(which)
         self.both("commit", asked, [charge, other][: len(asked.parts)], step=step, policy=policy)
+
+    @rule(
+        which=recent,
+        payer=st.none() | recent,
+        unit=st.sampled_from(UNITS),
+        by=st.sampled_from([PAYER, PAYER, "ben"]),
+        cost=charges,
+        feature=features,
+        policy=st.sampled_from([Overrun.OWE, Overrun.CAP]),
+        again=st.booleans(),
+    )
+    def charge(
+        self, which: int, payer: int | None, unit: str, by: str, cost: int, feature: str, policy: Overrun, again: bool
+    ) -> None:
+        """Without a hold: with a fresh id, or one that was heard of; another hold pays, or none does."""
+        reservation = Reservation(
+            reservation_id=self.known(which).reservation_id if again else f"R{next(self.number)}",
+            customer_id=by,
+            parts=(Part(unit, 5),),
+            ttl_ms=1000,
+            feature=feature,
+            remember=True,
+        )
+        paid_by = "" if payer is None else self.known(payer).reservation_id
+        charged = self.both("charge", reservation, cost, paid_by, policy)
+        if isinstance(charged, Settled) and not charged.replayed:
+            self.hear_of(reservation)
+            self.both("charge", reservation, cost, paid_by, policy)
 
     @rule(which=recent, first=st.booleans())
     def release(self, which: int, first: bool) -> None:
