@@ -6,6 +6,7 @@ from pathlib import Path
 from sidecar.domain.journal import Kind, Line
 from tests.proxy.shop import Shop
 from tests.support.books import Purse
+from tests.support.process import sockets_of
 from tests.support.sums import assert_right
 from tests.support.until import until
 
@@ -43,24 +44,13 @@ async def lines_of(shop: Shop) -> list[Line]:
     return [line for line in await purse.lines() if line.hold is not None]
 
 
-def sockets() -> int:
-    """How many sockets this process has open."""
-    count = 0
-    for each in Path("/proc/self/fd").iterdir():
-        try:
-            count += str(each.readlink()).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return count
-
-
 class Leftovers:
     """What a test has when it begins; `assert_none` compares when it ends."""
 
     def __init__(self) -> None:
         self._tasks = asyncio.all_tasks()
-        self._sockets = sockets()
+        self._sockets = sockets_of("self")
 
     async def assert_none(self) -> None:
         await until(lambda: asyncio.all_tasks() <= self._tasks, "every task to end")
-        await until(lambda: sockets() <= self._sockets, "every socket to be closed")
+        await until(lambda: sockets_of("self") <= self._sockets, "every socket to be closed")

@@ -36,6 +36,15 @@ def refusing_port() -> Iterator[int]:
         yield int(sock.getsockname()[1])
 
 
+def sockets_of(pid: int | str) -> int:
+    """How many sockets a process has open (Linux)."""
+    count = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            count += str(each.readlink()).startswith("socket:")
+    return count
+
+
 class Sidecar:
     """One `python -m sidecar COMMAND` process with a data folder of its own.
 
@@ -67,8 +76,8 @@ class Sidecar:
             self._arguments += ["--control-listen", f"127.0.0.1:{self.control_port}", "--data", str(self.data_dir)]
         for path in rules:
             self._arguments += ["--rules", str(path)]
-        if store is not None:
-            self._arguments += ["--store", store]
+        self._store = [] if store is None else ["--store", store]
+        self._arguments += self._store
         self._arguments += arguments
         self._environment = {key: value for key, value in os.environ.items() if not key.startswith("SIDECAR_")}
         given = {"admin.key": ADMIN_KEY, **(settings or {})}
@@ -100,6 +109,11 @@ class Sidecar:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmHWM")
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets the process has open (Linux)."""
+        return sockets_of(self.pid)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -139,6 +153,16 @@ class Sidecar:
             return False
         writer.close()
         return True
+
+    async def verify(self) -> None:
+        """What `sidecar verify` says of the store and the archive in its data folder must be that all is well."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sidecar", "verify", *self._store, "--data", str(self.data_dir),
+            cwd=ROOT, env=self._environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode()
 
     async def close(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process if it still runs, and delete its data folder.

@@ -7,16 +7,13 @@ decode content codings.
 import asyncio
 import contextlib
 import socket
-import struct
 from types import TracebackType
 from typing import Self
 
 import h11
 import msgspec
 
-from tests.support.upstream import WAIT_S
-
-_LINGER_ZERO = struct.pack("ii", 1, 0)
+from tests.support.upstream import WAIT_S, reset
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -89,9 +86,7 @@ class RawClient:
 
     def reset(self) -> None:
         """Go away with a reset (RST)."""
-        sock = self._writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        self._writer.transport.abort()
+        reset(self._writer)
 
     async def receive(self, *, until: bytes) -> bytes:
         """Bytes as they come, up to and including `until`; later bytes stay for the next call."""

@@ -140,9 +140,7 @@ class Exchange:
     def reset(self) -> None:
         """Close with a reset (RST); what was sent before may be lost."""
         self.closed = True
-        sock = self._writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        self._writer.transport.abort()
+        reset(self._writer)
 
 
 Script = Callable[[Exchange], Awaitable[None]]
@@ -253,6 +251,14 @@ class Upstream:
                 return
             await exchange.body()
             served += 1
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a reset (RST); what was sent before may be lost."""
+    if not writer.is_closing():
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    writer.transport.abort()
 
 
 def cut(data: bytes, size: int | None) -> Iterable[bytes]:
