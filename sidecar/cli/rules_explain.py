@@ -139,6 +139,7 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
         for counter in quote.counters.values()
     ]
     notes += rule.on_short.notes
+    notes += rule.on_store_down.notes(unit)
     if rule.on_exhausted is not None:
         ends = "cut" if rule.on_exhausted is OnExhausted.CUT else "finished, for debt"
         notes.append(f"the hold grows while the answer streams; when there is no more credit, it is {ends}")

@@ -24,6 +24,7 @@ from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknow
 from sidecar.config.rule_idempotency import check_idempotency, read_idempotency
 from sidecar.config.rule_limits import check_limits, check_shared_limits, read_limits, that_apply
 from sidecar.config.rule_match import read_identity, read_match
+from sidecar.config.rule_outage import check_outage, read_outage
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.rule_retry import read_retry
 from sidecar.config.rule_shortage import check_shortage, read_shortage
@@ -42,6 +43,7 @@ from sidecar.domain.recent_quotes import RecentQuoter
 from sidecar.domain.retries import NEVER
 from sidecar.domain.rules import DEFAULT_IDENTITY, FREE, IdentitySource, OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
+from sidecar.domain.store_down import DENY as DENIED
 
 VERSION = 1
 ERRORS = ("problem", "openai", "anthropic")
@@ -71,6 +73,7 @@ RULE_KEYS = (
     "idempotency",
     "on_client_gone",
     "on_exhausted",
+    "on_store_down",
     "shadow",
 )
 DEFAULT_KEYS = ("identity", "markup", "estimate", "limits", "shadow")
@@ -217,12 +220,15 @@ class _RuleReader:
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
+        down = read_outage(entries["on_store_down"], unit) if "on_store_down" in entries else DENIED
         quoter = FREE if free else self._quoter(unit, match.path if match is not None else None)
         if quoter is not None and "on_short" in entries:
             check_shortage(entries["on_short"], on_short, quoter)
             check_counted_shortage(entries["on_short"], on_short, quoter.price)
         if quoter is not None and idempotency is not None:
             check_idempotency(entries["idempotency"], quoter.price)
+        if quoter is not None and down != DENIED:
+            check_outage(entries["on_store_down"], quoter.price)
         limits = self._limits_of(name, quoter) if quoter is not None and not free else ()
         if len(cursor.problems) > before or match is None or quoter is None:
             return None
@@ -242,6 +248,7 @@ class _RuleReader:
             on_exhausted=OnExhausted(exhausted) if exhausted else None,
             quoter=quoter,
             on_short=on_short,
+            on_store_down=down,
             limits=limits,
             shadow=entries["shadow"].flag() is True if "shadow" in entries else self._shadow and not free,
         )

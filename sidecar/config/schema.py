@@ -16,6 +16,7 @@ from sidecar.config import (
     rule_idempotency,
     rule_limits,
     rule_match,
+    rule_outage,
     rule_price,
     rule_shortage,
     rule_usage,
@@ -31,6 +32,7 @@ from sidecar.domain.price import FLAT
 from sidecar.domain.price_list import ANY
 from sidecar.domain.retries import CAUSES, MOST, STATUSES
 from sidecar.domain.rules import OnClientGone, OnExhausted
+from sidecar.domain.store_down import OnStoreDown
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -51,6 +53,7 @@ _ABOUT: Mapping[str, str] = {
     "max_charge": "The most that one request costs, and holds.",
     "charge_on": "The statuses of answers that are charged.",
     "on_short": "When the hold does not fit: deny, wait for others, or lower a field to what the balance buys.",
+    "on_store_down": "While the store does not answer: refuse, serve whom it knows, or serve out of leases.",
     "limits": "How many requests of a customer run at once, how fast requests and tokens may come.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "shadow": "Refuse nothing: serve and count what would be refused, and do not charge it.",
@@ -136,6 +139,7 @@ def _rule() -> Schema:
             most={"type": "integer", "minimum": 1, "maximum": MOST},
         ),
         "idempotency": _idempotency(),
+        "on_store_down": _on_store_down(),
         "shadow": _SHADOW,
     }  # fmt: skip
     described = {key: {"description": _ABOUT[key], **properties[key]} for key in rules.RULE_KEYS}
@@ -182,6 +186,12 @@ def _on_short() -> Schema:
     wait, clamp = _pattern(rule_shortage.DURATION), _one_or_items(_pattern(rule_shortage.CLAMPED))
     ways = [_closed("wait", wait=wait), _closed("clamp", wait=wait, clamp=clamp, least=_ref("count"))]
     return {"anyOf": [_pattern(rule_shortage.ON_SHORT), *ways]}
+
+
+def _on_store_down() -> Schema:
+    bounds = {"most": _ref("amount"), "for": _pattern(rule_outage.FOR)}
+    ways: Schema = {"enum": [str(way) for way in OnStoreDown]}
+    return {"anyOf": [ways, _closed("allow", allow=_closed(**bounds))]}
 
 
 def _idempotency() -> Schema:

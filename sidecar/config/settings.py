@@ -153,6 +153,19 @@ class Spool(Section, frozen=True, kw_only=True):
     """The most that one process keeps; a charge takes about half a kilobyte."""
 
 
+class Leases(Section, frozen=True, kw_only=True):
+    """Of the credit that processes hold in advance for rules with `on_store_down: lease`."""
+
+    ahead_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    """For so long a customer could go on spending as it did lately."""
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    """The part of what a customer has that one process holds in advance, at most."""
+    idle_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    """A lease that the customer does not need is given back after so long."""
+    ttl_s: Annotated[float, Meta(ge=5, le=86_400)] = 600.0
+    """A lease whose process has died comes back after so long; it is spent in an outage for four fifths of it."""
+
+
 class Archive(Section, frozen=True, kw_only=True):
     url: ArchiveUrl = ""
     """``sqlite:///path`` or ``postgresql://user:password@host/database``. Empty: SQLite, in the data folder.
@@ -245,6 +258,7 @@ class Settings(Section, frozen=True, kw_only=True):
     store: Store = Store()
     journal: Journal = Journal()
     spool: Spool = Spool()
+    leases: Leases = Leases()
     archive: Archive = Archive()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

@@ -61,6 +61,10 @@ class StoreUnavailable(StoreError):
     """No connection; the operation had no effect."""
 
 
+class JournalFull(StoreUnavailable):
+    """The store is there, but the journal can take no more until the archive is back; the operation had no effect."""
+
+
 class StoreTimeout(StoreError):
     """No answer in time, or the connection broke after sending: **the effect is unknown**. Repeat by the same id."""
 

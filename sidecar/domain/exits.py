@@ -172,6 +172,8 @@ _UNREACHED: dict[Event, Cell] = {
     Event.PAUSE: _LATE,
 }
 
+_BRIDGED = "or the request goes on, out of a lease or an allowance"
+
 _TABLE: dict[Phase, dict[Event, Cell]] = {
     Phase.RULE: {
         Event.CLIENT_GONE: _ALONE,
@@ -214,8 +216,10 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.RESET: _NO_UPSTREAM,
         Event.TIMEOUT: _released("upstream_timed_out", "", "timeouts.total_s"),
         Event.MALFORMED: _NO_UPSTREAM,
-        Event.STORE_ERROR: _nothing("store_unavailable"),
-        Event.STORE_TIMEOUT: Exit(pays=Pays.GIVEN_BACK, answers="store_unavailable"),
+        Event.STORE_ERROR: _nothing("store_unavailable", _BRIDGED, "on_store_down"),
+        Event.STORE_TIMEOUT: Exit(
+            pays=Pays.GIVEN_BACK, answers="store_unavailable", note=_BRIDGED, keys=("on_store_down",)
+        ),
         Event.SHED: _nothing("overloaded", "", "limits.bodies_max_bytes"),
         Event.LEFT_ALONE: _CHOSEN,
         Event.EXHAUSTED: _NOTHING_YET,

@@ -25,6 +25,8 @@ from sidecar.domain.request_facts import RequestFacts
 from sidecar.domain.retries import NEVER, Retry
 from sidecar.domain.routes import Candidate, Routes, first_of
 from sidecar.domain.shortage import DENY, Shortage
+from sidecar.domain.store_down import DENY as DENIED
+from sidecar.domain.store_down import StoreDown
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -89,6 +91,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     on_exhausted: OnExhausted | None = None
     quoter: Quoter = FREE
     on_short: Shortage = DENY
+    on_store_down: StoreDown = DENIED
     limits: tuple[Limit, ...] = ()
     shadow: bool = False
     """Nothing is refused: what would have been is counted, served and not charged."""

@@ -25,6 +25,7 @@ from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
 from sidecar.proxy.repeats import asked
 from sidecar.proxy.terms import Route, Terms
+from sidecar.services.bridging import Asking
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.store.repeats import Claim, Kept
@@ -206,6 +207,8 @@ class Admission:
         rule, amount, attempt_id = terms.rule, quote.hold, ""
         if claim is not None:
             amount, attempt_id = max(amount - (claim.charged or 0), 0), claim.reservation_id
+        elif terms.bridges:
+            return self._take_or_bridge(exchange, terms, payer, facts, quote, wait_ms)
         return self._holds.take(
             payer.customer_id,
             payer.credential,
@@ -220,6 +223,31 @@ class Admission:
             attempt_id=attempt_id,
             limits=_takings(terms, payer, facts),
         )
+
+    def _take_or_bridge(
+        self, exchange: Exchange, terms: Terms, payer: Payer, facts: RequestFacts, quote: Quote, wait_ms: int
+    ) -> Coroutine[Any, Any, Hold | Refused]:
+        """The same for a rule whose requests may be served while the store does not answer."""
+        rule = terms.rule
+        asking = Asking(
+            customer_id=payer.customer_id,
+            credential=payer.credential,
+            unit=terms.unit.name,
+            feature=rule.feature,
+            rule=rule.name,
+            rules_version=terms.rules_version,
+        )
+
+        def reserve() -> Coroutine[Any, Any, Hold | Refused]:
+            return self._holds.take(
+                *(asking.customer_id, asking.credential, asking.unit, quote.hold, asking.feature, asking.rule),
+                rules_version=asking.rules_version,
+                wait_ms=wait_ms,
+                tell_how=exchange.park,
+                limits=_takings(terms, payer, facts),
+            )
+
+        return self._holds.bridging.take(asking, quote.hold, rule.on_store_down, reserve)
 
     def _facts(self, exchange: Exchange, route: Route, customer_id: str, external_id: str) -> RequestFacts:
         body = exchange.whole_body(self._inspect_max_bytes) if route.terms.reads_body else None

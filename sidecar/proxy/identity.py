@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from sidecar.domain import proxy_keys
-from sidecar.domain.errors import InvalidInput, NotFound
+from sidecar.domain.errors import InvalidInput, NotFound, StoreError
 from sidecar.domain.rules import ApiKey, IdentitySource, TrustedHeader
 from sidecar.http1.heads import Head
 from sidecar.services.outage import Outage
@@ -88,7 +88,7 @@ class Identities:
     async def external_id(self, payer: Payer) -> str | None:
         """The operator's own id of a payer, as it was at most `NAMED_S` ago; None: there is no such customer.
 
-        Raises StoreError.
+        While the store does not answer, it is as it was last. Raises StoreError when that is not known.
         """
         now = self._now_s()
         external_id, until = self._named.get(payer.customer_id, ("", now))
@@ -99,6 +99,10 @@ class Identities:
                 external_id = (await self._customers.get(payer.customer_id)).external_id
         except NotFound:
             return None
+        except StoreError:
+            if not external_id:
+                raise
+            return external_id
         return _remember(self._named, payer.customer_id, (external_id, now + NAMED_S))[0]
 
     def _of_key(self, source: IdentitySource, value: bytes) -> Payer | None:

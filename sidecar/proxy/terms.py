@@ -14,6 +14,8 @@ from sidecar.domain.outcomes import Settled
 from sidecar.domain.recent_costs import RecentCosts
 from sidecar.domain.rules import OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
+from sidecar.domain.store_down import DENY as DENIED
+from sidecar.domain.store_down import OnStoreDown
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
 from sidecar.proxy import limit_fields, refusals
@@ -46,6 +48,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     limits_read_usage: bool
     limits_line: bytes
     """What clients are told of the rule's limits; empty for a rule without."""
+    bridges: bool
+    """Whether requests may be served while the store does not answer."""
     shadow: bool
     """Nothing is refused, and nobody is told of credits."""
 
@@ -57,7 +61,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """
         shadow = shadow or rule.shadow
         if shadow:
-            rule = msgspec.structs.replace(rule, on_short=DENY, idempotency=None, on_exhausted=None)
+            rule = msgspec.structs.replace(
+                rule, on_short=DENY, idempotency=None, on_exhausted=None, on_store_down=DENIED
+            )
         identity = {source.header for source in rule.identity}
         return cls(
             rule=rule,
@@ -75,6 +81,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             cuts=rule.on_exhausted is OnExhausted.CUT,
             limits_read_usage=reads_usage(rule.limits),
             limits_line=b"RateLimit-Policy: %b\r\n" % limit_fields.policy(rule.limits) if rule.limits else b"",
+            bridges=rule.on_store_down.way is not OnStoreDown.DENY,
             shadow=shadow,
         )
 

@@ -25,8 +25,10 @@ from sidecar.domain.outcomes import (
     Waiting,
 )
 from sidecar.domain.price_counted import CountedCharge
+from sidecar.services.bridging import Bridging
 from sidecar.services.counting import Counting
-from sidecar.services.hold import Hold
+from sidecar.services.credit_leases import USUAL, LeaseTerms
+from sidecar.services.hold import Bridged, Hold
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
@@ -54,7 +56,8 @@ class Holds:
     """Takes holds and settles each of them exactly once.
 
     `timeout_s` is how long a settlement may keep its caller; `ttl_s` how long a hold lives when nobody settles it
-    and nobody keeps it alive, as `upkeep` does while it runs. Charges that do not arrive are kept in the `spool`.
+    and nobody keeps it alive, as `upkeep` does while it runs. Charges that do not arrive are kept in the `spool`;
+    `bridging` serves without the store.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Holds:
         timeout_s: float,
         tasks: Tasks,
         spool: Spool | None = None,
+        lease_terms: LeaseTerms = USUAL,
     ) -> None:
         self.outage = outage
         self._ledger = ledger
@@ -78,6 +82,14 @@ class Holds:
         self._counting = Counting(ledger)
         self.settling = Settling(self._counting, outage, spool, timeout_s=timeout_s, tasks=tasks)
         self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=self._give_back_unwanted, tasks=tasks)
+        self.bridging = Bridging(
+            ledger,
+            self.settling,
+            spool,
+            next_id=self.next_id,
+            give_back=self._give_back_unwanted,
+            lease_terms=lease_terms,
+        )
         self._numbers = itertools.count(1)
 
     def take(
@@ -155,7 +167,7 @@ class Holds:
             self._give_back(Hold(record, deadline))
             raise
         if isinstance(outcome, Reserved):
-            hold = Hold(record, deadline, outcome.stands, outcome.limits)
+            hold = Hold(record, deadline, outcome.stands, outcome.limits, outcome.available)
             self.upkeep.begin(hold, credential)
             return hold
         if isinstance(outcome, Ended | PaidBy | Waiting):
@@ -195,11 +207,15 @@ class Holds:
             return self._counting.commit(hold.record, counted, usage, source)
 
         self.upkeep.end(hold)
+        if isinstance(hold, Bridged):
+            return self.bridging.settle(hold, charge, usage, source)
         return self.settling.settle(Settlement(hold, charge, attempt, (usage, source, counted, overrun)))
 
     def release(self, hold: Hold, reason: str) -> Coroutine[Any, Any, Settled | None]:
         """Give the whole hold back; None as for `commit`."""
         self.upkeep.end(hold)
+        if isinstance(hold, Bridged):
+            return self.bridging.release(hold)
         return self.settling.settle(self._release(hold, reason))
 
     def _claim(self, record: HoldRecord, credential: str, _wait_ms: int) -> Reply[Outcome | CountersMoved]:

@@ -7,7 +7,7 @@ by what was held at that moment.
 import asyncio
 import logging
 
-from sidecar.domain.errors import StoreError, StoreUnavailable
+from sidecar.domain.errors import JournalFull, StoreError
 from sidecar.domain.ids import PARTITIONS
 from sidecar.store.journal import Journal
 
@@ -41,9 +41,9 @@ class Pressure:
         return partition in self._full
 
     def check(self, customer_id: str) -> None:
-        """Raise StoreUnavailable if new holds of this customer must be refused."""
+        """Raise JournalFull if new holds of this customer must be refused."""
         if self._full and self._journal.partition(customer_id) in self._full:
-            raise StoreUnavailable(
+            raise JournalFull(
                 "The archive is away, and the journal that keeps what it has missed is full; new requests are taken "
                 "again when the archive is back."
             )

@@ -9,16 +9,18 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sidecar.domain.errors import InvalidInput, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import Rejected, Resolved, Settled, UnknownReservation
 from sidecar.services.counting import Counting
 from sidecar.services.hold import Hold
 from sidecar.services.outage import Outage
-from sidecar.services.spool import Spool, Told, charge_of
+from sidecar.services.spool import Charge, Spool, Told, charge_of
+from sidecar.store.pauses import Pauses
 from sidecar.tasks import Tasks
 
 log = logging.getLogger("sidecar.holds")
@@ -32,12 +34,17 @@ Ending = Settled | UnknownReservation | Resolved | Rejected
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What has to be acknowledged. `attempt` sends it once; `told` is what a commit says beside its amount."""
+    """What has to be acknowledged. `attempt` sends it once.
+
+    Of a charge, which is kept where it does not arrive, `told` is what it says beside its amount; or it is `bridged`,
+    and has been made up already.
+    """
 
     hold: Hold
     charge: int
     attempt: Callable[[], Awaitable[Ending]]
     told: Told | None = None
+    bridged: Charge | None = None
 
 
 class Settling:
@@ -52,6 +59,7 @@ class Settling:
         self._timeout_s = timeout_s
         self._tasks = tasks
         self._drained: asyncio.Event | None = None
+        self._in_turn: deque[Settlement] = deque()
         self.pending = 0
         """Settlements that the store has not acknowledged."""
         self.abandoned_total = 0
@@ -95,6 +103,19 @@ class Settling:
         self.pending += 1
         self._start(settlement, may_be_done=False, pause_s=pause_s)
 
+    async def settle_in_turn(self, settlement: Settlement) -> None:
+        """Keep it on the disk first, so that not even our end loses it; it is sent after those before it.
+
+        Its end is one that the store remembers.
+        """
+        self.pending += 1
+        self._in_turn.append(settlement)
+        kept = self._keep(settlement, may_be_done=False)
+        if len(self._in_turn) == 1:
+            self._tasks.start(self._send_in_turn(), "settle in turn")
+        if kept and self._spool is not None:
+            await self._spool.synced()
+
     async def drain(self, timeout_s: float) -> bool:
         """Wait until the store has acknowledged every settlement; False when `timeout_s` was not enough."""
         if self.pending == 0:
@@ -129,10 +150,7 @@ class Settling:
                 may_be_done = may_be_done or isinstance(error, StoreTimeout)
                 self._keep(settlement, may_be_done)
             except asyncio.CancelledError:
-                if self._keep(settlement, may_be_done=True):
-                    self._count_down()
-                else:
-                    self._abandon(settlement, "we are stopping")
+                self._stop(settlement)
                 raise
             except Exception:
                 log.exception("settling hold %s has failed again", settlement.hold.reservation_id)
@@ -143,13 +161,52 @@ class Settling:
                 return done
             pause_s = min(max(2 * pause_s, REPEAT_FIRST_S), REPEAT_MOST_S)
 
+    async def _send_in_turn(self) -> None:
+        pauses = Pauses()
+        try:
+            while self._in_turn:
+                if await self._send_next():
+                    pauses.reset()
+                else:
+                    await asyncio.sleep(pauses.next_s())
+        except asyncio.CancelledError:
+            for settlement in self._in_turn:
+                self._stop(settlement)
+            raise
+
+    async def _send_next(self) -> bool:
+        """The first of those in turn; False: the store has not answered, and it stays."""
+        settlement = self._in_turn[0]
+        try:
+            self._acknowledged(settlement, await settlement.attempt(), may_be_done=False)
+        except (StoreCorrupt, Conflict) as error:
+            self._abandon(settlement, error.detail)
+        except StoreError as error:
+            log.debug("hold %s: %s", settlement.hold.reservation_id, error.detail)
+            return False
+        except Exception:
+            log.exception("settling hold %s has failed", settlement.hold.reservation_id)
+            self._abandon(settlement, "a defect of ours, which is logged above")
+        self._forget(settlement)
+        self._in_turn.popleft()
+        return True
+
+    def _stop(self, settlement: Settlement) -> None:
+        """We are stopping: it is for the next process, or lost."""
+        if self._keep(settlement, may_be_done=True):
+            self._count_down()
+        else:
+            self._abandon(settlement, "we are stopping")
+
     def _keep(self, settlement: Settlement, may_be_done: bool) -> bool:
         """Whether it is on the disk now. A release need not be: at its deadline the hold comes back by itself."""
-        if self._spool is None or settlement.told is None:
+        charge = settlement.bridged
+        if self._spool is None or (charge is None and settlement.told is None):
             return False
-        charge = charge_of(
-            settlement.hold.record, settlement.charge, settlement.told, self._counting, may_be_done=may_be_done
-        )
+        if charge is None:
+            assert settlement.told is not None
+            record, told = settlement.hold.record, settlement.told
+            charge = charge_of(record, settlement.charge, told, self._counting, may_be_done=may_be_done)
         return self._spool.keep(charge)
 
     def _forget(self, settlement: Settlement) -> None:

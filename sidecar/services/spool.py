@@ -15,13 +15,13 @@ from typing import Final
 import msgspec
 
 from sidecar.domain.counters import Advance
-from sidecar.domain.errors import InvalidInput, StoreCorrupt, StoreError
+from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError
 from sidecar.domain.outcomes import CountersMoved, Overrun, Rejected, Resolved, Settled, UnknownReservation
 from sidecar.domain.price_counted import CountedCharge
 from sidecar.services.counting import Counting
 from sidecar.spool.file import SUFFIX, SpoolFile
 from sidecar.store.hold_record import HoldRecord
-from sidecar.store.ledger import CommitTerms, Ledger
+from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.pauses import Pauses
 from sidecar.tasks import Tasks
 
@@ -41,6 +41,10 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     advances: tuple[Advance, ...] = ()
     overrun: Overrun = Overrun.OWE
     may_be_done: bool = False
+    bridged: bool = False
+    """Nothing was held for it: the store was away."""
+    paid_by: str = ""
+    """Another reservation that pays for what was bridged."""
 
 
 Told = tuple[str, str, CountedCharge | None, Overrun]
@@ -112,6 +116,11 @@ class Spool:
         self._sync_soon()
         return True
 
+    async def synced(self) -> None:
+        """Wait until what is kept is on the disk, or cannot be, which is logged."""
+        while self._syncing is not None and not self._syncing.done():
+            await asyncio.wait({self._syncing})
+
     def forget(self, reservation_id: str) -> None:
         """The store has acknowledged it, or never will."""
         number = self._numbers.pop(reservation_id, None)
@@ -173,8 +182,8 @@ class Spool:
         pauses, hold = Pauses(), charge.hold
         while True:
             try:
-                outcome = await _commit(charge, ledger)
-            except (StoreCorrupt, InvalidInput) as error:
+                outcome = await deliver(charge, ledger)
+            except (StoreCorrupt, InvalidInput, Conflict) as error:
                 self._lose(charge, error.detail)
                 return
             except StoreError as error:
@@ -225,10 +234,27 @@ class Spool:
                 self._fail(error)
 
 
-async def _commit(
+async def deliver(
     charge: Charge, ledger: Ledger
 ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
-    if charge.hold.claims:
-        return await ledger.commit_and_count(charge.hold, charge.charge, charge.usage, charge.source, charge.advances)
+    """Charge it; safe to repeat. Raises as the ledger does."""
+    if charge.bridged:
+        return await charge_bridged(charge, ledger)
+    hold = charge.hold
+    if hold.claims:
+        return await ledger.commit_and_count(hold, charge.charge, charge.usage, charge.source, charge.advances)
     terms = CommitTerms(overrun=charge.overrun)
-    return await ledger.commit(charge.hold, charge.charge, charge.usage, charge.source, terms)
+    return await ledger.commit(hold, charge.charge, charge.usage, charge.source, terms)
+
+
+async def charge_bridged(charge: Charge, ledger: Ledger) -> Settled | UnknownReservation | Resolved | Rejected:
+    """The same, of one that nothing was held for. Raises Conflict when nobody can be found who pays."""
+    hold = charge.hold
+    for _ in range(2):
+        outcome = await ledger.charge(
+            hold, charge.charge, charge.usage, charge.source, overrun=charge.overrun, paid_by=charge.paid_by
+        )
+        if not isinstance(outcome, PaidBy):
+            return outcome
+        hold = msgspec.structs.replace(hold, payer_id=outcome.payer_id)
+    raise Conflict(f"{hold.customer_id} is a member of the pool of {hold.payer_id}, which is one of another.")

@@ -6,6 +6,7 @@ repetition that finds nothing to settle says that it did. Amounts are base units
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -93,6 +94,8 @@ class Ledger:
         self.repeats = Repeats(lane, self._keys, self._payers)
         self.corrupt_total = 0
         """Payers that a sweep had to leave alone because their books cannot be read."""
+        self.overspent: Counter[str] = Counter()
+        """Debt that came of charges without a hold, in base units, by unit."""
 
     def hold(
         self,
@@ -231,9 +234,9 @@ class Ledger:
         ))  # fmt: skip
         return self._lane.ask(packed, released)
 
-    def charge(
+    async def charge(
         self, record: HoldRecord, cost: int, usage: str, source: str, *, overrun: Overrun, paid_by: str = ""
-    ) -> Reply[Settled | UnknownReservation | Resolved | Rejected | PaidBy]:
+    ) -> Settled | UnknownReservation | Resolved | Rejected | PaidBy:
         """Charge what was used without a hold: `record` is what would have been reserved, and says `remember`.
 
         It is in one unit, without claims and limits. Another open reservation of the customer, `paid_by`, pays first,
@@ -246,7 +249,10 @@ class Ledger:
             record.packed_id, account.packed_name, bulk(b"%d" % checked(cost, "cost")), _known(overrun),
             bulk(paid_by.encode()), _known(record.member), bulk(usage.encode()), _known(source), record.packed_text,
         ))  # fmt: skip
-        return self._lane.ask(packed, partial(self._charged, record))
+        outcome = await self._lane.ask(packed, partial(self._charged, record))
+        if isinstance(outcome, Settled) and outcome.owed:
+            self.overspent[record.unit] += outcome.owed
+        return outcome
 
     def resize(
         self, record: HoldRecord, amounts: Sequence[int], ttl_ms: int = 0

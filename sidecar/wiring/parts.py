@@ -4,6 +4,7 @@ from enum import Flag, auto
 
 from sidecar.config.settings import Settings
 from sidecar.domain.rules import RuleSet
+from sidecar.domain.store_down import OnStoreDown
 from sidecar.services.outage import Outage
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import Address
@@ -46,6 +47,8 @@ class Sidecar:
         self.admin_key = ""
         self.admin_key_made = False
         self.unready: str | None = "The process is starting."
+        self.store_seen = False
+        """Whether the store has been there since we started."""
 
     @property
     def rules(self) -> RuleSet:
@@ -56,6 +59,9 @@ class Sidecar:
         """Why this process cannot serve, in one sentence; None when it can."""
         if self.unready is not None:
             return self.unready
+        if self.store_seen and any(rule.on_store_down.way is not OnStoreDown.DENY for rule in self.rules.rules):
+            # What such rules are for is over when nobody sends us requests any more.
+            return None
         if not self.lane.connected:
             return f"There is no connection to the store at {self.store}."
         if self.outage.open:

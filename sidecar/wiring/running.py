@@ -11,11 +11,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from sidecar.config.data_folder import make_data_dir, spool_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError, StoreUnavailable
 from sidecar.proxy.server import ProxyServer
+from sidecar.services.bridging import Bridging
+from sidecar.services.credit_leases import LeaseTerms
 from sidecar.services.holds import Holds
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
@@ -23,7 +27,6 @@ from sidecar.services.reloading import Reloading
 from sidecar.services.spool import Spool
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
-from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
 from sidecar.store.pauses import Pauses
 from sidecar.wiring.parts import Role, Sidecar
@@ -84,25 +87,27 @@ async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
 async def _open_store(sidecar: Sidecar) -> None:
     try:
         await sidecar.lane.open()
+        sidecar.store_seen = True
     except StoreUnavailable as error:
         if not sidecar.settings.store.url:
             raise
         # A restart while it is away must not end in a loop of crashes: when it comes, we are there.
         log.error("%s Requests are refused until it is there.", error.detail)  # noqa: TRY400  (says it all)
-        sidecar.tasks.start(_open_later(sidecar.lane, error.detail), "store")
+        sidecar.tasks.start(_open_later(sidecar, error.detail), "store")
 
 
-async def _open_later(lane: Lane, said: str) -> None:
+async def _open_later(sidecar: Sidecar, said: str) -> None:
     pauses = Pauses()
     while True:
         await asyncio.sleep(pauses.next_s())
         try:
-            await lane.open()
+            await sidecar.lane.open()
         except StoreUnavailable as error:
             if error.detail != said:
                 log.warning("%s", error.detail)
             said = error.detail
         else:
+            sidecar.store_seen = True
             log.info("the store is there; requests are taken")
             return
 
@@ -127,9 +132,11 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
         timeout_s=settings.store.timeout_s,
         tasks=sidecar.tasks,
         spool=spool,
+        lease_terms=LeaseTerms(**msgspec.structs.asdict(settings.leases)),
     )
     sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
+    sidecar.tasks.start(holds.bridging.leases.run(), "leases")
     proxy = ProxyServer(
         settings=settings,
         rules=sidecar.rules,
@@ -144,6 +151,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     sidecar.proxy_port = proxy.port
     _measure_holds(sidecar, holds)
     _measure_spool(sidecar, spool)
+    _measure_bridging(sidecar, holds.bridging)
     gauge = sidecar.metrics.gauge
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
@@ -152,11 +160,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
 
 def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     gauge, total, settling, upkeep = sidecar.metrics.gauge, sidecar.metrics.total, holds.settling, holds.upkeep
-    gauge(
-        "sidecar_settlements_pending",
-        "Settlements that the store has not acknowledged.",
-        lambda: holds.settling.pending,
-    )
+    gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: settling.pending)
     total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: settling.abandoned_total)
     total("sidecar_holds_kept_alive", "Holds of running requests that were prolonged.", lambda: upkeep.beats_total)
     total("sidecar_holds_not_kept", "Holds that could not be, for now.", lambda: upkeep.failures_total)
@@ -171,6 +175,22 @@ def _measure_spool(sidecar: Sidecar, spool: Spool) -> None:
     gauge("sidecar_spool_failing", "1 while none can be.", lambda: int(spool.failing is not None))
     total("sidecar_spool_replayed", "Charges of other processes that were delivered.", lambda: spool.replayed_total)
     total("sidecar_spool_unknown", "Those that the store did not know.", lambda: spool.unknown_total)
+
+
+def _measure_bridging(sidecar: Sidecar, bridging: Bridging) -> None:
+    metrics, ledger, leases = sidecar.metrics, sidecar.ledger, bridging.leases
+    metrics.total_by(
+        "sidecar_bridged_requests", "Requests served without the store.", "way", lambda: bridging.requests
+    )
+    metrics.gauge_by(
+        "sidecar_overspend_bound_base_units", "Spent by `allow`, not charged yet.", "unit", lambda: bridging.bounds
+    )
+    metrics.total_by(
+        "sidecar_overspend_base_units", "Debt by what was served without the store.", "unit", lambda: ledger.overspent
+    )
+    metrics.gauge("sidecar_leases", "Customers' leases that this process holds.", lambda: leases.open)
+    metrics.gauge_by("sidecar_leased_base_units", "What is left of them.", "unit", lambda: leases.held)
+    metrics.total("sidecar_leases_lost", "Leases that ended before they were given back.", lambda: leases.lost_total)
 
 
 def _measure_store(sidecar: Sidecar) -> None:
@@ -220,5 +240,6 @@ async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> Non
     sidecar.unready = "The process is shutting down."
     await proxy.drain(sidecar.settings.timeouts.shutdown_s)
     await proxy.close()
+    await holds.bridging.leases.close()
     if not await holds.settling.drain(SETTLE_S):
         log.warning("%d settlements were not acknowledged; the holds' deadline covers them", holds.settling.pending)

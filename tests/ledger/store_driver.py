@@ -132,8 +132,8 @@ class StoreDriver:
     ) -> Settled | UnknownReservation | Resolved | Rejected:
         for _ in range(2):
             record = self._record(reservation)
-            told = {"overrun": policy, "paid_by": paid_by}
-            outcome = await self._ledger.charge(record, cost, "units=1", "reported", **told)
+            charge = self._ledger.charge(record, cost, "units=1", "reported", overrun=policy, paid_by=paid_by)
+            outcome = await charge
             if not isinstance(outcome, PaidBy):
                 return outcome
         raise AssertionError("it has learnt who pays")

@@ -11,12 +11,11 @@ What it finds becomes a scenario.
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 from msgspec.structs import replace
 
 from sidecar.domain.amounts import MAX_AMOUNT
@@ -27,14 +26,11 @@ from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Overrun, Reserved, Settled
 from sidecar.store.address import parse_address
-from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
-from tests.ledger.comparing import answer_of, bare, bare_line
-from tests.ledger.drivers import PAYER, Driver, ModelDriver
-from tests.ledger.store_driver import StoreDriver
+from tests.ledger.compared import UNITS, Compared
+from tests.ledger.drivers import PAYER
 from tests.support.clock import StoreClock
 
-UNITS = ("credits", "tokens")
 STEPS = 50
 OPERATIONS = int(os.environ.get("LEDGER_MACHINE_OPERATIONS", "5000"))
 DAY_MS = 86_400_000
@@ -53,17 +49,11 @@ ends_of_ranges = st.none() | st.sampled_from([0, 1, 5, 20, 40])
 features = st.sampled_from(["", "chat", "image"])
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """The loop and the lane are shared by all runs; each begins with an empty store."""
-
-    loop: asyncio.AbstractEventLoop
-    lane: Lane
-    clock: StoreClock
+class LedgerMachine(Compared):
+    """The operations; each run begins with an empty store."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = ModelDriver()
-        self.store = StoreDriver(self.lane, self.clock)
         self.run(self.lane.execute("FLUSHALL"))
         self.run(self.store.open())
         for member in ("ben", "cem"):
@@ -75,22 +65,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.commits: list[tuple[str, list[int]]] = []
         self.claiming: list[Reservation] = []
         self.number = itertools.count(1)
-        self.compared: dict[str, int] = dict.fromkeys(UNITS, 0)
-        self.looks = True
         for unit in UNITS:
             self.give(unit, 100)
-
-    def run(self, work: Awaitable[Any]) -> Any:
-        return self.loop.run_until_complete(work)
-
-    def both(self, operation: str, *asked: Any, **terms: Any) -> Any:
-        """Do it in the model and in the store: the same answer, which is returned, or the same error."""
-        self.looks = operation != "tick"
-        model, store = (
-            self.run(answer_of(driver, operation, *asked, **terms)) for driver in (self.model, self.store)
-        )
-        assert store == model, operation
-        return model
 
     # Blocks
 
@@ -367,45 +343,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.run(self.model.sweep()) == 0
         assert swept == len(ids)
         self.looks = True
-
-    # What must hold
-
-    @invariant()
-    def the_accounts_are_the_same(self) -> None:
-        if not self.looks:
-            return
-        for unit in UNITS:
-            self.both("account", unit)
-            for member in ("ben", "cem"):
-                self.both("pool", member, unit)
-        self.both("counters")
-        self.model.books.check()
-
-    @invariant()
-    def the_open_holds_are_the_same_and_are_what_is_held(self) -> None:
-        if not self.looks:
-            return
-        model, store = (
-            {hold.reservation_id: bare(hold) for hold in self.run(driver.open_holds())} for driver in self.drivers
-        )
-        assert store == model
-        for unit in UNITS:
-            parts = [part for hold in model.values() for part in (hold, *hold.others) if part.unit == unit]
-            assert self.run(self.store.account(unit)).totals.held == sum(part.held for part in parts)
-
-    @invariant()
-    def the_journals_are_the_same(self) -> None:
-        if not self.looks:
-            return
-        model, store = (self.run(driver.lines()) for driver in self.drivers)
-        for unit in UNITS:
-            new = [[line for line in lines if line.unit == unit][self.compared[unit] :] for lines in (model, store)]
-            assert [bare_line(line) for line in new[1]] == [bare_line(line) for line in new[0]]
-            self.compared[unit] += len(new[0])
-
-    @property
-    def drivers(self) -> tuple[Driver, Driver]:
-        return self.model, self.store
 
 
 def test_the_store_is_the_model(store_url: str, clock: StoreClock) -> None:

@@ -1,6 +1,6 @@
 """Desks for the tests of holds and settlements."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -30,3 +30,12 @@ async def relayed(relay: Relay) -> AsyncIterator[Desk]:
         desk = Desk(lane, await open_purse(lane, granted=1000))
         yield desk
         await desk.tasks.cancel()
+
+
+@pytest.fixture
+def durable() -> Iterator[StoreServer]:
+    # What it has acknowledged survives its being killed.
+    server = StoreServer("--appendfsync", "always", append_only=True)
+    server.start()
+    yield server
+    server.remove()

@@ -1,7 +1,7 @@
 """Charges that the store does not acknowledge outlive their process, and are charged once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -54,15 +54,6 @@ class Process:
     async def end(self) -> None:
         await self.tasks.cancel()
         self.spool.close()
-
-
-@pytest.fixture
-def durable() -> Iterator[StoreServer]:
-    # What it has acknowledged survives its being killed.
-    server = StoreServer("--appendfsync", "always", append_only=True)
-    server.start()
-    yield server
-    server.remove()
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""``on_store_down:`` of a rule file: ``deny``, ``allow``, ``lease``, or ``{allow: {most: 5, for: 10m}}``."""
+
+import re
+
+from sidecar.config.cursor import Cursor
+from sidecar.config.rule_price import read_amount
+from sidecar.domain.amounts import Unit
+from sidecar.domain.price_counted import countings_in
+from sidecar.domain.price_list import AnyPrice
+from sidecar.domain.store_down import DENY, OnStoreDown, StoreDown
+
+FOR = re.compile(r"[1-9][0-9]{0,4}[smh]\Z", re.ASCII)
+BOUNDS = ("most", "for")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_FOR_MAX_S = 86_400
+
+
+def read_outage(cursor: Cursor, unit: Unit) -> StoreDown:
+    """What the rule does without the store; `DENY` beside any problem."""
+    if not isinstance(cursor.value, dict):
+        way = cursor.choice(tuple(OnStoreDown), "what becomes of its requests")
+        return StoreDown(way=OnStoreDown(way)) if way else DENY
+    entries = cursor.entries(("allow",), "allow")
+    if "allow" not in entries:
+        cursor.problem("no `allow`: what has bounds here?", "on_store_down: {allow: {most: 5, for: 10m}}")
+        return DENY
+    bounds = entries["allow"].entries(BOUNDS, ", ".join(BOUNDS))
+    most = read_amount(bounds["most"], unit) if "most" in bounds else None
+    allowed = StoreDown(way=OnStoreDown.ALLOW)
+    return StoreDown(
+        way=OnStoreDown.ALLOW,
+        most=allowed.most if most is None else most,
+        for_s=_seconds(bounds["for"]) if "for" in bounds else allowed.for_s,
+    )
+
+
+def check_outage(cursor: Cursor, price: AnyPrice) -> None:
+    """Report a price that nobody knows without the store."""
+    if countings_in(price):
+        cursor.problem(
+            "a price that counts over a period is not known without the store, which counts",
+            "leave `on_store_down` out",
+            at_key=True,
+        )
+
+
+def _seconds(cursor: Cursor) -> int:
+    text = cursor.text("how long, such as 90s or 10m")
+    if text is None:
+        return 0
+    if FOR.match(text) is None:
+        cursor.problem(f"`{text}` is not a duration", "a whole number with s, m or h, such as 90s or 10m")
+        return 0
+    for_s = int(text[:-1]) * _UNITS_S[text[-1]]
+    if for_s > _FOR_MAX_S:
+        cursor.problem(f"`{text}` is too long", "24h at most")
+    return for_s
