@@ -64,6 +64,8 @@ class Settling:
         """Settlements that the store has not acknowledged."""
         self.abandoned_total = 0
         """Settlements that were given up: not acknowledged in time, unknown to the store, or corrupt."""
+        self.late_total = 0
+        """Charges of holds that had expired, and had gone back."""
 
     async def settle(self, settlement: Settlement) -> Settled | None:
         """Send it. The first attempt runs in the caller, without a task; only what is not acknowledged gets one.
@@ -216,6 +218,7 @@ class Settling:
     def _acknowledged(self, settlement: Settlement, outcome: Ending, may_be_done: bool) -> Settled | None:
         if isinstance(outcome, Settled):
             self._count_down()
+            self.late_total += outcome.late
             return outcome
         if settlement.charge and not may_be_done:
             self._abandon(settlement, "the store does not know it any more")

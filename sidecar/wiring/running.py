@@ -162,6 +162,7 @@ def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     gauge, total, settling, upkeep = sidecar.metrics.gauge, sidecar.metrics.total, holds.settling, holds.upkeep
     gauge("sidecar_settlements_pending", "Settlements that the store has not acknowledged.", lambda: settling.pending)
     total("sidecar_settlements_abandoned", "Settlements that were given up.", lambda: settling.abandoned_total)
+    total("sidecar_charges_late", "Charges of holds that had expired.", lambda: settling.late_total)
     total("sidecar_holds_kept_alive", "Holds of running requests that were prolonged.", lambda: upkeep.beats_total)
     total("sidecar_holds_not_kept", "Holds that could not be, for now.", lambda: upkeep.failures_total)
     total("sidecar_holds_grown", "How often a hold grew while its answer streamed.", lambda: upkeep.grown_total)
