@@ -27,8 +27,6 @@ TEXTS = sorted(
 )
 
 FILE_MAX_LINES = 400
-LONGER = {"sidecar/http1/exchange.py": 720}
-"""One conversation between two connections, told in one place: its two halves share all of their state."""
 FUNCTION_MAX_LINES = 60
 POSITIONAL_MAX_FIELDS = 4
 
@@ -42,8 +40,10 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/outcomes.py": "Records without behaviour.",
     "sidecar/domain/request_facts.py": "A record without behaviour.",
     "sidecar/domain/retries.py": "A record without behaviour.",
+    "sidecar/http1/answering.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_stop.py and more.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/http1/pool.py": "tests/http1/test_upstream.py tries connections and their pool together.",
+    "sidecar/http1/sending.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_expect.py and more.",
     "sidecar/services/hold.py": "A record; tests/services/test_holds.py and test_limits.py use all of it.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",
@@ -87,7 +87,7 @@ def says(struct: ast.ClassDef, name: str) -> bool:
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= LONGER.get(relative(path), FILE_MAX_LINES)
+    assert text.count("\n") <= FILE_MAX_LINES
     long = [
         f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
         for node in functions(ast.parse(text))
