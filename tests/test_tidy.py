@@ -44,6 +44,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/http1/pool.py": "tests/http1/test_upstream.py tries connections and their pool together.",
     "sidecar/http1/sending.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_expect.py and more.",
+    "sidecar/config/rule.py": "tests/config/test_rules.py and its cases read every key of a rule.",
     "sidecar/services/hold.py": "A record; tests/services/test_holds.py and test_limits.py use all of it.",
     "sidecar/cli/demo_steps.py": "tests/cli/test_demo.py compares every line that it prints.",
     "sidecar/cli/serving.py": "Three calls; tests/cli/test_run.py and test_workers.py start each of them.",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.config import (
+    rule,
     rule_answers,
     rule_cost,
     rule_counters,
@@ -110,13 +111,13 @@ def _definitions() -> Schema:
 
 
 def _rule() -> Schema:
-    named = _pattern(rules.NAME)
+    named = _pattern(rule.NAME)
     properties: Schema = {
         "name": named,
         "match": _ref("match"),
         "free": {"const": True},
         "feature": named,
-        "errors": {"enum": list(rules.ERRORS)},
+        "errors": {"enum": list(rule.ERRORS)},
         "identity": _ref("identity"),
         "unit": {"type": "string"},
         "usage": _ref("usage"),
@@ -128,7 +129,7 @@ def _rule() -> Schema:
         "charge_on": _ref("statuses"),
         "on_short": _on_short(),
         "limits": _items(_limit()),
-        "on_unreadable": {"enum": list(rules.ON_UNREADABLE)},
+        "on_unreadable": {"enum": list(rule.ON_UNREADABLE)},
         "on_unknown": {"enum": [str(way) for way in OnUnknown]},
         "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
         "on_exhausted": {"enum": [str(way) for way in OnExhausted]},
@@ -142,11 +143,11 @@ def _rule() -> Schema:
         "on_store_down": _on_store_down(),
         "shadow": _SHADOW,
     }  # fmt: skip
-    described = {key: {"description": _ABOUT[key], **properties[key]} for key in rules.RULE_KEYS}
+    described = {key: {"description": _ABOUT[key], **properties[key]} for key in rule.RULE_KEYS}
     return {
         **_closed("name", "match", **described),
         "if": {"required": ["free"]},
-        "then": {"propertyNames": {"enum": list(rules.FREE_KEYS)}},
+        "then": {"propertyNames": {"enum": list(rule.FREE_KEYS)}},
         "else": {"required": ["price"]},
     }
 

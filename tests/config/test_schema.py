@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sidecar.config.problems import ConfigError
-from sidecar.config.rules import RULE_KEYS
+from sidecar.config.rule import RULE_KEYS
 from sidecar.config.schema import DIALECT, schema
 from sidecar.config.source import parse, read
 
