@@ -14,12 +14,10 @@ from sidecar.http1.bodies import encode_chunk, encode_end
 from sidecar.http1.engine import HIGH_WATER_BYTES
 from sidecar.http1.errors import End, ProtocolError
 from sidecar.http1.heads import ResponseHead
-from sidecar.http1.sending import Sending
+from sidecar.http1.sending import Sending, Through
 
 if TYPE_CHECKING:
     from sidecar.http1.drains import Drain
-
-Through = Callable[[bytes], bytes]
 
 SLOW_CLIENT = 2
 """Why an upstream is not read; the client's side says when it is read again."""
@@ -48,6 +46,7 @@ class Answering(Sending):
         "_stopped",
         "_tail",
         "_through",
+        "_total_at_s",
         "_via",
         "broken",
         "response",
@@ -59,6 +58,7 @@ class Answering(Sending):
     response: ResponseHead | None
     response_bytes: int
     response_done: bool
+    _total_at_s: float
     response_trailers: list[tuple[bytes, bytes]]
     broken: ProtocolError | None
     _drain: "Drain | None"
@@ -102,7 +102,7 @@ class Answering(Sending):
         has_body = response.length != 0
         # Where no body can be, nothing may be put into one.
         self._through, self._flush, self._rewrites = through, flush if has_body else None, rewrites
-        self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites)
+        self._frame = has_body and not self.head.http_1_0 and (response.length < 0 or rewrites) and not self.tunnels
         self._relaying = True
         early, self._early = b"".join(self._early), []
         self._pass_on(early, self.response_done)
@@ -110,11 +110,33 @@ class Answering(Sending):
             self._upstream.resume(_EARLY)
         return self.end
 
+    def tunnel(
+        self, drops: frozenset[bytes], extra: bytes, up: Through, down: Through, via: bool = True
+    ) -> End | None:
+        """As `relay`, for an answer that has gone over to another protocol.
+
+        `up` and `down` are shown the bytes of each direction, and return what to send on; both may call what
+        `through` may. It ends when either side closes its connection: `COMPLETE` when the upstream does.
+        """
+        assert self.tunnels
+        self._up = up
+        self._total_at_s = self._engine.now_s + self._limits.tunnel_s
+        extra += b"Upgrade: %b\r\nConnection: Upgrade\r\n" % self.upgrade
+        end = self.relay(drops, extra, down, via=via)
+        early = self._client.early_bytes()
+        self.request_bytes += len(early)
+        self._body.insert(0, early)
+        if self._relaying:
+            self._say()
+        return end
+
     def hold_up(self) -> None:
         """Keep what comes from now on, and the end of the answer too, until `go_on`; `through` may call it."""
         self._relaying = False
         if self._upstream is not None:
             self._upstream.pause(_EARLY)
+        if self.tunnels:
+            self._client.pause_reading_body()
 
     def go_on(self) -> None:
         """After `hold_up`: `through` is shown what has come meanwhile, even if that is nothing."""
@@ -124,6 +146,9 @@ class Answering(Sending):
             self._pass_on(early, self.response_done, again=True)
             if self._upstream is not None and self._relaying:
                 self._upstream.resume(_EARLY)
+            if self.tunnels and self._relaying:
+                self._client.resume_reading_body()
+                self._say()
             self._wake_soon()
 
     def stop(self) -> None:
@@ -157,17 +182,38 @@ class Answering(Sending):
         self._client.write(head if self.head.method == b"HEAD" else head + body)
         self._client.exchange_done(keep_alive)
 
-    def cut(self) -> None:
-        """End the client's connection so that it can see that the answer is not whole."""
+    def cut(self, last: bytes = b"") -> None:
+        """End the client's connection so that it can see that the answer is not whole.
+
+        `last` is what the other protocol of a tunnel has for that.
+        """
         if not self.answered:
             self.answered = True
+            self._client.write(last)
             # Without a length the end of the connection would look like the end of the body: reset it instead.
-            delimited = self._frame or (
-                self.response is not None and self.response.length >= 0 and not self._rewrites
+            delimited = (
+                bool(last)
+                or self._frame
+                or (self.response is not None and self.response.length >= 0 and not self._rewrites)
             )
             self._client.hang_up(reset=self._head_sent and not delimited)
 
     # --- The connections' side --------------------------------------------------------------------------------------
+
+    @property
+    def tunnels(self) -> bool:
+        """Whether the upstream has gone over to another protocol: from then on bytes pass both ways as they are."""
+        return self.response is not None and self.response.status == 101
+
+    def on_client_bytes(self, data: bytes) -> None:
+        """What the client says in the other protocol."""
+        self._since_s = self._engine.now_s
+        self.request_bytes += len(data)
+        self._body.append(data)
+        if self._relaying and self._up is not None:
+            self._say()
+        else:
+            self._client.pause_reading_body()
 
     def on_client_paused(self) -> None:
         """The client reads slower than the upstream writes."""
@@ -219,6 +265,13 @@ class Answering(Sending):
 
     # --- Inside -----------------------------------------------------------------------------------------------------
 
+    def _say(self) -> None:
+        """Send on what the client has said in the other protocol, even if that is nothing."""
+        upstream, said = self._upstream, b"".join(self._body)
+        self._body = []
+        if upstream is not None and self._up is not None and self.end is None:
+            upstream.write(self._up(said))
+
     def _pass_on(self, payload: bytes, done: bool, *, again: bool = False) -> None:
         if self._through is not None and (payload or again):
             payload = self._through(payload)
@@ -251,14 +304,14 @@ class Answering(Sending):
             self._drops,
             self._frame,
             not self._rewrites or self.response.length == 0,
-            not keep_alive,
+            not keep_alive and not self.tunnels,
             self._via,
             self._extra + late,
         )
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this answer."""
-        if not self.head.keep_alive or self.head.http_1_0 or self._engine.draining or self.broken:
+        if not self.head.keep_alive or self.head.http_1_0 or self._engine.draining or self.broken or self._up:
             return False
         if self.request_done:
             return True

@@ -69,6 +69,12 @@ class ClientConnection(asyncio.Protocol):
             assert self._transport is not None
             self._transport.write(data)
 
+    def early_bytes(self) -> bytes:
+        """What the client sent behind its request, now that it belongs to another protocol."""
+        data, self._buffer = self._buffer, b""
+        self._resume(_PIPELINE)
+        return data
+
     def exchange_done(self, keep_alive: bool) -> None:
         """The answer has been written. The next request begins when the rest of this one's body has passed."""
         exchange = self._exchange
@@ -170,6 +176,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if exchange is not None and not exchange.request_done:
             self._read_body(exchange, data)
+            exchange.advance()
+        elif exchange is not None and exchange.tunnels:
+            exchange.on_client_bytes(data)
             exchange.advance()
         else:
             self._buffer = self._buffer + data if self._buffer else data

@@ -39,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 60.0
     body_min_bytes_per_s: float = 0.0
     body_window_s: float = 10.0
+    tunnel_idle_s: float = 300.0
+    tunnel_s: float = 86_400.0
 
 
 class Engine:
@@ -62,6 +64,7 @@ class Engine:
         "refuse",
         "requests_total",
         "running",
+        "takes_upgrades",
     )
 
     handler: "Callable[[Exchange], Coroutine[Any, Any, None]]"
@@ -72,7 +75,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.refuse = refuse
-        self.heads = KnownHeads(lambda data: parse_request(data, limits.headers_max))
+        self.heads = KnownHeads(lambda data: parse_request(data, limits.headers_max, upgrades=self.takes_upgrades))
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()
         self.draining = False
@@ -81,6 +84,8 @@ class Engine:
         """Told of an exchange whose handler has raised."""
         self.requests_total = 0
         self.running = 0
+        self.takes_upgrades = False
+        """Set by a handler that knows what to do with requests for another protocol; else they are 501."""
         self._idle = asyncio.Event()
 
     def story_ended(self) -> None:

@@ -35,7 +35,6 @@ class Exchange(Answering):
 
     __slots__ = (
         "_pool",
-        "_total_at_s",
         "drains",
         "failure",
         "party",
@@ -69,9 +68,9 @@ class Exchange(Answering):
         self._drops_up = _NO_NAMES
         self._pace = None
         # Set by a handler: for whom it is (see `fair_queue`); whether it may call `again` for a request that was sent
-        # already; whether it may want the whole answer although its client has gone (see `drains`), which is asked
-        # when the client goes, and again when the head comes after that.
-        self.party, self.keeps_body = "", False
+        # already; the protocol to ask the upstream for; whether it may want the whole answer although its client has
+        # gone (see `drains`), which is asked when the client goes, and again when the head comes after that.
+        self.party, self.keeps_body, self.upgrade, self._up = "", False, b"", None
         self.drains: Callable[[ResponseHead | None], bool] | None = None
         self._kept = None
         self._drain = None
@@ -305,6 +304,8 @@ class Exchange(Answering):
         limits = self._limits
         if self._phase is Phase.CONNECT:
             return limits.connect_s
+        if self.tunnels:
+            return limits.tunnel_idle_s
         if self._client.paused or not self.request_done:
             return limits.client_idle_s
         if self._phase is Phase.HEAD:

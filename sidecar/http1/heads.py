@@ -105,6 +105,11 @@ class RequestHead(Head):
         self.declared = -1
         self.notes = Notes()
 
+    @property
+    def upgrade(self) -> bytes:
+        """The protocols that the client asks to go over to (RFC 9110 §7.8), in lower case; empty if it does not."""
+        return self.get(b"upgrade", b"").lower() if b"upgrade" in self.named else b""
+
     def with_length(self, length: int) -> Self:
         head = self._copy()
         head.length = head.declared = length
@@ -192,8 +197,8 @@ def _split(data: bytes, line_end: int) -> dict[bytes, bytes]:
     return lines
 
 
-def parse_request(data: bytes, fields_max: int) -> RequestHead:
-    """Read one whole request head, its empty line included.
+def parse_request(data: bytes, fields_max: int, *, upgrades: bool = False) -> RequestHead:
+    """Read one whole request head, its empty line included. `upgrades`: it may ask for another protocol.
 
     Raises:
         ProtocolError: 400, 417, 431, 501 or 505, with a sentence for the client.
@@ -213,15 +218,22 @@ def parse_request(data: bytes, fields_max: int) -> RequestHead:
     lines = _split(data, line_end)
     head = RequestHead(lines, method, target, http_1_0=version == b"1.0")
     head.host = _good_hosts.get(lines.get(b"host", b"")) or _host(head)
-    if b"upgrade" in head.named and b"upgrade" in lines:
-        raise ProtocolError(501, "upgrade_unsupported", "Protocol upgrades are not supported.")
     if target[0] != _SLASH or b"#" in target:
         head.target = _origin_form(head)
     if b"content-length" in lines or b"transfer-encoding" in lines:
         head.length = _request_length(head, lines)
     if b"expect" in lines:
         _read_expectation(head)
+    if head.named and head.upgrade:
+        _check_upgrade(head, supported=upgrades)
     return head
+
+
+def _check_upgrade(head: RequestHead, *, supported: bool) -> None:
+    if not supported:
+        raise ProtocolError(501, "upgrade_unsupported", "Protocol upgrades are not supported.")
+    if head.method != b"GET" or head.length or head.http_1_0:
+        raise ProtocolError(501, "upgrade_unsupported", "Only a GET without a body can ask for another protocol.")
 
 
 def _validate_request(data: bytes, method: bytes) -> None:
@@ -298,8 +310,10 @@ def _decimal(line: bytes) -> int | None:
     return int(digits) if digits.isdigit() and len(digits) <= 18 else None
 
 
-def parse_response(data: bytes, method: bytes, fields_max: int) -> ResponseHead:
+def parse_response(data: bytes, method: bytes, fields_max: int, upgrade: bytes = b"") -> ResponseHead:
     """Read one whole head of an answer to a `method` request, its empty line included.
+
+    `upgrade` is the protocol that was asked for, if any: an answer that goes over to it has a body without an end.
 
     Raises:
         ProtocolError: always status 502; the sentence is about the upstream.
@@ -309,7 +323,7 @@ def parse_response(data: bytes, method: bytes, fields_max: int) -> ResponseHead:
     if line is None:
         raise _bad_answer("its status line is malformed")
     status = int(line[2])
-    if status == 101:
+    if status == 101 and not upgrade:
         raise _bad_answer("it switched protocols without being asked")
     try:
         httptools.HttpResponseParser(_SILENT).feed_data(data)
@@ -320,6 +334,11 @@ def parse_response(data: bytes, method: bytes, fields_max: int) -> ResponseHead:
     if data.count(b"\r\n") - 2 > fields_max:
         raise _bad_answer(f"it has more than {fields_max} header fields")
     head = ResponseHead(_split(data, line_end), status, line[3] or b"", http_1_0=line[1] == b"0")
+    if status == 101:
+        if b"upgrade" not in head.named or head.get(b"upgrade", b"").lower() != upgrade:
+            raise _bad_answer("it went over to another protocol than it was asked to")
+        head.length, head.keep_alive = UNTIL_CLOSE, False
+        return head
     head.length = _response_length(head, method)
     return head
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sidecar.http1.engine import Limits
     from sidecar.http1.upstream import UpstreamConnection
 
+Through = Callable[[bytes], bytes]
 Watch = Callable[[bytes, bool], str]
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,6 +44,7 @@ class Sending(Driven):
         "_replay",
         "_since_s",
         "_trailers_up",
+        "_up",
         "_upstream",
         "_watch",
         "answered",
@@ -52,6 +54,7 @@ class Sending(Driven):
         "peer",
         "request_bytes",
         "request_done",
+        "upgrade",
     )
 
     head: RequestHead
@@ -75,6 +78,9 @@ class Sending(Driven):
     _drops_up: frozenset[bytes]
     _trailers_up: list[tuple[bytes, bytes]]
     _watch: Watch | None
+    # The other protocol that was asked for, and what its bytes go through.
+    upgrade: bytes
+    _up: Through | None
     _pace: Pace | None
     # What was sent, for as long as it may be sent again.
     keeps_body: bool

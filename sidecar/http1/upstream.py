@@ -177,12 +177,12 @@ class UpstreamConnection(asyncio.Protocol):
                 self._buffer = data
                 return False
             method = exchange.head.method
-            if method == b"HEAD":
-                head = parse_response(data[: end + 4], method, limits.headers_max)
+            if method == b"HEAD" or exchange.upgrade:
+                head = parse_response(data[: end + 4], method, limits.headers_max, exchange.upgrade)
             else:
                 head = self._pool.heads.read(data[: end + 4])
             data = data[end + 4 :]
-            if head.status >= 200:
+            if head.status >= 200 or head.status == 101:
                 break
             exchange.on_interim(head)
         self._head_pending = False
