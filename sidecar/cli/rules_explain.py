@@ -138,19 +138,27 @@ def _priced(rule: Rule, quote: Quote, facts: RequestFacts, unit: Unit) -> dict[s
         f"counted in {counter.key}: --position shows the price at another position"
         for counter in quote.counters.values()
     ]
-    notes += rule.on_short.notes
+    notes += _notes(rule, unit)
+    if notes:
+        priced["notes"] = notes
+    if quote.body is not None:
+        priced["asks"] = "the stream is asked to report its usage, and the client does not see that"
+    return priced
+
+
+def _notes(rule: Rule, unit: Unit) -> list[str]:
+    """What the rule does beside charging, in sentences."""
+    notes = list(rule.on_short.notes)
     notes += rule.on_store_down.notes(unit)
+    if rule.later is not None:
+        notes.append(rule.later.note)
     if rule.on_exhausted is not None:
         ends = "cut" if rule.on_exhausted is OnExhausted.CUT else "finished, for debt"
         notes.append(f"the hold grows while the answer streams; when there is no more credit, it is {ends}")
     notes += [limit.note for limit in rule.limits]
     if rule.shadow:
         notes.append("in shadow: what would be refused is served, and not charged")
-    if notes:
-        priced["notes"] = notes
-    if quote.body is not None:
-        priced["asks"] = "the stream is asked to report its usage, and the client does not see that"
-    return priced
+    return notes
 
 
 def _line(line: Line, unit: Unit) -> dict[str, str]:

@@ -15,6 +15,7 @@ from sidecar.config.rule_cost import read_hold, read_recent
 from sidecar.config.rule_counters import check_counted_shortage, check_recent
 from sidecar.config.rule_estimate import can_estimate, check_estimate, on_unknown_of, read_estimate
 from sidecar.config.rule_idempotency import check_idempotency, read_idempotency
+from sidecar.config.rule_later import check_later, read_later
 from sidecar.config.rule_limits import check_limits, read_limits, that_apply
 from sidecar.config.rule_match import read_identity, read_match
 from sidecar.config.rule_outage import check_outage, read_outage
@@ -65,6 +66,7 @@ RULE_KEYS = (
     "on_client_gone",
     "on_exhausted",
     "on_store_down",
+    "settle",
     "shadow",
 )
 DEFAULT_KEYS = ("identity", "markup", "estimate", "limits", "shadow")
@@ -112,12 +114,15 @@ class RuleReader:
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
         unit = self._unit()
         down = read_outage(entries["on_store_down"], unit) if "on_store_down" in entries else DENIED
+        later = read_later(entries["settle"]) if "settle" in entries else None
         quoter = FREE if free else self._quoter(unit, match.path if match is not None else None)
         if quoter is not None and "on_short" in entries:
             check_shortage(entries["on_short"], on_short, quoter)
             check_counted_shortage(entries["on_short"], on_short, quoter.price)
         if quoter is not None and idempotency is not None:
             check_idempotency(entries["idempotency"], quoter.price)
+        if quoter is not None and later is not None:
+            check_later(entries["settle"], quoter.price)
         if quoter is not None and down != DENIED:
             check_outage(entries["on_store_down"], quoter.price)
         limits = self._limits_of(name, quoter) if quoter is not None and not free else ()
@@ -140,6 +145,7 @@ class RuleReader:
             quoter=quoter,
             on_short=on_short,
             on_store_down=down,
+            later=later,
             limits=limits,
             shadow=entries["shadow"].flag() is True if "shadow" in entries else self._shadow and not free,
         )

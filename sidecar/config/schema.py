@@ -15,6 +15,7 @@ from sidecar.config import (
     rule_cost,
     rule_counters,
     rule_idempotency,
+    rule_later,
     rule_limits,
     rule_match,
     rule_outage,
@@ -55,6 +56,7 @@ _ABOUT: Mapping[str, str] = {
     "charge_on": "The statuses of answers that are charged.",
     "on_short": "When the hold does not fit: deny, wait for others, or lower a field to what the balance buys.",
     "on_store_down": "While the store does not answer: refuse, serve whom it knows, or serve out of leases.",
+    "settle": "Later: an answer that accepts a job keeps its hold, until the upstream says what it cost.",
     "limits": "How many requests of a customer run at once, how fast requests and tokens may come.",
     "on_unreadable": "A body that is needed and cannot be read: refuse the request, or hold without it.",
     "shadow": "Refuse nothing: serve and count what would be refused, and do not charge it.",
@@ -141,6 +143,9 @@ def _rule() -> Schema:
         ),
         "idempotency": _idempotency(),
         "on_store_down": _on_store_down(),
+        "settle": {
+            "anyOf": [{"const": rule_later.LATER}, _closed(on=_ref("statuses"), within=_pattern(rule_later.WITHIN))]
+        },
         "shadow": _SHADOW,
     }  # fmt: skip
     described = {key: {"description": _ABOUT[key], **properties[key]} for key in rule.RULE_KEYS}

@@ -23,6 +23,7 @@ StoreUrl = Annotated[str, Meta(extra={"kind": "store_url"})]
 ArchiveUrl = Annotated[str, Meta(extra={"kind": "archive_url"})]
 FilePath = Annotated[str, Meta(extra={"kind": "path"})]
 AdminKey = Annotated[str, Meta(extra={"kind": "admin_key"})]
+SigningKey = Annotated[str, Meta(extra={"kind": "signing_key"})]
 HeaderName = Annotated[str, Meta(extra={"kind": "header_name"})]
 HeaderValue = Annotated[str, Meta(extra={"kind": "header_value"})]
 UnitName = Annotated[str, Meta(extra={"kind": "unit_name"})]
@@ -68,6 +69,11 @@ class RulesSection(Section, frozen=True, kw_only=True):
 class Admin(Section, frozen=True, kw_only=True):
     key: AdminKey = ""
     """The first control key. Secret. Empty: `sidecar run` makes one and keeps it in the data folder, mode 0600."""
+
+
+class Tokens(Section, frozen=True, kw_only=True):
+    key: SigningKey = ""
+    """Signs what upstreams settle by; the same for all processes. Secret. Empty: one is made, in the store."""
 
 
 class Proxy(Section, frozen=True, kw_only=True):
@@ -253,6 +259,7 @@ class Settings(Section, frozen=True, kw_only=True):
     rules: RulesSection = RulesSection()
     admin: Admin = Admin()
     proxy: Proxy = Proxy()
+    tokens: Tokens = Tokens()
     control: Control = Control()
     upstream: Upstream = Upstream()
     store: Store = Store()
@@ -274,5 +281,5 @@ class Settings(Section, frozen=True, kw_only=True):
     """Keys of one never work in the other."""
 
 
-SECRETS = frozenset({"admin.key", "archive.url", "store.url", "upstream.headers"})
+SECRETS = frozenset({"admin.key", "archive.url", "store.url", "tokens.key", "upstream.headers"})
 """Settings that are never shown, logged or part of an error."""

@@ -103,6 +103,12 @@ def admin_key(text: str) -> str | None:
     return None
 
 
+def signing_key(text: str) -> str | None:
+    if text and (len(text) < 32 or not text.isascii() or not text.isprintable()):
+        return "must have at least 32 ASCII characters: `openssl rand -hex 32` makes one"
+    return None
+
+
 def header_name(text: str) -> str | None:
     if not _FIELD_NAME.match(text):
         return "must be named as headers are: letters, digits and -, no spaces"
@@ -149,6 +155,7 @@ KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "store_url": store_url,
     "archive_url": archive_url,
     "admin_key": admin_key,
+    "signing_key": signing_key,
     "header_name": header_name,
     "header_value": header_value,
     "unit_name": unit_name,

@@ -15,6 +15,7 @@ from sidecar.control.middleware import answering_problems, authorised, name_requ
 from sidecar.control.routes import ENDPOINTS
 from sidecar.control.serving import serve
 from sidecar.domain.amounts import Unit
+from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
@@ -36,6 +37,7 @@ def make_app(
     counters: Counters,
     open_holds: OpenHolds,
     customers: Customers,
+    deferred: Deferred,
     once_records: OnceRecords,
     history: History,
     reloading: Reloading,
@@ -55,6 +57,7 @@ def make_app(
         counters=counters,
         open_holds=open_holds,
         customers=customers,
+        deferred=deferred,
         once_records=once_records,
         history=history,
         reloading=reloading,

@@ -84,7 +84,7 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
 
     IdempotencyKeyInvalid, IdempotencyKeyRequired.
     """
-    if repeat is Repeat.READ:
+    if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
         return None
     given = request.headers.getall("Idempotency-Key", [])
     if not given and repeat is Repeat.IN_LEDGER:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
+from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
@@ -35,6 +36,8 @@ class Repeat(Enum):
 
     READ = auto()
     """Nothing: reading changes nothing."""
+    BY_ITSELF = auto()
+    """Nothing: what it says takes effect once by itself."""
     RECORDED = auto()
     """It may be sent; the first answer is recorded and repeated."""
     IN_LEDGER = auto()
@@ -48,6 +51,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     counters: Counters
     open_holds: OpenHolds
     customers: Customers
+    deferred: Deferred
     once_records: OnceRecords
     history: History
     reloading: Reloading

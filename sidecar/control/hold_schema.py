@@ -2,13 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.schema import Pagination, Paging, Wire, instant
-from sidecar.domain.amounts import Unit, render
+from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.meters.reader import Reading
 from sidecar.domain.outcomes import OpenHold
+from sidecar.domain.price import parse_number
+from sidecar.services.deferred import SettledLater
+
+Reported = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)] | Annotated[str, Meta(min_length=1, max_length=32)]
+"""A whole number, or a decimal as text: a JSON number with a fraction is no exact one."""
 
 
 class HoldsQuery(Paging, frozen=True, kw_only=True):
@@ -17,6 +24,10 @@ class HoldsQuery(Paging, frozen=True, kw_only=True):
 
 class AmountDisplay(Wire, frozen=True, kw_only=True):
     held: str
+
+
+class ChargeDisplay(Wire, frozen=True, kw_only=True):
+    charged: str
 
 
 class HeldView(Wire, frozen=True, kw_only=True):
@@ -89,3 +100,52 @@ class HoldPage(Wire, frozen=True, kw_only=True):
 def _display(hold: OpenHold, units: Mapping[str, Unit]) -> AmountDisplay | UnsetType:
     unit = units.get(hold.unit)
     return AmountDisplay(held=render(hold.held, unit)) if unit else UNSET
+
+
+class SettleRequest(Wire, frozen=True, kw_only=True):
+    """What a request has cost: its usage, or that it failed and costs nothing."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=16_384, description="From the request's `x-settle-token`.")]
+    usage: (
+        Annotated[
+            dict[Annotated[str, Meta(min_length=1, max_length=64)], Reported],
+            Meta(max_length=64, description="By meter of the request's price; one that is not there read nothing."),
+        ]
+        | UnsetType
+    ) = UNSET
+    failed: Annotated[bool, Meta(description="Instead of `usage`: all that is held goes back.")] = False
+
+    def reading(self) -> Reading | None:
+        """The usage; None: it failed. InvalidInput unless it says exactly one of both."""
+        if (self.usage is UNSET) != self.failed:
+            raise InvalidInput("Say what it cost by `usage`, or `failed: true` instead.", "usage")
+        if self.usage is UNSET:
+            return None
+        usage: Reading = {}
+        for meter, told in self.usage.items():
+            number = parse_number(str(told))
+            if number is None:
+                raise InvalidInput("A number from 0 with at most 9 decimal places.", f"usage.{meter}")
+            usage[meter] = number
+        return usage
+
+
+class SettledView(Wire, frozen=True, kw_only=True):
+    """What became of it."""
+
+    reservation_id: str
+    status: Literal["charged", "released"]
+    unit: str
+    charged: Annotated[int, Meta(description="Base units of `unit`.")]
+    display: ChargeDisplay | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, settled: SettledLater, units: Mapping[str, Unit]) -> "SettledView":
+        charged, unit = settled.charged or 0, units.get(settled.unit)
+        return cls(
+            reservation_id=settled.reservation_id,
+            status="released" if settled.charged is None else "charged",
+            unit=settled.unit,
+            charged=charged,
+            display=UNSET if unit is None else ChargeDisplay(charged=render(charged, unit)),
+        )

@@ -105,7 +105,7 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 
 
 def _headers(repeat: Repeat) -> list[dict[str, Any]]:
-    if repeat is Repeat.READ:
+    if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
         return []
     schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
     says = "The same when this request is repeated, new for each other one. Kept for 24 hours."

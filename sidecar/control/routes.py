@@ -13,6 +13,7 @@ from sidecar.control import (
     reservations,
     rules,
     service,
+    settlements,
 )
 from sidecar.control.endpoint import Endpoint
 
@@ -24,6 +25,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *pools.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
+    *settlements.ENDPOINTS,
     *history.ENDPOINTS,
     *rules.ENDPOINTS,
     *service.ENDPOINTS,

@@ -27,6 +27,12 @@ class InvalidInput(SidecarError):
         self.field = field
 
 
+class Unsigned(SidecarError):
+    """A token that we did not sign, or not for this."""
+
+    code = "unidentified"
+
+
 class NotFound(SidecarError):
     """A customer, key or reservation that does not exist."""
 

@@ -15,6 +15,7 @@ import msgspec
 
 from sidecar.domain.fields import Fields
 from sidecar.domain.idempotency import Idempotency
+from sidecar.domain.later import Later
 from sidecar.domain.limits import Limit
 from sidecar.domain.match import Match
 from sidecar.domain.metering import Meters
@@ -92,6 +93,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     quoter: Quoter = FREE
     on_short: Shortage = DENY
     on_store_down: StoreDown = DENIED
+    later: Later | None = None
+    """Without it, a request is settled when its answer has ended."""
     limits: tuple[Limit, ...] = ()
     shadow: bool = False
     """Nothing is refused: what would have been is counted, served and not charged."""

@@ -20,6 +20,9 @@ _SEAL_BYTES: Final = 16
 HOLD: Final = "hold"
 """The purpose of a token that says that a hold was taken, whatever the store remembers."""
 
+SETTLE: Final = "settle"
+"""The purpose of a token by which an upstream settles one reservation."""
+
 _C = TypeVar("_C", bound=msgspec.Struct)
 
 

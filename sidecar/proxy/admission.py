@@ -207,8 +207,11 @@ class Admission:
         rule, amount, attempt_id = terms.rule, quote.hold, ""
         if claim is not None:
             amount, attempt_id = max(amount - (claim.charged or 0), 0), claim.reservation_id
-        elif terms.bridges:
-            return self._take_or_bridge(exchange, terms, payer, facts, quote, wait_ms)
+        elif terms.rule.later is not None:
+            # Its end is remembered, for who says twice what it cost.
+            attempt_id = self._holds.next_id()
+        if terms.bridges and claim is None:
+            return self._take_or_bridge(exchange, terms, payer, facts, quote, wait_ms, attempt_id)
         return self._holds.take(
             payer.customer_id,
             payer.credential,
@@ -225,7 +228,14 @@ class Admission:
         )
 
     def _take_or_bridge(
-        self, exchange: Exchange, terms: Terms, payer: Payer, facts: RequestFacts, quote: Quote, wait_ms: int
+        self,
+        exchange: Exchange,
+        terms: Terms,
+        payer: Payer,
+        facts: RequestFacts,
+        quote: Quote,
+        wait_ms: int,
+        attempt_id: str,
     ) -> Coroutine[Any, Any, Hold | Refused]:
         """The same for a rule whose requests may be served while the store does not answer."""
         rule = terms.rule
@@ -244,6 +254,7 @@ class Admission:
                 rules_version=asking.rules_version,
                 wait_ms=wait_ms,
                 tell_how=exchange.park,
+                attempt_id=attempt_id,
                 limits=_takings(terms, payer, facts),
             )
 
@@ -255,6 +266,15 @@ class Admission:
         return RequestFacts(
             exchange.head, route.path, route.query, body, body_bytes, customer_id, external_id, route.form
         )
+
+
+def lowered(exchange: Exchange, clamped: Clamped) -> bytes:
+    """Send on what the balance buys; the header line that tells the client."""
+    head = exchange.head
+    path, _, query = head.target.partition(b"?")
+    if clamped.query != query:
+        exchange.head = head.with_target(b"%b?%b" % (path, clamped.query))
+    return b"x-credits-clamped: %b=%d\r\n" % (clamped.field.encode(), clamped.value)
 
 
 def _takings(terms: Terms, payer: Payer, facts: RequestFacts) -> tuple[Taking, ...]:

@@ -16,7 +16,7 @@ from sidecar.proxy.upstreams import Unavailable
 OURS = frozenset(
     {
         *(b"x-sidecar-refusal", b"x-reservation-id", b"x-credits-charged", b"x-credits-available"),
-        *(b"x-credits-unit", b"x-credits-source", b"x-credits-clamped"),
+        *(b"x-credits-unit", b"x-credits-source", b"x-credits-clamped", b"x-settle-token"),
     }
 )
 """Fields that only we may write, in either direction."""
@@ -95,6 +95,12 @@ class Refusal:
 def of_protocol_error(error: ProtocolError, instance: str, shape: str = "problem") -> Refusal:
     """The answer to a request that breaks HTTP or a limit."""
     return Refusal(error.code, error.detail, instance, shape=shape)
+
+
+def crowded(most: int, instance: str, shape: str, retry_after_s: int) -> Refusal:
+    """One customer has as many requests in flight as one may."""
+    detail = f"This customer has {most} requests in flight here, as many as one may have."
+    return Refusal("too_many_in_flight", detail, instance, shape=shape, retry_after_s=retry_after_s)
 
 
 def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_after_s: int) -> Refusal:

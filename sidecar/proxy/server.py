@@ -19,6 +19,7 @@ from sidecar.proxy.load import Load
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.story import Story
 from sidecar.proxy.upstream_settings import upstreams_of
+from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
 from sidecar.store.customers import Customers
 from sidecar.telemetry import Metrics
@@ -37,6 +38,7 @@ class ProxyServer:
         rules: RuleSet,
         holds: Holds,
         customers: Customers,
+        deferred: Deferred,
         metrics: Metrics,
         share_port: bool = False,
     ) -> None:
@@ -63,6 +65,7 @@ class ProxyServer:
             upstreams=self._upstreams,
             request_ids=self._request_ids,
             load=self._load,
+            deferred=deferred,
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
             shadow=settings.proxy.shadow,

@@ -9,7 +9,6 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from sidecar.domain.amounts import Unit
-from sidecar.domain.clamp import Clamped
 from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.idempotency import KeyRefused
@@ -20,11 +19,13 @@ from sidecar.domain.quotes import Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
 from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
+from sidecar.http1.fields import Pairs
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.proxy import exits, limit_fields, refusals
-from sidecar.proxy.admission import Admission, Admitted
+from sidecar.proxy.admission import Admission, Admitted, lowered
 from sidecar.proxy.codings import UnreadAnswers, wanted
+from sidecar.proxy.deferring import Deferring
 from sidecar.proxy.elastic import metered
 from sidecar.proxy.identity import Identities, Payer
 from sidecar.proxy.load import Load
@@ -34,6 +35,7 @@ from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
 from sidecar.proxy.upstreams import Upstreams
+from sidecar.services.deferred import Deferred
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.store.repeats import Kept
@@ -56,6 +58,7 @@ class Story:
         upstreams: Upstreams,
         request_ids: RequestIds,
         load: Load,
+        deferred: Deferred,
         inspect_max_bytes: int,
         wait_for_commit: bool,
         shadow: bool = False,
@@ -72,6 +75,7 @@ class Story:
         self._metrics = metrics
         self._upstreams = upstreams
         self._shadowed = Shadow(holds, upstreams, metrics, via=self._policy.via)
+        self._deferring = Deferring(holds, deferred, via=self._policy.via)
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
@@ -240,18 +244,11 @@ class Story:
 
     async def _serve(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> None:
         """Forward, relay, settle; from here on every way out settles the hold."""
-        quote, hold, extra_line = admitted.quote, admitted.hold, terms.unit_line
+        quote, hold = admitted.quote, admitted.hold
         self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
-            if hold.limits:
-                extra_line += terms.limits_line + b"RateLimit: %b\r\n" % limit_fields.standing(hold.limits)
-            exchange.drains = terms.drains
-            if admitted.clamped is not None:
-                extra_line += self._lower(exchange, terms, admitted.clamped)
-            if quote.form is not None:
-                exchange.watch(quote.form.glance if terms.shadow else quote.form.see)
-            fields = wanted(exchange.head, quote, trailers=terms.reads_trailers, plain=terms.cuts)
+            fields, extra_line = self._prepare(exchange, terms, admitted)
             answer = await self._upstreams.forward(
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
             )
@@ -261,6 +258,11 @@ class Story:
                 settled = True
                 await self._settle(terms, hold, admitted.beyond(charge), answer)
                 self._answer_failure(exchange, terms, answer)
+                return
+            if self._deferring.accepts(terms, hold, answer):
+                settled = True
+                self._end(exchange, await self._deferring.leave_open(exchange, terms, hold))
+                self._count(exchange, terms, "deferred")
                 return
             meter, rewrites = metered(exchange, terms, admitted, answer, self._holds.upkeep, self._metrics.cut)
             extra = (
@@ -296,14 +298,21 @@ class Story:
             if not settled:
                 await self._settle(terms, hold, RELEASED, None)
 
-    def _lower(self, exchange: Exchange, terms: Terms, clamped: Clamped) -> bytes:
-        """Send on what the balance buys; the header line that tells the client."""
-        head = exchange.head
-        path, _, query = head.target.partition(b"?")
-        if clamped.query != query:
-            exchange.head = head.with_target(b"%b?%b" % (path, clamped.query))
-        self._metrics.clamped[terms.rule.name] += 1
-        return b"x-credits-clamped: %b=%d\r\n" % (clamped.field.encode(), clamped.value)
+    def _prepare(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> tuple[Pairs, bytes]:
+        """What the upstream is told beside the request, and the lines that its answer gets."""
+        quote, hold, lines = admitted.quote, admitted.hold, terms.unit_line
+        if hold.limits:
+            lines += terms.limits_line + b"RateLimit: %b\r\n" % limit_fields.standing(hold.limits)
+        exchange.drains = terms.drains
+        if admitted.clamped is not None:
+            self._metrics.clamped[terms.rule.name] += 1
+            lines += lowered(exchange, admitted.clamped)
+        if quote.form is not None:
+            exchange.watch(quote.form.glance if terms.shadow else quote.form.see)
+        fields = wanted(exchange.head, quote, trailers=terms.reads_trailers, plain=terms.cuts)
+        if terms.rule.later is not None:
+            fields += self._deferring.told(terms, quote, hold)
+        return fields, lines
 
     async def _settle(
         self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
@@ -352,12 +361,8 @@ class Story:
             exchange.cut()
 
     def _refuse_crowding(self, exchange: Exchange, terms: Terms) -> None:
-        detail = f"This customer has {self._load.customer_max} requests in flight here, as many as one may have."
         instance, wait_s = self._request_ids.next(), self._metrics.typical_request_s()
-        shape = terms.rule.errors
-        self._answer(
-            exchange, terms, Refusal("too_many_in_flight", detail, instance, shape=shape, retry_after_s=wait_s)
-        )
+        self._answer(exchange, terms, refusals.crowded(self._load.customer_max, instance, terms.rule.errors, wait_s))
 
     def _answer_failure(self, exchange: Exchange, terms: Terms, failure: Failure) -> None:
         """Tell a client why there is no answer from the upstream; one that has gone is not told."""

@@ -62,7 +62,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         shadow = shadow or rule.shadow
         if shadow:
             rule = msgspec.structs.replace(
-                rule, on_short=DENY, idempotency=None, on_exhausted=None, on_store_down=DENIED
+                rule, on_short=DENY, idempotency=None, on_exhausted=None, on_store_down=DENIED, later=None
             )
         identity = {source.header for source in rule.identity}
         return cls(

@@ -3,6 +3,7 @@
 What may have been taken, though nobody knows, is given back; how settlements arrive is the matter of `settling`.
 """
 
+import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Advance
-from sidecar.domain.errors import Conflict, SidecarError, StoreTimeout
+from sidecar.domain.errors import Conflict, SidecarError, StoreError, StoreTimeout
 from sidecar.domain.exits import Event, Phase
 from sidecar.domain.limits import Taking
 from sidecar.domain.outcomes import (
@@ -37,6 +38,7 @@ from sidecar.services.spool import Spool
 from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import FINAL, CommitTerms, Ledger, PaidBy
+from sidecar.store.pauses import Pauses
 from sidecar.store.repeats import Repeats
 from sidecar.store.reply import Reply
 from sidecar.tasks import Tasks
@@ -79,6 +81,7 @@ class Holds:
         self._queue = queue
         self._ttl_s = ttl_s
         self._ttl_ms = round(ttl_s * 1000)
+        self._tasks = tasks
         self._counting = Counting(ledger)
         self.settling = Settling(self._counting, outage, spool, timeout_s=timeout_s, tasks=tasks)
         self.upkeep = Upkeep(ledger, ttl_s=ttl_s, give_back=self._give_back_unwanted, tasks=tasks)
@@ -217,6 +220,31 @@ class Holds:
         if isinstance(hold, Bridged):
             return self.bridging.release(hold)
         return self.settling.settle(self._release(hold, reason))
+
+    async def leave_open(self, hold: Hold, within_s: int) -> None:
+        """Somebody else settles it, within so long, and until then nobody keeps it alive.
+
+        Without an answer of the store it is kept alive by us until there is one.
+        """
+        if not await self._open_for(hold, within_s):
+            self._tasks.start(self._keep_open(hold, within_s), f"leave {hold.reservation_id} open")
+
+    async def _keep_open(self, hold: Hold, within_s: int) -> None:
+        pauses = Pauses()
+        while True:
+            await asyncio.sleep(pauses.next_s())
+            if await self._open_for(hold, within_s):
+                return
+
+    async def _open_for(self, hold: Hold, within_s: int) -> bool:
+        try:
+            # Whatever the answer is: the hold lives so long, or has been settled already.
+            await self._ledger.resize(hold.record, [0], within_s * 1000)
+        except StoreError as error:
+            self.outage.noticed(error)
+            return False
+        self.upkeep.end(hold)
+        return True
 
     def _claim(self, record: HoldRecord, credential: str, _wait_ms: int) -> Reply[Outcome | CountersMoved]:
         return self._ledger.reserve_and_claim(record, credential)

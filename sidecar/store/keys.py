@@ -127,6 +127,10 @@ class Keys:
         """How far the partition's journal is archived."""
         return self._key(partition, "archived")
 
+    def secret(self, name: str) -> bytes:
+        """A secret that all processes share."""
+        return self._key(0, f"secret:{name}")
+
     def lease(self, name: str) -> bytes:
         """Who does the work `name` now."""
         return self._key(self.partition(f"lease:{name}"), f"lease:{name}")

@@ -69,6 +69,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         customers=sidecar.customers,
+        deferred=sidecar.deferred,
         once_records=sidecar.once_records,
         history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         reloading=sidecar.reloading,

@@ -5,6 +5,8 @@ from enum import Flag, auto
 from sidecar.config.settings import Settings
 from sidecar.domain.rules import RuleSet
 from sidecar.domain.store_down import OnStoreDown
+from sidecar.domain.tokens import KEY_BYTES, Signer
+from sidecar.services.deferred import Deferred
 from sidecar.services.outage import Outage
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import Address
@@ -13,6 +15,7 @@ from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
+from sidecar.store.secrets import Secrets
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Metrics
 
@@ -39,6 +42,10 @@ class Sidecar:
         self.journal = Journal(lane, **names)
         self.customers = Customers(lane, **names)
         self.once_records = OnceRecords(lane, **names)
+        self.deferred = Deferred(self.ledger, Signer(self._signing_key, **names))
+        self._secrets = Secrets(lane, **names)
+        self._shared_key = b""
+        self._met = False
         self.tasks = Tasks()
         self.outage = Outage(lane, self.tasks)
         self.metrics = Metrics()
@@ -54,6 +61,18 @@ class Sidecar:
     def rules(self) -> RuleSet:
         """Those in force now."""
         return self.reloading.rules
+
+    async def meet_store(self) -> None:
+        """Connect to the store, and learn what all processes share. Raises StoreError; then it can be tried again."""
+        if not self._met:
+            await self.lane.open()
+            self._met = True
+        if not self.settings.tokens.key:
+            self._shared_key = await self._secrets.shared("signing", KEY_BYTES)
+        self.store_seen = True
+
+    def _signing_key(self) -> bytes:
+        return self.settings.tokens.key.encode() or self._shared_key
 
     def not_ready(self) -> str | None:
         """Why this process cannot serve, in one sentence; None when it can."""

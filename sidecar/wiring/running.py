@@ -16,7 +16,7 @@ import msgspec
 from sidecar.config.data_folder import make_data_dir, spool_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.amounts import Unit
-from sidecar.domain.errors import StartupError, StoreUnavailable
+from sidecar.domain.errors import StartupError, StoreError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
 from sidecar.services.credit_leases import LeaseTerms
@@ -61,6 +61,9 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         await _open_store(sidecar)
         _measure_store(sidecar)
         _measure_rules(sidecar)
+        sidecar.metrics.total(
+            "sidecar_settled_later", "Requests settled by a token.", lambda: sidecar.deferred.settled_total
+        )
         spool = Spool(spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks)
         # After the tasks, of which each may leave it something.
         stack.callback(spool.close)
@@ -86,9 +89,8 @@ async def _start_store(settings: Settings, stack: AsyncExitStack) -> str:
 
 async def _open_store(sidecar: Sidecar) -> None:
     try:
-        await sidecar.lane.open()
-        sidecar.store_seen = True
-    except StoreUnavailable as error:
+        await sidecar.meet_store()
+    except StoreError as error:
         if not sidecar.settings.store.url:
             raise
         # A restart while it is away must not end in a loop of crashes: when it comes, we are there.
@@ -101,13 +103,12 @@ async def _open_later(sidecar: Sidecar, said: str) -> None:
     while True:
         await asyncio.sleep(pauses.next_s())
         try:
-            await sidecar.lane.open()
-        except StoreUnavailable as error:
+            await sidecar.meet_store()
+        except StoreError as error:
             if error.detail != said:
                 log.warning("%s", error.detail)
             said = error.detail
         else:
-            sidecar.store_seen = True
             log.info("the store is there; requests are taken")
             return
 
@@ -142,6 +143,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
         rules=sidecar.rules,
         holds=holds,
         customers=sidecar.customers,
+        deferred=sidecar.deferred,
         metrics=sidecar.metrics,
         share_port=share_port,
     )

@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.config.settings import Settings
 from sidecar.control.app import BODY_MAX_BYTES, make_app
+from sidecar.domain.tokens import Signer
+from sidecar.services.deferred import Deferred
 from sidecar.store.counters import Counters
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
@@ -46,6 +48,7 @@ async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
             counters=Counters(control.lane, **OWNER),
             open_holds=OpenHolds(control.lane, **OWNER),
             customers=control.customers,
+            deferred=Deferred(control.ledger, Signer(bytes, **OWNER)),
             once_records=OnceRecords(control.lane, **OWNER),
             history=control.history,
             reloading=control.reloading,

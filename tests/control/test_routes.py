@@ -66,11 +66,14 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "CUSTOMER_ID": "",
         "BLOCK_ID": "",
         "RESERVATION_ID": "r1",
+        "TOKEN": "",
     }
     seen = set()
     for text in EXAMPLES:
         if "$RESERVATION_ID" in text:
             await control.hold(variables["CUSTOMER_ID"], variables["RESERVATION_ID"], 1)
+        if "$TOKEN" in text:
+            variables["TOKEN"] = await control.settle_token(variables["CUSTOMER_ID"])
         curl = Curl.parse(text, variables)
         seen.add(served_by(curl))
         headers = {name.replace("-", "_"): value for name, value in curl.headers.items()}

@@ -11,7 +11,9 @@ from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import Grant
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Balance
+from sidecar.domain.tokens import Signer
 from sidecar.proxy.server import ProxyServer
+from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
@@ -60,6 +62,7 @@ class Shop:
         self.ledger = Ledger(lane, **names)
         self.accounts = Accounts(lane, **names)
         self.customers = Customers(lane, tenant="default", environment="live")
+        self.deferred = Deferred(self.ledger, Signer(lambda: b"k" * 32, **names))
         self.metrics = Metrics()
         self.tasks = Tasks()
         self.queue = Queue(lane, self.ledger, waiting_max=100, account_max=50, tasks=self.tasks)
@@ -77,6 +80,7 @@ class Shop:
             rules=load_rules([rules], {"credits": CREDITS}),
             holds=self.holds,
             customers=self.customers,
+            deferred=self.deferred,
             metrics=self.metrics,
         )
 

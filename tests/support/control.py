@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ from sidecar.control.app import make_app
 from sidecar.control.schema import Problem
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import Grant
+from sidecar.domain.metering import Bill, Meters, Tariff
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Reserved
+from sidecar.domain.price import Price
+from sidecar.domain.tokens import Signer
 from sidecar.services.archiver import Archiver
+from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
+from sidecar.services.hold import Hold
 from sidecar.services.reloading import Reloading
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
@@ -40,6 +46,7 @@ from sidecar.tasks import Tasks
 
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
+SIGNING_KEY = b"s" * 32
 RULES = Path(__file__).parents[1] / "cli" / "rules.yaml"
 
 
@@ -141,6 +148,13 @@ class Control(msgspec.Struct, kw_only=True):
         assert isinstance(outcome, Reserved), outcome
         return record
 
+    async def settle_token(self, customer_id: str, reservation_id: str = "rsv_later") -> str:
+        """By which a request is settled that holds 300 base units, and pays 10 and 2 for each ms of a GPU."""
+        record = self.ledger.hold(customer_id, reservation_id, (("credits", 300),), 60_000, "", "job", remember=True)
+        assert isinstance(await self.ledger.reserve(record, "external:alice"), Reserved)
+        quote = Bill(Tariff(Meters()), Price.of({"gpu_ms": Fraction(2)}, 10), 300)
+        return Deferred(self.ledger, Signer(lambda: SIGNING_KEY, **OWNER)).token(quote, Hold(record, 0), 60)
+
 
 @asynccontextmanager
 async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[Control]:
@@ -170,6 +184,7 @@ async def _listening(lane: Lane, history: History, archiver: Archiver, archiving
         counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         customers=customers,
+        deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
         reloading=reloading,

@@ -1,0 +1,95 @@
+"""Requests that are settled later: their upstream gets a token, and says with it what the request cost.
+
+Nothing is kept for that but the hold: the token says all that is needed to price and to settle, and is signed, so
+that its bearer can settle this one reservation, by the price that was agreed, and nothing else.
+"""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from sidecar.domain.errors import Conflict, NotFound, Unsigned
+from sidecar.domain.later import SettleClaims
+from sidecar.domain.metering import Bill, Source
+from sidecar.domain.meters.reader import Reading
+from sidecar.domain.outcomes import HoldState, Rejected, Resolved, Settled, UnknownReservation
+from sidecar.domain.tokens import SETTLE, Signer
+from sidecar.services.hold import Hold
+from sidecar.store.hold_record import HoldRecord, hold_record
+from sidecar.store.ledger import Ledger
+
+
+class SettledLater(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request that was settled later. `charged`: base units of `unit`; None: it was released."""
+
+    reservation_id: str
+    unit: str
+    charged: int | None
+    replayed: bool = False
+
+
+class Deferred:
+    """Signs tokens, and settles by them."""
+
+    def __init__(self, ledger: Ledger, signer: Signer, now_s: Callable[[], float] = time.time) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._now_s = now_s
+        self.settled_total = 0
+        """Requests that were charged or released by a token."""
+
+    def token(self, quote: Bill, hold: Hold, within_s: int) -> str:
+        """What the upstream of this request settles it with, within so long."""
+        record = hold.record
+        claims = SettleClaims.of(
+            quote,
+            until_ms=round((self._now_s() + within_s) * 1000),
+            reservation_id=record.reservation_id,
+            customer_id=record.customer_id,
+            payer_id=record.payer_id,
+            unit=record.unit,
+            held=record.held,
+            rule=record.rule,
+        )
+        return self._signer.sign(SETTLE, claims)
+
+    async def settle(self, token: str, usage: Reading | None) -> SettledLater:
+        """Charge the request for `usage` by the price of its quote, or without any, release it. Safe to repeat.
+
+        Raises Unsigned for what is no token of ours, InvalidInput for usage that its price does not go by, NotFound
+        when its time is over and its hold gone, Conflict when it was settled otherwise; and as the ledger does.
+        """
+        claims = self._signer.read(SETTLE, token, SettleClaims)
+        if claims is None:
+            raise Unsigned("The token is not one that this sidecar gave to an upstream in `x-settle-token`.")
+        record, charged = _record(claims), None
+        if usage is None:
+            outcome: Settled | UnknownReservation | Resolved | Rejected = await self._ledger.release(
+                record, "settled.failed: the upstream says that it failed"
+            )
+        else:
+            charged, words = claims.charge(usage)
+            outcome = await self._ledger.commit(record, charged, words, Source.REPORTED)
+        if isinstance(outcome, Settled):
+            self.settled_total += not outcome.replayed
+            charged = None if usage is None else outcome.charged
+            return SettledLater(
+                reservation_id=claims.reservation_id, unit=claims.unit, charged=charged, replayed=outcome.replayed
+            )
+        if isinstance(outcome, Resolved) and outcome.state is not HoldState.EXPIRED:
+            raise Conflict(f"The reservation {claims.reservation_id} was settled otherwise: it is {outcome.state}.")
+        raise NotFound(f"The reservation {claims.reservation_id} is not held any more: its time is over.")
+
+
+def _record(claims: SettleClaims) -> HoldRecord:
+    return hold_record(
+        customer_id=claims.customer_id,
+        payer_id=claims.payer_id,
+        reservation_id=claims.reservation_id,
+        parts=((claims.unit, claims.held),),
+        ttl_ms=1,
+        feature="",
+        rule=claims.rule,
+        remember=True,
+    )
