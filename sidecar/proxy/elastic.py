@@ -35,11 +35,14 @@ NEAR_BYTES = 8
 class Growing:
     """The hold is doubled in the background when half of it is used; what it cannot cover is owed in the end."""
 
-    def __init__(self, exchange: Exchange, meter: Meter, quote: Quote, hold: Hold, upkeep: Upkeep) -> None:
+    def __init__(
+        self, exchange: Exchange, meter: Meter, quote: Quote, hold: Hold, upkeep: Upkeep, paid: int = 0
+    ) -> None:
         self._exchange = exchange
         self._meter = meter
         self._feed = meter.feed
         self._hold = hold
+        self._paid = paid
         self._most = quote.tariff.max_charge
         self._upkeep = upkeep
         self._now = asyncio.get_running_loop().time
@@ -81,11 +84,11 @@ class Growing:
         """Where the answer is; grow if need be, and find out how long nothing has to be done."""
         progress = self._so_far()
         self._told, self._looked = self._meter.told, progress
-        held, cost = self._hold.held, progress.cost
+        held, cost = self._covered, progress.cost
         if cost and self._may_grow and 2 * cost >= held:
             self._growing = True
             self._wanted = min(2 * max(held, cost), self._most)
-            self._upkeep.grow(self._hold, self._wanted, self._grown)
+            self._upkeep.grow(self._hold, self._wanted - self._paid, self._grown)
         limit = held // 2 if self._may_grow else self._bound
         self._room = _room(progress, cost, limit)
         return progress
@@ -112,8 +115,13 @@ class Growing:
         return size
 
     @property
+    def _covered(self) -> int:
+        """What the answer may cost: what is held, and what was paid for it before."""
+        return self._hold.held + self._paid
+
+    @property
     def _may_grow(self) -> bool:
-        return not (self._growing or self._resting) and self._hold.held < self._most
+        return not (self._growing or self._resting) and self._covered < self._most
 
     @property
     def _bound(self) -> int:
@@ -125,7 +133,7 @@ class Growing:
 
     def _grown(self) -> None:
         self._growing = False
-        self._resting = self._hold.held < self._wanted
+        self._resting = self._covered < self._wanted
         self._room = -1
 
 
@@ -142,12 +150,13 @@ class Cutting(Growing):
         quote: Quote,
         hold: Hold,
         upkeep: Upkeep,
+        paid: int = 0,
         *,
         framing: Framing | None,
         on_cut: Callable[[], None],
     ) -> None:
         """`framing`: how whole events are found; without, it is cut between any two pieces, and just breaks off."""
-        super().__init__(exchange, meter, quote, hold, upkeep)
+        super().__init__(exchange, meter, quote, hold, upkeep, paid)
         self._on_cut = on_cut
         self._buffer = framing.open() if framing is not None else None
         self._ends = framing.ends if framing is not None else (b"",)
@@ -215,7 +224,7 @@ class Cutting(Growing):
 
     @property
     def _bound(self) -> int:
-        return self._hold.held
+        return self._covered
 
     def _grown(self) -> None:
         super()._grown()
@@ -229,7 +238,7 @@ class Cutting(Growing):
         """Nothing has come, and still it may cost too much by now."""
         if self._exchange.end is None and not (self._held_up or self._growing):
             progress = self._so_far()
-            if progress.cost > self._hold.held and not progress.final:
+            if progress.cost > self._covered and not progress.final:
                 self._over = True
                 self._exchange.hold_up()
                 self._exchange.go_on()
@@ -254,7 +263,7 @@ class Cutting(Growing):
             if self._next is None and self._pass_unseen(shown):
                 continue
             progress = self._look()
-            if progress.cost > self._hold.held and not progress.final:
+            if progress.cost > self._covered and not progress.final:
                 self._over = not self._growing
                 break
             assert self._next is not None
@@ -295,7 +304,7 @@ class Cutting(Growing):
 
     def _end(self) -> None:
         progress = self._before if self._next is not None and self._before is not None else self._so_far()
-        charge = progress.charge(self._hold.held)
+        charge = progress.charge(self._covered)
         self._charge = msgspec.structs.replace(charge, usage=charge.usage + EXHAUSTED)
         self._on_cut()
         if self._ending is None:
@@ -333,13 +342,15 @@ def metered(
     if rule.on_exhausted is None or answer.status not in quote.tariff.charge_on:
         return meter, quote.plain_answer
     framing = framing_of(answer.get(b"content-type", b""))
+    # What a repetition cost before is charged already, and not held again.
+    paid = (admitted.claim.charged or 0) if admitted.claim is not None else 0
     if not terms.cuts or (framing is None and quote.tariff.meters.reader is not None):
-        return Growing(exchange, meter, quote, hold, upkeep), quote.plain_answer
+        return Growing(exchange, meter, quote, hold, upkeep, paid), quote.plain_answer
     if answer.get(b"content-encoding", b"identity").strip().lower() not in {b"", b"identity"}:
         framing = None
 
     def on_cut() -> None:
         cuts[rule.name] += 1
 
-    cutting = Cutting(exchange, meter, quote, hold, upkeep, framing=framing, on_cut=on_cut)
+    cutting = Cutting(exchange, meter, quote, hold, upkeep, paid, framing=framing, on_cut=on_cut)
     return cutting, quote.plain_answer or cutting.rewrites

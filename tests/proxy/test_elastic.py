@@ -209,6 +209,25 @@ class TestCut:
             assert shop.metrics.charges["estimated"] == 1
             await until(lambda: left, "the upstream to be left")
 
+    async def test_what_a_repetition_paid_before_is_not_wanted_again(self, lane: Lane) -> None:
+        """80 were charged, and 10 are left: an answer for 85 is paid for, and one for more than 90 is not."""
+        costs = iter([80, 85, 160])
+
+        async def script(exchange: Exchange) -> None:
+            cost = next(costs)
+            await stream(*[delta("12345")] * (cost // 5), usage(cost), DONE)(exchange)
+
+        async with open_shop(lane, script, 90) as shop:
+            bodies = []
+            for _ in range(3):
+                key = ("idempotency-key", "k1")
+                answer = await fetch(shop.port, "POST", "/once/chat", shop.bearer, JSON, key, body=ASKED)
+                bodies.append(answer.body)
+                await shop.settled()
+            assert [b"credit_exhausted" in body for body in bodies] == [False, False, True]
+            assert bodies[2].startswith(delta("12345") * 18 + b": credit_exhausted\n")
+            assert (await spent(shop)).spent == 90 * UNIT
+
     async def test_many_events_at_once_are_cut_between_two_of_them(self, lane: Lane) -> None:
         event = delta("12345678")
         script = says(head(200, *EVENTS) + chunk(event * 100 + usage(800) + DONE) + chunk(b""))

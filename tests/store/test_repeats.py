@@ -165,6 +165,13 @@ async def test_who_may_not_pass_learns_nothing(purse: Purse) -> None:
     assert await claim(purse, "r2") == Refused(RefusalCode.CUSTOMER_SUSPENDED)
 
 
+async def test_nor_do_members_of_a_pool_that_may_not(purse: Purse) -> None:
+    member = await open_member(purse)
+    await charge(member, "r1")
+    await purse.lane.execute("HSET", purse.keys.of(purse.customer_id).customer, "status", "suspended")
+    assert await claim(member, "r2") == Refused(RefusalCode.CUSTOMER_SUSPENDED)
+
+
 @pytest.mark.parametrize("state", ["claimed", "charged"])
 async def test_records_are_forgotten(purse: Purse, state: str) -> None:
     await claim(purse, "r1")

@@ -18,7 +18,7 @@
 -- Answers, the first that applies:
 --   member              {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified        no such customer, or it does not have the credential
---   customer_suspended  it
+--   customer_suspended  it or its payer
 --   mismatch            the last attempt is open or was charged, and asked for something else; nothing changed
 --   running             the last attempt is open; nothing changed
 --   replayed            {answer}: that of the last attempt, which was charged; nothing changed
@@ -32,7 +32,8 @@ local STATES_CHARGED = {[COMMITTED] = true, [COMMITTED_LATE] = true}
 local customer = redis.call('HMGET', KEYS[5], 'status', ARGV[3], 'parent')
 if not customer[1] or not customer[2] then return {'unidentified'} end
 if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
-if customer[1] ~= 'active' then return {'customer_suspended'} end
+local payer_status = ARGV[4] == '' and customer[1] or redis.call('HGET', PAYER, 'status')
+if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
 
 local now, repeats, charged = now_ms(), 0, nil
 
