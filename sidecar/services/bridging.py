@@ -14,10 +14,11 @@ import msgspec
 from sidecar.domain.errors import JournalFull, StoreTimeout, StoreUnavailable
 from sidecar.domain.outcomes import Overrun, RefusalCode, Refused
 from sidecar.domain.store_down import OnStoreDown, StoreDown
+from sidecar.services.charges import Charge, charge_bridged
 from sidecar.services.credit_leases import CreditLeases, LeaseTerms
 from sidecar.services.hold import Bridged, Hold, Purse
 from sidecar.services.settling import Ending, Settlement, Settling
-from sidecar.services.spool import Charge, Spool, charge_bridged
+from sidecar.services.spool import Spool
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
 

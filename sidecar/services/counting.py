@@ -31,7 +31,7 @@ class Counting:
     """Finds the amounts; shared by all requests of a process."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._seen: dict[tuple[str, str], Stand] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -86,7 +86,7 @@ class Counting:
     ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
         counters = [claim.counter for claim in record.claims]
         amount, advances = charge.at(self._stands(record.customer_id, counters))
-        outcome = await self._ledger.commit_and_count(record, amount, usage, source, advances)
+        outcome = await self.ledger.commit_and_count(record, amount, usage, source, advances)
         self._learn(record.customer_id, counters, outcome)
         return outcome
 

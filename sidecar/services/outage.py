@@ -42,6 +42,11 @@ class Outage:
         """How often it opened."""
         return self._breaker.opened_total
 
+    @property
+    def connected(self) -> bool:
+        """Whether a question would leave this process at all."""
+        return self._lane.connected
+
     def check(self) -> None:
         """Raise StoreUnavailable while it is open."""
         if self.open:

@@ -16,10 +16,12 @@ import msgspec
 
 from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
 from sidecar.domain.outcomes import Rejected, Resolved, Settled, UnknownReservation
+from sidecar.services.charges import Charge, Told, charge_bridged, charge_of
 from sidecar.services.counting import Counting
 from sidecar.services.hold import Hold
 from sidecar.services.outage import Outage
-from sidecar.services.spool import Charge, Spool, Told, charge_of
+from sidecar.services.recovery import CHARGED_LATE_S, log_recovered, without_hold
+from sidecar.services.spool import Spool
 from sidecar.store.pauses import Pauses
 from sidecar.tasks import Tasks
 
@@ -27,8 +29,6 @@ log = logging.getLogger("sidecar.holds")
 
 REPEAT_FIRST_S = 0.05
 REPEAT_MOST_S = 2.0
-CHARGED_LATE_S = 900.0
-"""So long after a hold's deadline the store still knows it, and charges it."""
 
 Ending = Settled | UnknownReservation | Resolved | Rejected
 
@@ -37,7 +37,7 @@ class Settlement(msgspec.Struct, frozen=True):
     """What has to be acknowledged. `attempt` sends it once.
 
     Of a charge, which is kept where it does not arrive, `told` is what it says beside its amount; or it is `bridged`,
-    and has been made up already.
+    and has been made up already. `recovers`: its hold was taken, and the store has lost it.
     """
 
     hold: Hold
@@ -45,6 +45,7 @@ class Settlement(msgspec.Struct, frozen=True):
     attempt: Callable[[], Awaitable[Ending]]
     told: Told | None = None
     bridged: Charge | None = None
+    recovers: bool = False
 
 
 class Settling:
@@ -66,6 +67,8 @@ class Settling:
         """Settlements that were given up: not acknowledged in time, unknown to the store, or corrupt."""
         self.late_total = 0
         """Charges of holds that had expired, and had gone back."""
+        self.recovered_total = 0
+        """Charges of holds that the store had lost."""
 
     async def settle(self, settlement: Settlement) -> Settled | None:
         """Send it. The first attempt runs in the caller, without a task; only what is not acknowledged gets one.
@@ -141,8 +144,10 @@ class Settling:
         while True:
             try:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
+                if self._spool is not None and self._outage.connected:
+                    self._spool.sending(settlement.hold.reservation_id)
                 done = self._acknowledged(settlement, await settlement.attempt(), may_be_done)
-            except StoreCorrupt as error:
+            except (StoreCorrupt, Conflict) as error:
                 self._abandon(settlement, error.detail)
                 return None
             except StoreError as error:
@@ -209,7 +214,7 @@ class Settling:
             assert settlement.told is not None
             record, told = settlement.hold.record, settlement.told
             charge = charge_of(record, settlement.charge, told, self._counting, may_be_done=may_be_done)
-        return self._spool.keep(charge)
+        return self._spool.keep(charge, settlement.hold.deadline - time.monotonic())
 
     def _forget(self, settlement: Settlement) -> None:
         if self._spool is not None:
@@ -219,12 +224,30 @@ class Settling:
         if isinstance(outcome, Settled):
             self._count_down()
             self.late_total += outcome.late
+            if settlement.recovers and settlement.bridged is not None:
+                self.recovered_total += 1
+                log_recovered(settlement.bridged)
             return outcome
         if settlement.charge and not may_be_done:
+            if isinstance(outcome, UnknownReservation) and self._recover(settlement):
+                return None
             self._abandon(settlement, "the store does not know it any more")
         else:
             self._count_down()
         return None
+
+    def _recover(self, settlement: Settlement) -> bool:
+        """Charge without the hold that the store has lost; False when it may have forgotten it in time."""
+        hold, told = settlement.hold, settlement.told
+        if told is None or time.monotonic() > hold.deadline + CHARGED_LATE_S:
+            return False
+        charge = without_hold(charge_of(hold.record, settlement.charge, told, self._counting, may_be_done=False))
+        ledger = self._counting.ledger
+        recovering = Settlement(
+            hold, charge.charge, lambda: charge_bridged(charge, ledger), bridged=charge, recovers=True
+        )
+        self._start(recovering, may_be_done=False, pause_s=0)
+        return True
 
     def _abandon(self, settlement: Settlement, why: str) -> None:
         self._forget(settlement)

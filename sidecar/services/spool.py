@@ -9,19 +9,19 @@ Releases are not kept: a hold that nobody settles comes back by itself, at its d
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from sidecar.domain.counters import Advance
-from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError
-from sidecar.domain.outcomes import CountersMoved, Overrun, Rejected, Resolved, Settled, UnknownReservation
-from sidecar.domain.price_counted import CountedCharge
-from sidecar.services.counting import Counting
+from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError, StoreTimeout
+from sidecar.domain.outcomes import Settled, UnknownReservation
+from sidecar.domain.tokens import Signer
+from sidecar.services.charges import Charge, deliver
+from sidecar.services.recovery import is_proved, log_recovered, token_of, without_hold
 from sidecar.spool.file import SUFFIX, SpoolFile
-from sidecar.store.hold_record import HoldRecord
-from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
+from sidecar.store.ledger import Ledger
 from sidecar.store.pauses import Pauses
 from sidecar.tasks import Tasks
 
@@ -29,43 +29,6 @@ log = logging.getLogger("sidecar.spool")
 
 LOOK_S: Final = 2.0
 """How often a process looks for what others left."""
-
-
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge to be delivered. What counts over periods is fixed to where the counters stood when it was kept."""
-
-    hold: HoldRecord
-    charge: int
-    usage: str
-    source: str
-    advances: tuple[Advance, ...] = ()
-    overrun: Overrun = Overrun.OWE
-    may_be_done: bool = False
-    bridged: bool = False
-    """Nothing was held for it: the store was away."""
-    paid_by: str = ""
-    """Another reservation that pays for what was bridged."""
-
-
-Told = tuple[str, str, CountedCharge | None, Overrun]
-"""Usage, source, how the amount depends on counters, and what becomes of a cost that nothing is left for."""
-
-
-def charge_of(record: HoldRecord, amount: int, told: Told, counting: Counting, *, may_be_done: bool) -> Charge:
-    """What is to be kept of a commit. `may_be_done`: an attempt was made whose effect is unknown."""
-    usage, source, counted, overrun = told
-    advances: tuple[Advance, ...] = ()
-    if counted is not None:
-        amount, advances = counting.as_it_stands(record, counted)
-    return Charge(
-        hold=record,
-        charge=amount,
-        usage=usage,
-        source=source,
-        advances=advances,
-        overrun=overrun,
-        may_be_done=may_be_done,
-    )
 
 
 _DECODER = msgspec.msgpack.Decoder(Charge)
@@ -77,8 +40,10 @@ class Spool:
     `failing`: why nothing can be kept now, None while all is well.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, tasks: Tasks) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, tasks: Tasks, signer: Signer) -> None:
+        """`signer`: charges that are kept say by a token that their holds were taken."""
         self._folder = folder
+        self._signer = signer
         self._max_bytes = max_bytes
         self._tasks = tasks
         self._file: SpoolFile | None = None
@@ -92,16 +57,24 @@ class Spool:
         """Charges of predecessors that were delivered."""
         self.unknown_total = 0
         """Those among them of which the store knew nothing any more."""
+        self.recovered_total = 0
+        """Those that were charged all the same, since their tokens proved their holds."""
 
     @property
     def records(self) -> int:
         """Charges that are kept now."""
         return len(self._numbers) + (len(self._left.pending) if self._left is not None else 0)
 
-    def keep(self, charge: Charge) -> bool:
-        """Write it, if it is not kept yet; False when that is not possible, which is logged once."""
+    def keep(self, charge: Charge, left_s: float = 0) -> bool:
+        """Write it, if it is not kept yet; False when that is not possible, which is logged once.
+
+        `left_s`: from now to the deadline of its hold; of a bridged charge it does not matter.
+        """
         if charge.hold.reservation_id in self._numbers:
             return True
+        if not (charge.may_be_done or charge.bridged):
+            token = token_of(self._signer, charge.hold, _now_ms() + round(left_s * 1000))
+            charge = msgspec.structs.replace(charge, token=token)
         try:
             if self._file is None:
                 self._file = SpoolFile.make(self._folder)
@@ -115,6 +88,12 @@ class Spool:
         self._numbers[charge.hold.reservation_id] = number
         self._sync_soon()
         return True
+
+    def sending(self, reservation_id: str) -> None:
+        """It is about to be sent: from then on it may be done, whoever finds it."""
+        number = self._numbers.get(reservation_id)
+        if number is not None and self._file is not None:
+            self._numbers[reservation_id] = self._mark(self._file, number)
 
     async def synced(self) -> None:
         """Wait until what is kept is on the disk, or cannot be, which is logged."""
@@ -173,27 +152,52 @@ class Spool:
                 self._refused.add(file.path)
                 log.error("record %d of %s cannot be read, it stays: %s", number, file.path, error)  # noqa: TRY400  (says it all)
                 continue
+            number = self._mark(file, number)  # noqa: PLW2901  (the same charge, from now on)
             await self._deliver_one(charge, ledger)
             self._done(file, number)
         file.close()
 
     async def _deliver_one(self, charge: Charge, ledger: Ledger) -> None:
         """Until the store has answered."""
-        pauses, hold = Pauses(), charge.hold
+        pauses, hold, recovering = Pauses(), charge.hold, False
         while True:
             try:
                 outcome = await deliver(charge, ledger)
+                lost = isinstance(outcome, UnknownReservation) and not charge.may_be_done
+                proved = lost and not charge.bridged and is_proved(self._signer, charge, _now_ms())
             except (StoreCorrupt, InvalidInput, Conflict) as error:
                 self._lose(charge, error.detail)
                 return
             except StoreError as error:
                 log.debug("hold %s: %s", hold.reservation_id, error.detail)
+                if isinstance(error, StoreTimeout):
+                    charge = msgspec.structs.replace(charge, may_be_done=True)
                 await asyncio.sleep(pauses.next_s())
                 continue
-            self.replayed_total += 1
-            if isinstance(outcome, UnknownReservation) and not charge.may_be_done:
+            if proved:
+                charge, recovering = without_hold(charge), True
+                continue
+            if lost:
                 self._lose(charge, "the store does not know it any more")
+            elif recovering and isinstance(outcome, Settled):
+                self.recovered_total += 1
+                log_recovered(charge)
+            self.replayed_total += 1
             return
+
+    def _mark(self, file: SpoolFile, number: int) -> int:
+        """Write that an attempt was made, before it is; the number of what is kept from now on."""
+        charge = _DECODER.decode(file.pending[number])
+        if charge.may_be_done or charge.bridged:
+            return number
+        attempted = msgspec.structs.replace(charge, may_be_done=True, token="")
+        try:
+            marked = file.put(msgspec.msgpack.encode(attempted), self._max_bytes)
+        except OSError as error:
+            self._fail(error)
+            return number
+        self._done(file, number)
+        return marked
 
     def _lose(self, charge: Charge, why: str) -> None:
         hold = charge.hold
@@ -234,27 +238,5 @@ class Spool:
                 self._fail(error)
 
 
-async def deliver(
-    charge: Charge, ledger: Ledger
-) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
-    """Charge it; safe to repeat. Raises as the ledger does."""
-    if charge.bridged:
-        return await charge_bridged(charge, ledger)
-    hold = charge.hold
-    if hold.claims:
-        return await ledger.commit_and_count(hold, charge.charge, charge.usage, charge.source, charge.advances)
-    terms = CommitTerms(overrun=charge.overrun)
-    return await ledger.commit(hold, charge.charge, charge.usage, charge.source, terms)
-
-
-async def charge_bridged(charge: Charge, ledger: Ledger) -> Settled | UnknownReservation | Resolved | Rejected:
-    """The same, of one that nothing was held for. Raises Conflict when nobody can be found who pays."""
-    hold = charge.hold
-    for _ in range(2):
-        outcome = await ledger.charge(
-            hold, charge.charge, charge.usage, charge.source, overrun=charge.overrun, paid_by=charge.paid_by
-        )
-        if not isinstance(outcome, PaidBy):
-            return outcome
-        hold = msgspec.structs.replace(hold, payer_id=outcome.payer_id)
-    raise Conflict(f"{hold.customer_id} is a member of the pool of {hold.payer_id}, which is one of another.")
+def _now_ms() -> int:
+    return round(time.time() * 1000)

@@ -183,22 +183,41 @@ def hold_record(
 def held_again(record: HoldRecord, reservation_id: str, amount: int) -> HoldRecord:
     """The record of a new reservation for what another one was for, in its one unit.
 
-    It takes nothing of limits: its request was let through, and has begun.
+    It takes nothing of limits: its request was let through, and has begun. It claims what that did, wherever its
+    counters stand by now.
     """
-    text = record.packed_text.split(b"\r\n", 1)[1].removesuffix(b"\r\n").decode()
-    _, customer_id, ttl_ms, mark, _, told = text.split(" ", 5)
-    words = told.split(" ")
-    told = " ".join(words[: 4 if record.claims else 3])
-    remember = int(mark) % _LIMITED
-    text = f"{reservation_id} {customer_id} {ttl_ms} {remember} {record.unit}={checked(amount)} {told}"
+    remember = int(_words(record)[3]) % _LIMITED == 1
+    claims = tuple(Advance(claim.counter, claim.units) for claim in record.claims)
+    return _changed(record, reservation_id, amount, remember=remember, claims=claims)
+
+
+def not_held(record: HoldRecord) -> HoldRecord:
+    """The record of what was reserved and is known to nobody any more, to be charged in its one unit.
+
+    Its end is remembered. It counts nothing, and takes nothing of limits.
+    """
+    return _changed(record, record.reservation_id, record.held, remember=True, claims=())
+
+
+def _words(record: HoldRecord) -> list[str]:
+    return record.packed_text.split(b"\r\n", 1)[1].removesuffix(b"\r\n").decode().split(" ")
+
+
+def _changed(
+    record: HoldRecord, reservation_id: str, amount: int, *, remember: bool, claims: tuple[Advance, ...]
+) -> HoldRecord:
+    _, customer_id, ttl_ms, _, _, *told = _words(record)
+    text = " ".join((
+        reservation_id, customer_id, ttl_ms, str(int(remember)), f"{record.unit}={checked(amount)}",
+        *told[: 4 if claims else 3],
+    ))  # fmt: skip
     return msgspec.structs.replace(
         record,
         reservation_id=reservation_id,
         parts=((record.unit, amount),),
         packed_id=_packed_id(reservation_id),
         packed_text=bulk(text.encode()),
-        # It is held for what it was held for, wherever its counters stand by now.
-        claims=tuple(Advance(claim.counter, claim.units) for claim in record.claims),
+        claims=claims,
         limits=(),
     )
 

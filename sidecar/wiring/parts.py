@@ -3,6 +3,7 @@
 from enum import Flag, auto
 
 from sidecar.config.settings import Settings
+from sidecar.domain.errors import StoreUnavailable
 from sidecar.domain.rules import RuleSet
 from sidecar.domain.store_down import OnStoreDown
 from sidecar.domain.tokens import KEY_BYTES, Signer
@@ -42,7 +43,8 @@ class Sidecar:
         self.journal = Journal(lane, **names)
         self.customers = Customers(lane, **names)
         self.once_records = OnceRecords(lane, **names)
-        self.deferred = Deferred(self.ledger, Signer(self._signing_key, **names))
+        self.signer = Signer(self._signing_key, **names)
+        self.deferred = Deferred(self.ledger, self.signer)
         self._secrets = Secrets(lane, **names)
         self._shared_key = b""
         self._met = False
@@ -72,7 +74,10 @@ class Sidecar:
         self.store_seen = True
 
     def _signing_key(self) -> bytes:
-        return self.settings.tokens.key.encode() or self._shared_key
+        key = self.settings.tokens.key.encode() or self._shared_key
+        if not key:
+            raise StoreUnavailable("What signs tokens is in the store, which has not been reached yet.")
+        return key
 
     def not_ready(self) -> str | None:
         """Why this process cannot serve, in one sentence; None when it can."""

@@ -64,7 +64,9 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         sidecar.metrics.total(
             "sidecar_settled_later", "Requests settled by a token.", lambda: sidecar.deferred.settled_total
         )
-        spool = Spool(spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks)
+        spool = Spool(
+            spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks, signer=sidecar.signer
+        )
         # After the tasks, of which each may leave it something.
         stack.callback(spool.close)
         stack.push_async_callback(sidecar.tasks.cancel)
@@ -152,7 +154,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
     _measure_holds(sidecar, holds)
-    _measure_spool(sidecar, spool)
+    _measure_spool(sidecar, spool, holds)
     _measure_bridging(sidecar, holds.bridging)
     gauge = sidecar.metrics.gauge
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
@@ -172,12 +174,17 @@ def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)
 
 
-def _measure_spool(sidecar: Sidecar, spool: Spool) -> None:
-    gauge, total = sidecar.metrics.gauge, sidecar.metrics.total
+def _measure_spool(sidecar: Sidecar, spool: Spool, holds: Holds) -> None:
+    gauge, total, settling = sidecar.metrics.gauge, sidecar.metrics.total, holds.settling
     gauge("sidecar_spool_records", "Charges that are kept on the local disk.", lambda: spool.records)
     gauge("sidecar_spool_failing", "1 while none can be.", lambda: int(spool.failing is not None))
     total("sidecar_spool_replayed", "Charges of other processes that were delivered.", lambda: spool.replayed_total)
     total("sidecar_spool_unknown", "Those that the store did not know.", lambda: spool.unknown_total)
+    total(
+        "sidecar_charges_recovered",
+        "Charges of holds that the store had lost.",
+        lambda: settling.recovered_total + spool.recovered_total,
+    )
 
 
 def _measure_bridging(sidecar: Sidecar, bridging: Bridging) -> None:

@@ -14,6 +14,7 @@ from sidecar.services.queue import Queue
 from sidecar.services.spool import Spool
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks
+from tests.domain.test_tokens import signer
 from tests.support.books import UNIT, Purse
 from tests.support.store import StoreServer
 from tests.support.until import until
@@ -39,7 +40,7 @@ class Process:
         self.policy = policy
         self.clock = Clock()
         self.tasks = Tasks()
-        self.spool = Spool(folder, max_bytes=1_000_000, tasks=self.tasks)
+        self.spool = Spool(folder, max_bytes=1_000_000, tasks=self.tasks, signer=signer())
         queue = Queue(lane, self.purse.ledger, waiting_max=10, account_max=5, tasks=self.tasks)
         self.holds = Holds(
             self.purse.ledger, Pressure(self.purse.journal, max_entries=10), queue, Outage(lane, self.tasks),

@@ -155,4 +155,5 @@ async def test_a_hold_that_the_store_does_not_know_is_not_charged(desk: Desk) ->
     hold = await desk.take()
     await desk.lane.execute("FLUSHALL")
     assert await desk.commit(hold) is None
+    assert await desk.holds.settling.drain(10)
     assert (desk.holds.settling.pending, desk.holds.settling.abandoned_total) == (0, 1)

@@ -9,15 +9,18 @@ import pytest
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Stand
 from sidecar.domain.outcomes import Overrun
+from sidecar.services.charges import Charge, deliver
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
-from sidecar.services.spool import Charge, Spool
+from sidecar.services.spool import Spool
 from sidecar.spool.file import MAGIC
 from sidecar.store.lane import Lane
+from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
+from tests.domain.test_tokens import signer
 from tests.services.test_counting import quote, stand
 from tests.support.books import UNIT, Purse, open_lane, open_purse
 from tests.support.store import StoreServer
@@ -33,7 +36,7 @@ class Process:
     def __init__(self, lane: Lane, purse: Purse, folder: Path, max_bytes: int = MAX) -> None:
         self.purse = purse.elsewhere(lane)
         self.tasks = Tasks()
-        self.spool = Spool(folder, max_bytes=max_bytes, tasks=self.tasks)
+        self.spool = Spool(folder, max_bytes=max_bytes, tasks=self.tasks, signer=signer())
         queue = Queue(lane, self.purse.ledger, waiting_max=10, account_max=5, tasks=self.tasks)
         self.holds = Holds(
             self.purse.ledger, Pressure(self.purse.journal, max_entries=MAX), queue, Outage(lane, self.tasks),
@@ -150,21 +153,28 @@ async def test_two_processes_deliver_each_once(
 
 
 async def test_a_second_delivery_has_no_effect(
-    durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
+    durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when an heir dies after each delivery, before it could mark it: its own heir delivers again."""
+    """As when an heir dies after a delivery, before it could mark it as done: its own heir delivers again."""
     await leave(durable, lane, purse, tmp_path, 2)
     (file,) = files(tmp_path)
-    before = file.read_bytes()
+    before = []
+
+    async def looked_at(charge: Charge, ledger: Ledger) -> object:
+        before.append(file.read_bytes())
+        return await deliver(charge, ledger)
+
+    monkeypatch.setattr("sidecar.services.spool.deliver", looked_at)
     first = Process(lane, purse, tmp_path)
     first.run()
     await until(lambda: first.spool.replayed_total == 2, "the charges")
     await until(lambda: not files(tmp_path), "the file to be deleted")
     await first.end()
-    file.write_bytes(before)
+    file.write_bytes(before.pop())
     second = Process(lane, purse, tmp_path)
     second.run()
-    await until(lambda: second.spool.replayed_total == 2, "the charges")
+    await until(lambda: second.spool.replayed_total == 1, "the last charge")
+    assert (second.spool.recovered_total, second.spool.unknown_total) == (0, 0)
     assert await books(purse) == (940, 0, 60)
     await second.end()
 
@@ -192,6 +202,8 @@ async def test_what_the_store_does_not_know_is_said(
 ) -> None:
     record = purse.ledger.hold(purse.customer_id, "rsv_never", ((UNIT, 50),), 60_000, "", "a-rule")
     process = Process(lane, purse, tmp_path)
+    # No token of ours proves that they were held.
+    process.spool._signer = signer(b"another" * 8)
     for number, may_be_done in enumerate((True, False)):
         hold = record if may_be_done else purse.ledger.hold(
             purse.customer_id, f"rsv_never_{number}", ((UNIT, 50),), 60_000, "", "a-rule"

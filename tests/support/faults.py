@@ -142,7 +142,8 @@ class Link:
     """Listens on `port` and connects each client to what `connect` reaches."""
 
     def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+        self.connect = connect
+        """What the next connections lead to."""
         self._stack = AsyncExitStack()
         self.port = 0
         self.requests: Fault = passes
@@ -169,7 +170,7 @@ class Link:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         near = (reader, writer)
-        far = await self._connect()
+        far = await self.connect()
         self.connections += 1
         try:
             await asyncio.gather(

@@ -54,6 +54,7 @@ class StoreServer:
         self.dir = Path(tempfile.mkdtemp(prefix="st-"))
         self.socket = self.dir / "s"
         self.url = f"unix://{self.socket}"
+        self.port = port
         self._binary = binary or find_server()
         self._arguments = ["--port", str(port), "--appendonly", "yes" if append_only else "no", *arguments]
         self._process: subprocess.Popen[bytes] | None = None

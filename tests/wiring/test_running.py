@@ -22,7 +22,7 @@ from sidecar.config.settings import (
     Upstream,
 )
 from sidecar.domain import proxy_keys
-from sidecar.domain.errors import InvalidInput, StartupError
+from sidecar.domain.errors import InvalidInput, StartupError, StoreUnavailable
 from sidecar.wiring import Role, running
 from tests.support.buyers import Control as ControlApi
 from tests.support.rawhttp import RawClient, fetch, request
@@ -146,9 +146,13 @@ async def test_three_proxies_start_without_their_store_and_admit_one_balance(sto
         readiness = await fetch(control.control_port or 0, "GET", "/readyz")
         assert (readiness.status, readiness.json()["detail"]) == (503, detail)
         assert not upstream.requests
+        with pytest.raises(StoreUnavailable):
+            # Nobody knows yet what signs; what was signed with nothing, everybody could forge.
+            control.signer.sign("settle", Store())
         store_server.start()
         everyone = (control, *proxies)
         await until(lambda: not any(sidecar.not_ready() for sidecar in everyone), "the store")
+        assert len({sidecar.signer.sign("settle", Store()) for sidecar in everyone}) == 1
         api = ControlApi(control.control_port or 0, KEY)
         buyer = await api.buyer(5 * CREDIT)
         answered = await asyncio.gather(*(fetch(port, "GET", "/fixed/a", buyer.bearer) for port in ports * 5))
