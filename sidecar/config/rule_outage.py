@@ -10,7 +10,7 @@ from sidecar.domain.price_list import AnyPrice
 from sidecar.domain.store_down import DENY, OnStoreDown, StoreDown
 
 FOR = re.compile(r"[1-9][0-9]{0,4}[smh]\Z", re.ASCII)
-BOUNDS = ("most", "for")
+BOUNDS = ("most", "total", "for")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _FOR_MAX_S = 86_400
 
@@ -25,11 +25,15 @@ def read_outage(cursor: Cursor, unit: Unit) -> StoreDown:
         cursor.problem("no `allow`: what has bounds here?", "on_store_down: {allow: {most: 5, for: 10m}}")
         return DENY
     bounds = entries["allow"].entries(BOUNDS, ", ".join(BOUNDS))
-    most = read_amount(bounds["most"], unit) if "most" in bounds else None
     allowed = StoreDown(way=OnStoreDown.ALLOW)
+    most = read_amount(bounds["most"], unit) if "most" in bounds else None
+    total = read_amount(bounds["total"], unit) if "total" in bounds else None
+    if most is not None and total is not None and total < most:
+        bounds["total"].problem("less than `most`, so that no customer could have that", "at least `most`")
     return StoreDown(
         way=OnStoreDown.ALLOW,
         most=allowed.most if most is None else most,
+        total=allowed.total if total is None else total,
         for_s=_seconds(bounds["for"]) if "for" in bounds else allowed.for_s,
     )
 

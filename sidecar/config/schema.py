@@ -195,7 +195,7 @@ def _on_short() -> Schema:
 
 
 def _on_store_down() -> Schema:
-    bounds = {"most": _ref("amount"), "for": _pattern(rule_outage.FOR)}
+    bounds = {"most": _ref("amount"), "total": _ref("amount"), "for": _pattern(rule_outage.FOR)}
     ways: Schema = {"enum": [str(way) for way in OnStoreDown]}
     return {"anyOf": [ways, _closed("allow", allow=_closed(**bounds))]}
 

@@ -21,11 +21,13 @@ class OnStoreDown(StrEnum):
 class StoreDown(msgspec.Struct, frozen=True, kw_only=True):
     """``on_store_down`` of a rule.
 
-    With `allow`, one process lets a customer spend at most `most` base units meanwhile, for at most `for_s`.
+    With `allow`, one process lets a customer spend at most `most` base units meanwhile, for at most `for_s`, and all
+    customers together `total` base units of the rule's unit.
     """
 
     way: OnStoreDown = OnStoreDown.DENY
     most: int = MAX_AMOUNT
+    total: int = MAX_AMOUNT
     for_s: int = 600
 
     def notes(self, unit: Unit) -> tuple[str, ...]:
@@ -34,8 +36,12 @@ class StoreDown(msgspec.Struct, frozen=True, kw_only=True):
             case OnStoreDown.DENY:
                 return ()
             case OnStoreDown.ALLOW:
-                most = f"{render(self.most, unit)} {unit.name}" if self.most < MAX_AMOUNT else "what they last had"
-                served = f"serves customers that it knows for {self.for_s} s, up to {most} each, and charges later"
+                most = (
+                    f"{render(self.most, unit)} {unit.name} each" if self.most < MAX_AMOUNT else "what each last had"
+                )
+                if self.total < MAX_AMOUNT:
+                    most += f" and {render(self.total, unit)} {unit.name} together"
+                served = f"serves customers that it knows for {self.for_s} s, up to {most}, and charges later"
                 return (f"without the store, each process {served}",)
             case OnStoreDown.LEASE:
                 return ("without the store, each process serves customers out of the credit that it has on lease",)

@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.domain.errors import JournalFull, StoreTimeout, StoreUnavailable
-from sidecar.domain.outcomes import Overrun, RefusalCode, Refused
+from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.store_down import OnStoreDown, StoreDown
+from sidecar.services.allowances import Allowances
 from sidecar.services.charges import Charge, charge_bridged
 from sidecar.services.credit_leases import CreditLeases, LeaseTerms
 from sidecar.services.hold import Bridged, Hold, Purse
@@ -22,13 +23,8 @@ from sidecar.services.spool import Spool
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
 
-KNOWN_MAX: Final = 10_000
-"""Customers' credentials that are remembered; when that many are, those are forgotten that were not used longest."""
-TRUSTED_S: Final = 3600.0
-"""So long after it was seen to be good a credential is believed."""
 TTL_MS: Final = 60_000
 """Said of holds that never were."""
-_GONE = (RefusalCode.UNIDENTIFIED, RefusalCode.CUSTOMER_SUSPENDED)
 _SHORT = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.POOL_CAP_REACHED)
 
 
@@ -41,43 +37,6 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     feature: str
     rule: str
     rules_version: str
-
-
-class Allowance:
-    """What a customer was last seen to have in one unit, and what it spent since without the store."""
-
-    paid_by = ""
-    overrun = Overrun.OWE
-    word = "enforced=false"
-
-    def __init__(self) -> None:
-        self.available = 0
-        self.heard_at = 0.0
-        self.since: float | None = None
-        self.taken = 0
-        """Held for requests that run, and charged for others, without the store's having heard of it."""
-
-    def heard(self, available: int, now: float) -> None:
-        """The store has answered."""
-        self.available, self.heard_at = available, now
-        if not self.taken:
-            self.since = None
-
-    def take(self, amount: int, policy: StoreDown, now: float) -> bool:
-        """Whether `amount` may be spent."""
-        since = now if self.since is None else self.since
-        if since - self.heard_at > TRUSTED_S or now - since > policy.for_s:
-            return False
-        if self.taken + amount > min(self.available, policy.most):
-            return False
-        self.since, self.taken = since, self.taken + amount
-        return True
-
-    def spend(self, held: int, charge: int) -> None:
-        self.taken += charge - held
-
-    def delivered(self, charge: int) -> None:
-        self.taken -= charge
 
 
 class Bridging:
@@ -96,24 +55,18 @@ class Bridging:
     ) -> None:
         """`give_back` releases what may have been reserved, though nobody knows."""
         self.leases = CreditLeases(ledger, next_id=next_id, give_back=give_back, now=now, terms=lease_terms)
+        self.allowances = Allowances(now)
         self._ledger = ledger
         self._settling = settling
         self._spool = spool
         self._next_id = next_id
-        self._now = now
-        # By customer and credential, the one that was heard of last at the end; then by unit.
-        self._known: dict[tuple[str, str], dict[str, Allowance]] = {}
         self.requests: dict[str, int] = {OnStoreDown.ALLOW: 0, OnStoreDown.LEASE: 0}
         """Served without the store."""
 
     @property
     def bounds(self) -> dict[str, int]:
         """By unit, what was spent by allowance and is not charged yet: at most so much is beyond what there is."""
-        bounds: dict[str, int] = {}
-        for units in self._known.values():
-            for unit, allowance in units.items():
-                bounds[unit] = bounds.get(unit, 0) + allowance.taken
-        return bounds
+        return self.allowances.taken
 
     async def take(
         self, asking: Asking, amount: int, policy: StoreDown, reserve: Callable[[], Awaitable[Hold | Refused]]
@@ -166,21 +119,19 @@ class Bridging:
 
     def _heard(self, asking: Asking, outcome: Hold | Refused, policy: StoreDown) -> None:
         who = asking.customer_id, asking.credential
-        if isinstance(outcome, Refused):
-            if outcome.code in _GONE:
-                self._known.pop(who, None)
-                self.leases.drop(*who)
-            elif outcome.code in _SHORT and (allowance := self._known.get(who, {}).get(asking.unit)) is not None:
-                allowance.heard(outcome.available, self._now())
-            return
-        if policy.way is OnStoreDown.LEASE:
-            self.leases.used(asking.customer_id, asking.credential, asking.unit, asking.feature, outcome)
-            return
-        units = self._known[who] = self._known.pop(who, {})
-        if len(self._known) > KNOWN_MAX:
-            self._known.pop(next(iter(self._known)))
-        allowance = units.get(asking.unit) or units.setdefault(asking.unit, Allowance())
-        allowance.heard(outcome.available, self._now())
+        if not isinstance(outcome, Refused):
+            if policy.way is OnStoreDown.LEASE:
+                self.leases.used(*who, asking.unit, asking.feature, outcome)
+            else:
+                self.allowances.heard(*who, asking.unit, outcome.available)
+        elif outcome.code is RefusalCode.UNIDENTIFIED:
+            self.allowances.revoked(*who)
+            self.leases.drop(*who)
+        elif outcome.code is RefusalCode.CUSTOMER_SUSPENDED:
+            self.allowances.suspended(asking.customer_id)
+            self.leases.drop(*who)
+        elif outcome.code in _SHORT:
+            self.allowances.short(*who, asking.unit, outcome.available)
 
     def _bridge(self, asking: Asking, amount: int, policy: StoreDown) -> Bridged | None:
         if self._spool is None or self._spool.failing is not None:
@@ -199,8 +150,7 @@ class Bridging:
     def _purse(self, asking: Asking, amount: int, policy: StoreDown) -> Purse | None:
         if policy.way is OnStoreDown.LEASE:
             return self.leases.take(asking.customer_id, asking.credential, asking.unit, asking.feature, amount)
-        allowance = self._known.get((asking.customer_id, asking.credential), {}).get(asking.unit)
-        return allowance if allowance is not None and allowance.take(amount, policy, self._now()) else None
+        return self.allowances.take(asking.customer_id, asking.credential, asking.unit, amount, policy)
 
 
 def _is_short(outcome: Hold | Refused) -> bool:

@@ -8,6 +8,8 @@ from sidecar.config.source import parse
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.store_down import DENY, OnStoreDown, StoreDown
 
+ONE = 10**CREDITS.scale
+
 
 def read(text: str) -> tuple[StoreDown, list[str]]:
     cursor = Cursor(parse(text, "x.yaml"), [])
@@ -21,9 +23,10 @@ def test_a_word(way: OnStoreDown) -> None:
 
 def test_bounds() -> None:
     assert read("{allow: {most: 5, for: 90s}}") == (
-        StoreDown(way=OnStoreDown.ALLOW, most=5 * 10**CREDITS.scale, for_s=90),
+        StoreDown(way=OnStoreDown.ALLOW, most=5 * ONE, for_s=90),
         [],
     )
+    assert read("{allow: {most: 1, total: 1}}") == (StoreDown(way=OnStoreDown.ALLOW, most=ONE, total=ONE), [])
     assert read("{allow: {for: 2h}}")[0].for_s == 7200
 
 
@@ -34,6 +37,7 @@ def test_bounds() -> None:
         ("{allow: {for: 25h}}", "`25h` is too long"),
         ("{allow: {for: 90}}", "`90` is not a duration"),
         ("{allow: {most: -1}}", "`-1` is not an amount"),
+        ("{allow: {most: 5, total: 4}}", "less than `most`"),
         ("{allow: {least: 1}}", "unknown key `least`"),
     ],
 )

@@ -48,7 +48,7 @@ class Process:
         )  # fmt: skip
         self.bridging = self.holds.bridging
         self.leases = self.bridging.leases
-        self.bridging._now = self.leases._now = self.clock
+        self.bridging.allowances._now = self.leases._now = self.clock
 
     async def take(self, amount: int = 100, purse: Purse | None = None, credential: str = "") -> Hold | Refused:
         who = purse or self.purse

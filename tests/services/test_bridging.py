@@ -9,7 +9,7 @@ import pytest
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.store_down import OnStoreDown, StoreDown
-from sidecar.services.bridging import TRUSTED_S
+from sidecar.services.allowances import TRUSTED_S
 from sidecar.services.hold import Hold
 from sidecar.store.lane import Lane
 from tests.services.bridge import ALLOW, TIMEOUT_S, Process, away, back, books
@@ -25,8 +25,10 @@ async def lane(durable: StoreServer) -> AsyncIterator[Lane]:
 
 
 @pytest.fixture
-async def purse(lane: Lane) -> Purse:
-    return await open_purse(lane, granted=1000)
+async def purse(lane: Lane, durable: StoreServer) -> Purse:
+    # A store that has just started may take longer than this lane waits.
+    async with open_lane(durable.url) as patient:
+        return (await open_purse(patient, granted=1000)).elsewhere(lane)
 
 
 @pytest.fixture
