@@ -77,13 +77,6 @@ class Bridging:
         """
         try:
             outcome = await reserve()
-            if (
-                isinstance(outcome, Refused)
-                and outcome.code in _SHORT
-                and await self.leases.give_up(asking.customer_id)
-            ):
-                # Its own lease may have been what it was short of.
-                outcome = await reserve()
         except (StoreUnavailable, StoreTimeout) as error:
             bridged = None if isinstance(error, JournalFull) else self._bridge(asking, amount, policy)
             if bridged is None:
@@ -103,13 +96,11 @@ class Bridging:
             source=source,
             overrun=purse.overrun,
             bridged=True,
-            paid_by=purse.paid_by,
+            paid_by=hold.paid_by,
         )
 
-        async def attempt() -> Ending:
-            outcome = await charge_bridged(bridged, self._ledger)
-            purse.delivered(charge)
-            return outcome
+        def attempt() -> Coroutine[Any, Any, Ending]:
+            return charge_bridged(bridged, self._ledger)
 
         return self._settling.settle_in_turn(Settlement(hold, charge, attempt, bridged=bridged))
 
@@ -151,7 +142,3 @@ class Bridging:
         if policy.way is OnStoreDown.LEASE:
             return self.leases.take(asking.customer_id, asking.credential, asking.unit, asking.feature, amount)
         return self.allowances.take(asking.customer_id, asking.credential, asking.unit, amount, policy)
-
-
-def _is_short(outcome: Hold | Refused) -> bool:
-    return isinstance(outcome, Refused) and outcome.code in _SHORT

@@ -2,18 +2,19 @@
 
 A lease is a hold like any other, so that nobody else can spend what it holds: an outage makes nobody overspend. It is
 as large as what the customer spent in the last seconds, at most a share of what it has; it is kept alive while the
-customer asks, and given back when it does not, or when the customer is short of it.
+customer asks, and given back when it does not, or when its payer is short of credit.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from sidecar.domain.errors import StoreError, StoreTimeout
-from sidecar.domain.outcomes import Overrun, Reserved
+from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Reserved
 from sidecar.services.hold import Hold
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
@@ -24,11 +25,15 @@ RULE: Final = "(lease)"
 """What holds of leases have in place of a rule's name."""
 TICK_S: Final = 1.0
 LEASES_MAX: Final = 10_000
+"""Customers' credentials that have some."""
 AT_ONCE: Final = 100
 """So many leases are looked after at a time: a few milliseconds of the store."""
 _SMOOTHING: Final = 0.2
 _GROW_AT: Final = 1.25
-"""A lease grows when it should be larger by this factor, so that it does not for every request."""
+_SHRINK_AT: Final = 4.0
+"""A lease changes when it is too small or too large by these factors, so that it does not for every request."""
+_GIVEN_UP_S: Final = 1.0
+_FOR_WHAT_IS_HELD = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,10 @@ class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 USUAL: Final = LeaseTerms()
+Who = tuple[str, str]
+"""Customer id and credential."""
+What = tuple[str, str]
+"""Unit and feature."""
 
 
 class Lease:
@@ -58,7 +67,9 @@ class Lease:
     """Nobody ever owes for what was spent from it."""
     word = "paid_by=lease"
 
-    def __init__(self) -> None:
+    def __init__(self, who: Who, what: What, spent: Counter[str]) -> None:
+        self.who = who
+        self.what = what
         self.record: HoldRecord | None = None
         self.deadline = 0.0
         """On the monotonic clock: from then on the store may give it back."""
@@ -71,7 +82,11 @@ class Lease:
         self.largest = 0
         self.available = 0
         self.used_at = 0.0
-        self.busy = False
+        self._spent = spent
+
+    @property
+    def unit(self) -> str:
+        return self.what[0]
 
     @property
     def paid_by(self) -> str:
@@ -83,10 +98,7 @@ class Lease:
 
     def delivered(self, charge: int) -> None:
         self.taken -= charge
-
-    def gone(self) -> None:
-        """The store has given it back, or is about to."""
-        self.record, self.left = None, 0
+        self._spent[self.unit] += charge
 
 
 class CreditLeases:
@@ -101,35 +113,43 @@ class CreditLeases:
         now: Callable[[], float],
         terms: LeaseTerms,
     ) -> None:
+        """`give_back` releases in the background, until the store has acknowledged it."""
         self.terms = terms
         self._ledger = ledger
         self._next_id = next_id
         self._give_back = give_back
         self._now = now
-        self._leases: dict[tuple[str, str, str, str], Lease] = {}
+        self._leases: dict[Who, dict[What, Lease]] = {}
+        # Those that hold something, by who pays; and when a payer's were last given back because it was short.
+        self._by_payer: dict[str, set[Lease]] = {}
+        self._given_up: dict[str, float] = {}
+        self.spent: Counter[str] = Counter()
+        self.returned: Counter[str] = Counter()
+        """By unit, what was charged to leases, and what of them was given back."""
         self.lost_total = 0
         """Leases that the store gave back while we believed to have them."""
 
     @property
     def open(self) -> int:
-        return sum(lease.record is not None for lease in self._leases.values())
+        return sum(map(len, self._by_payer.values()))
 
     @property
     def held(self) -> dict[str, int]:
         """By unit, what may be spent without the store."""
         held: dict[str, int] = {}
-        for (_, _, unit, _), lease in self._leases.items():
-            held[unit] = held.get(unit, 0) + max(lease.left, 0)
+        for lease in self._all():
+            left = lease.left if lease.record is not None else 0
+            held[lease.unit] = held.get(lease.unit, 0) + max(left, 0)
         return held
 
     def used(self, customer_id: str, credential: str, unit: str, feature: str, hold: Hold) -> None:
         """The customer has got a hold by the store: it should have a lease as well."""
-        key = customer_id, credential, unit, feature
-        lease = self._leases.get(key)
+        who, what = (customer_id, credential), (unit, feature)
+        lease = self._leases.get(who, {}).get(what)
         if lease is None:
             if len(self._leases) >= LEASES_MAX:
                 return
-            lease = self._leases[key] = Lease()
+            lease = self._leases.setdefault(who, {})[what] = Lease(who, what, self.spent)
         lease.recent += hold.held
         lease.largest = max(lease.largest, hold.held)
         lease.available = hold.available
@@ -137,8 +157,8 @@ class CreditLeases:
 
     def take(self, customer_id: str, credential: str, unit: str, feature: str, amount: int) -> Lease | None:
         """The lease that pays `amount`; None: there is none, or not so much."""
-        lease = self._leases.get((customer_id, credential, unit, feature))
-        if lease is None or lease.busy or lease.left < amount:
+        lease = self._leases.get((customer_id, credential), {}).get((unit, feature))
+        if lease is None or lease.record is None or lease.left < amount:
             return None
         if self._now() > lease.deadline - self.terms.margin_s:
             return None
@@ -147,16 +167,27 @@ class CreditLeases:
         return lease
 
     def drop(self, customer_id: str, credential: str) -> None:
-        """The customer may not spend any more: nothing is taken from its leases, which end by themselves."""
-        for key in [key for key in self._leases if key[:2] == (customer_id, credential)]:
-            lease = self._leases.pop(key)
-            if lease.record is not None and not lease.taken:
-                self._give_back(lease.record)
+        """The customer may not spend any more: what nothing is taken of is given back, the rest ends by itself."""
+        for lease in self._leases.pop((customer_id, credential), {}).values():
+            record = self._gone(lease)
+            if record is not None and not lease.taken:
+                self._give_back(record)
 
-    async def give_up(self, customer_id: str) -> bool:
-        """Give the customer's leases back that nothing is taken of; whether any was."""
-        mine = [lease for key, lease in self._leases.items() if key[0] == customer_id]
-        return any([await self._release(lease) for lease in mine])
+    async def made_room(self, refused: Refused, payer_id: str, unit: str) -> bool:
+        """Whether a request that was refused so may fit now, because leases were given back."""
+        return refused.code in _FOR_WHAT_IS_HELD and await self.give_up(payer_id, unit)
+
+    async def give_up(self, payer_id: str, unit: str) -> bool:
+        """The payer is short: give back its leases that nothing is taken of; whether any were, now or just before."""
+        leases = [lease for lease in self._by_payer.get(payer_id, ()) if lease.unit == unit and not lease.taken]
+        now = self._now()
+        if leases:
+            self._given_up[payer_id] = now
+            for lease in leases:
+                # What it had is not there any more; the next request will say what is.
+                lease.available = 0
+            await asyncio.gather(*map(self._release, leases))
+        return self._given_up.get(payer_id, -_GIVEN_UP_S) >= now - _GIVEN_UP_S
 
     async def run(self) -> None:
         """For ever."""
@@ -165,43 +196,59 @@ class CreditLeases:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """Take, lengthen, grow and give back what should be."""
-        leases = list(self._leases.items())
-        for start in range(0, len(leases), AT_ONCE):
-            await asyncio.gather(*(self._look_after(key, lease) for key, lease in leases[start : start + AT_ONCE]))
+        """Take, lengthen, grow, make smaller and give back what should be."""
+        now = self._now()
+        self._given_up = {payer: at for payer, at in self._given_up.items() if at >= now - _GIVEN_UP_S}
+        due = [lease for lease in self._all() if self._is_due(lease, now)]
+        for start in range(0, len(due), AT_ONCE):
+            await asyncio.gather(*map(self._look_after, due[start : start + AT_ONCE]))
 
     async def close(self) -> None:
-        """Give all back that nothing is taken of."""
-        for lease in list(self._leases.values()):
-            await self._release(lease)
+        """Give all back that nothing is taken of. Once the store does not answer, the others end by themselves."""
+        leases = [lease for lease in self._all() if not lease.taken]
         self._leases.clear()
+        for start in range(0, len(leases), AT_ONCE):
+            if not all(await asyncio.gather(*map(self._release, leases[start : start + AT_ONCE]))):
+                return
 
-    async def _look_after(self, key: tuple[str, str, str, str], lease: Lease) -> None:
+    def _all(self) -> Iterator[Lease]:
+        return (lease for leases in self._leases.values() for lease in leases.values())
+
+    def _is_due(self, lease: Lease, now: float) -> bool:
+        """Whether there is something to do for it. Called once in a tick."""
         lease.rate += _SMOOTHING * (lease.recent / TICK_S - lease.rate)
         lease.recent = 0
-        if lease.busy:
-            return
-        try:
-            if self._now() - lease.used_at > self.terms.idle_s:
-                if not lease.taken:
-                    await self._release(lease)
-                    self._leases.pop(key, None)
-            elif lease.record is None:
-                await self._begin(key, lease)
-            else:
-                await self._go_on(lease)
-        except StoreError as error:
-            log.debug("the lease of %s stays as it is: %s", key[0], error.detail)
+        if lease.record is None or now - lease.used_at > self.terms.idle_s:
+            return not lease.taken
+        return self._wrong_size(lease) or lease.deadline - now <= self.terms.ttl_s * 2 / 3
+
+    def _wrong_size(self, lease: Lease) -> bool:
+        """Not while its amount is not certain."""
+        wanted = self._wanted(lease)
+        return not lease.taken and (wanted > lease.left * _GROW_AT or 0 < wanted * _SHRINK_AT < lease.left)
 
     def _wanted(self, lease: Lease) -> int:
-        most = int(self.terms.share * (lease.available + lease.left))
+        most = int(self.terms.share * (lease.available + max(lease.left, 0)))
         return min(max(round(lease.rate * self.terms.ahead_s), lease.largest), most)
 
-    async def _begin(self, key: tuple[str, str, str, str], lease: Lease) -> None:
-        customer_id, credential, unit, feature = key
+    async def _look_after(self, lease: Lease) -> None:
+        try:
+            if self._now() - lease.used_at > self.terms.idle_s:
+                if not lease.taken and await self._release(lease):
+                    self._forget(lease)
+            elif lease.record is None or (self._wrong_size(lease) and self._wanted(lease) < lease.left):
+                await self._begin(lease)
+            else:
+                await self._go_on(lease, lease.record)
+        except StoreError as error:
+            log.debug("the lease of %s stays as it is: %s", lease.who[0], error.detail)
+
+    async def _begin(self, lease: Lease) -> None:
+        """Take a lease; in place of the one that there is, if any."""
         amount = self._wanted(lease)
-        if amount <= 0 or lease.taken:
+        if amount <= 0:
             return
+        (customer_id, credential), (unit, feature) = lease.who, lease.what
         ttl_ms = round(self.terms.ttl_s * 1000)
         record = self._ledger.hold(customer_id, self._next_id(), ((unit, amount),), ttl_ms, feature, RULE)
         deadline = self._now() + self.terms.ttl_s
@@ -212,44 +259,63 @@ class CreditLeases:
             raise
         if not isinstance(outcome, Reserved):
             return
-        if key in self._leases:
-            lease.record, lease.deadline, lease.left = record, deadline, amount
-        else:
+        if lease.taken or self._leases.get(lease.who, {}).get(lease.what) is not lease:
             self._give_back(record)
-
-    async def _go_on(self, lease: Lease) -> None:
-        """Lengthen its life when a third of it is over, and let it grow; not while its amount is not certain."""
-        record, now = lease.record, self._now()
-        assert record is not None
-        wanted = 0 if lease.taken else self._wanted(lease)
-        grows = wanted > lease.left * _GROW_AT
-        if not grows and lease.deadline - now > self.terms.ttl_s * 2 / 3:
             return
-        if grows:
-            # Nothing is taken of it while the store may be making it larger.
-            lease.busy = True
-        try:
-            outcome = await self._ledger.resize(record, [wanted if grows else 0], round(self.terms.ttl_s * 1000))
-        finally:
-            lease.busy = False
+        before = self._gone(lease)
+        if before is not None:
+            self._give_back(before)
+        lease.record, lease.deadline, lease.left = record, deadline, amount
+        self._by_payer.setdefault(record.payer_id, set()).add(lease)
+
+    async def _go_on(self, lease: Lease, record: HoldRecord) -> None:
+        """Lengthen its life, and let it grow."""
+        now, before = self._now(), max(lease.left, 0)
+        wanted = self._wanted(lease) if self._wrong_size(lease) else 0
+        ttl_ms = round(self.terms.ttl_s * 1000)
+        outcome = await self._ledger.resize(record, [wanted], ttl_ms)
+        if wanted and isinstance(outcome, Refused):
+            wanted, outcome = 0, await self._ledger.resize(record, [0], ttl_ms)
+        if lease.record is not record:
+            # It was given back meanwhile.
+            return
         if isinstance(outcome, Reserved):
             lease.deadline = now + self.terms.ttl_s
-            if grows:
-                lease.left = outcome.held
-        elif lease.record is record and not grows:
+            if wanted:
+                lease.left += max(outcome.held - before, 0)
+        else:
             self.lost_total += 1
             log.warning("the lease %s has ended before we gave it back", record.reservation_id)
-            lease.gone()
+            self._gone(lease)
 
     async def _release(self, lease: Lease) -> bool:
-        if lease.record is None or lease.taken or lease.busy:
-            return False
-        record = lease.record
-        lease.gone()
+        """Give it back; False: the store does not answer, and it will be given back later."""
+        left, record = lease.left, self._gone(lease)
+        if record is None:
+            return True
         try:
             await self._ledger.release(record, "the lease is not needed any more")
         except StoreError as error:
             log.debug("the lease %s is given back later: %s", record.reservation_id, error.detail)
             self._give_back(record)
             return False
+        self.returned[lease.unit] += max(left, 0)
         return True
+
+    def _gone(self, lease: Lease) -> HoldRecord | None:
+        """Nothing is spent of it any more. What it was."""
+        record = lease.record
+        lease.record, lease.left = None, 0
+        if record is not None:
+            leases = self._by_payer[record.payer_id]
+            leases.discard(lease)
+            if not leases:
+                del self._by_payer[record.payer_id]
+        return record
+
+    def _forget(self, lease: Lease) -> None:
+        leases = self._leases.get(lease.who, {})
+        if leases.get(lease.what) is lease:
+            del leases[lease.what]
+        if not leases:
+            self._leases.pop(lease.who, None)

@@ -71,10 +71,11 @@ class Purse(Protocol):
 
 
 class Bridged(Hold):
-    """A hold that no store knows: the store did not answer, and `purse` pays."""
+    """A hold that no store knows: the store did not answer, and `purse` pays, as it was at that time."""
 
-    __slots__ = ("purse",)
+    __slots__ = ("paid_by", "purse")
 
     def __init__(self, record: HoldRecord, purse: Purse) -> None:
         super().__init__(record, math.inf)
         self.purse = purse
+        self.paid_by = purse.paid_by

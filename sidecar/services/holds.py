@@ -159,6 +159,8 @@ class Holds:
                 record = describe()
                 deadline = time.monotonic() + self._ttl_s
                 outcome = await reserve(record, credential, wait_ms)
+            if isinstance(outcome, Refused) and await self.bridging.leases.made_room(outcome, record.payer_id, unit):
+                outcome = await reserve(record, credential, wait_ms)
             if wait_ms and isinstance(outcome, Refused):
                 hold, outcome = await self._wait(Hold(record, deadline), credential, outcome, wait_ms, tell_how)
                 deadline = hold.deadline

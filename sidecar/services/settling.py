@@ -18,7 +18,7 @@ from sidecar.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreErr
 from sidecar.domain.outcomes import Rejected, Resolved, Settled, UnknownReservation
 from sidecar.services.charges import Charge, Told, charge_bridged, charge_of
 from sidecar.services.counting import Counting
-from sidecar.services.hold import Hold
+from sidecar.services.hold import Bridged, Hold
 from sidecar.services.outage import Outage
 from sidecar.services.recovery import CHARGED_LATE_S, log_recovered, without_hold
 from sidecar.services.spool import Spool
@@ -196,6 +196,8 @@ class Settling:
             self._abandon(settlement, "a defect of ours, which is logged above")
         self._forget(settlement)
         self._in_turn.popleft()
+        if isinstance(settlement.hold, Bridged):
+            settlement.hold.purse.delivered(settlement.charge)
         return True
 
     def _stop(self, settlement: Settlement) -> None:

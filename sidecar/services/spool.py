@@ -8,6 +8,7 @@ Releases are not kept: a hold that nobody settles comes back by itself, at its d
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from sidecar.domain.tokens import Signer
 from sidecar.services.charges import Charge, deliver
 from sidecar.services.recovery import is_proved, log_recovered, token_of, without_hold
 from sidecar.spool.file import SUFFIX, SpoolFile
+from sidecar.store.hold_record import HoldRecord, held_again
 from sidecar.store.ledger import Ledger
 from sidecar.store.pauses import Pauses
 from sidecar.tasks import Tasks
@@ -145,6 +147,7 @@ class Spool:
 
     async def _deliver(self, file: SpoolFile, ledger: Ledger) -> None:
         log.info("delivering %d charges that another process left in %s", len(file.pending), file.path)
+        leases: dict[str, HoldRecord] = {}
         for number, payload in tuple(file.pending.items()):
             try:
                 charge = _DECODER.decode(payload)
@@ -155,7 +158,13 @@ class Spool:
             number = self._mark(file, number)  # noqa: PLW2901  (the same charge, from now on)
             await self._deliver_one(charge, ledger)
             self._done(file, number)
+            if charge.paid_by:
+                leases[charge.paid_by] = held_again(charge.hold, charge.paid_by, charge.hold.held)
         file.close()
+        for lease in leases.values():
+            # Nobody is left to spend it. What is not given back now comes back by itself.
+            with contextlib.suppress(StoreError, InvalidInput):
+                await ledger.release(lease, "the process that had the lease has ended")
 
     async def _deliver_one(self, charge: Charge, ledger: Ledger) -> None:
         """Until the store has answered."""

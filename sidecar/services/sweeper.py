@@ -1,10 +1,12 @@
 """Gives back the holds whose deadline has passed: what a crashed process held does not stay away for ever.
 
 Any number of sweepers may run; each hold expires once. Expiry does not depend on the interval, only its visibility.
+When the store was away, those who hold something get `grace_s` to say that they still do, or what they spent of it.
 """
 
 import asyncio
 import logging
+from typing import Final
 
 from sidecar.domain.errors import StoreError
 from sidecar.domain.ids import PARTITIONS
@@ -13,14 +15,19 @@ from sidecar.store.ledger import Ledger
 log = logging.getLogger("sidecar.sweeper")
 
 BATCH = 100
+GRACE_S: Final = 5.0
 
 
 class Sweeper:
-    """`run` sweeps all partitions every `interval_s`, until it is cancelled."""
+    """`run` sweeps all partitions every `interval_s`, until it is cancelled.
 
-    def __init__(self, ledger: Ledger, *, interval_s: float) -> None:
+    It waits for `grace_s` before the first sweep, and when the store is back after one that failed.
+    """
+
+    def __init__(self, ledger: Ledger, *, interval_s: float, grace_s: float = GRACE_S) -> None:
         self._ledger = ledger
         self._interval_s = interval_s
+        self._grace_s = grace_s
         self.sweeps_total = 0
         self.failures_total = 0
         self.expired_total = 0
@@ -28,11 +35,16 @@ class Sweeper:
     async def run(self) -> None:
         while True:
             try:
-                await self.sweep()
+                # That it answers must be known before the time begins that those get who hold something.
+                await asyncio.gather(*(self._ledger.sweep(partition, 0) for partition in range(PARTITIONS)))
+                await asyncio.sleep(self._grace_s)
+                while True:
+                    await self.sweep()
+                    await asyncio.sleep(self._interval_s)
             except StoreError as error:
                 self.failures_total += 1
                 log.debug("sweep failed, the next one follows: %s", error.detail)
-            await asyncio.sleep(self._interval_s)
+                await asyncio.sleep(self._interval_s)
 
     async def sweep(self) -> int:
         """Expire everything that is overdue now, in bounded batches; answers how many holds that were."""

@@ -95,7 +95,7 @@ class Ledger:
         self.corrupt_total = 0
         """Payers that a sweep had to leave alone because their books cannot be read."""
         self.overspent: Counter[str] = Counter()
-        """Debt that came of charges without a hold, in base units, by unit."""
+        """What was not there for charges without a hold, in base units, by unit: owed, or let go."""
 
     def hold(
         self,
@@ -250,8 +250,11 @@ class Ledger:
             bulk(paid_by.encode()), _known(record.member), bulk(usage.encode()), _known(source), record.packed_text,
         ))  # fmt: skip
         outcome = await self._lane.ask(packed, partial(self._charged, record))
-        if isinstance(outcome, Settled) and outcome.owed:
-            self.overspent[record.unit] += outcome.owed
+        if isinstance(outcome, Settled):
+            # What it cost beyond what it was admitted for would be missing with a store as well.
+            missing = outcome.owed + max(outcome.uncollected - max(cost - record.held, 0), 0)
+            if missing:
+                self.overspent[record.unit] += missing
         return outcome
 
     def resize(

@@ -196,10 +196,12 @@ def _measure_bridging(sidecar: Sidecar, bridging: Bridging) -> None:
         "sidecar_overspend_bound_base_units", "Spent by `allow`, not charged yet.", "unit", lambda: bridging.bounds
     )
     metrics.total_by(
-        "sidecar_overspend_base_units", "Debt by what was served without the store.", "unit", lambda: ledger.overspent
+        "sidecar_overspend_base_units", "Served without the store, and not there.", "unit", lambda: ledger.overspent
     )
     metrics.gauge("sidecar_leases", "Customers' leases that this process holds.", lambda: leases.open)
     metrics.gauge_by("sidecar_leased_base_units", "What is left of them.", "unit", lambda: leases.held)
+    metrics.total_by("sidecar_leases_spent_base_units", "Charged to leases.", "unit", lambda: leases.spent)
+    metrics.total_by("sidecar_leases_returned_base_units", "Given back of them.", "unit", lambda: leases.returned)
     metrics.total("sidecar_leases_lost", "Leases that ended before they were given back.", lambda: leases.lost_total)
 
 
@@ -250,6 +252,8 @@ async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> Non
     sidecar.unready = "The process is shutting down."
     await proxy.drain(sidecar.settings.timeouts.shutdown_s)
     await proxy.close()
+    settled = await holds.settling.drain(SETTLE_S)
+    # After the charges that leases pay.
     await holds.bridging.leases.close()
-    if not await holds.settling.drain(SETTLE_S):
+    if not settled:
         log.warning("%d settlements were not acknowledged; the holds' deadline covers them", holds.settling.pending)

@@ -50,15 +50,19 @@ class Process:
         self.leases = self.bridging.leases
         self.bridging.allowances._now = self.leases._now = self.clock
 
-    async def take(self, amount: int = 100, purse: Purse | None = None, credential: str = "") -> Hold | Refused:
+    async def take(
+        self, amount: int = 100, purse: Purse | None = None, credential: str = "", feature: str = "", wait_ms: int = 0
+    ) -> Hold | Refused:
         who = purse or self.purse
         asking = Asking(
             customer_id=who.customer_id, credential=credential or who.credential,
-            unit=UNIT, feature="", rule="a-rule", rules_version="v1",
+            unit=UNIT, feature=feature, rule="a-rule", rules_version="v1",
         )  # fmt: skip
 
         async def reserve() -> Hold | Refused:
-            return await self.holds.take(asking.customer_id, asking.credential, UNIT, amount, "", "a-rule")
+            return await self.holds.take(
+                *(asking.customer_id, asking.credential, UNIT, amount, feature, "a-rule"), wait_ms=wait_ms
+            )
 
         return await self.bridging.take(asking, amount, self.policy, reserve)
 

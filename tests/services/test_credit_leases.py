@@ -1,5 +1,6 @@
 """`lease`: only what is held in advance is spent without the store, and it comes back when it is not needed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import Refused
 from sidecar.services.credit_leases import RULE
-from sidecar.services.hold import Hold
+from sidecar.services.hold import Bridged, Hold
 from sidecar.store.lane import Lane
 from tests.services.bridge import LEASE, TIMEOUT_S, Process, away, back, books
-from tests.support.books import UNIT, Purse, open_lane, open_purse
+from tests.support.books import UNIT, Purse, open_lane, open_member, open_purse
 from tests.support.store import StoreServer
+from tests.support.sums import assert_right
 from tests.support.until import until, until_async
 
 
@@ -35,13 +37,15 @@ async def leasing(lane: Lane, purse: Purse, tmp_path: Path) -> AsyncIterator[Pro
 
 
 class TestLease:
-    async def lease(self, process: Process, amount: int = 100) -> None:
+    async def lease(
+        self, process: Process, amount: int = 100, purse: Purse | None = None, feature: str = "", count: int = 1
+    ) -> None:
         """A customer that spends gets a lease."""
-        hold = await process.take(amount)
+        hold = await process.take(amount, purse, feature=feature)
         assert isinstance(hold, Hold)
         await process.holds.release(hold, "to be known")
         await process.leases.look_after()
-        assert process.leases.open == 1
+        assert process.leases.open == count
 
     async def test_it_is_held_like_anything_else(self, leasing: Process, purse: Purse) -> None:
         await self.lease(leasing)
@@ -107,6 +111,66 @@ class TestLease:
         assert hold.held == 1000
         assert leasing.leases.open == 0
 
+    async def test_nor_is_what_it_asks_by_rules_without_leases(self, leasing: Process) -> None:
+        await self.lease(leasing)
+        purse = leasing.purse
+        hold = await leasing.holds.take(purse.customer_id, purse.credential, UNIT, 1000, "", "another-rule")
+        assert isinstance(hold, Hold)
+
+    async def test_nor_are_many_at_once(self, leasing: Process, purse: Purse) -> None:
+        await self.lease(leasing)
+        holds = await asyncio.gather(*(leasing.take(100) for _ in range(10)))
+        assert all(isinstance(hold, Hold) for hold in holds)
+        assert await books(purse) == (0, 1000, 0, 0)
+
+    async def test_nor_do_other_members_of_its_pool_wait_for_it(
+        self, leasing: Process, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing, 100, await open_member(purse))
+        hold = await leasing.take(1000, await open_member(purse, "carol"), wait_ms=60_000)
+        assert isinstance(hold, Hold)
+
+    async def test_who_has_nothing_left_at_all_keeps_it(self, leasing: Process) -> None:
+        await self.lease(leasing)
+        assert isinstance(await leasing.take(1001), Refused)
+        assert leasing.leases.open == 1
+
+    async def test_what_a_member_has_on_lease_is_its_parents(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        member = await open_member(purse, cap=500)
+        await self.lease(leasing, 100, member)
+        assert await books(purse) == (550, 450, 0, 0)
+        assert (await member.share()).held == 450
+        await away(durable, lane)
+        await leasing.pay(40, 100, member)
+        with pytest.raises(StoreError):
+            await leasing.take(100)
+        await back(durable, lane, leasing)
+        assert await books(purse) == (550, 410, 40, 0)
+        share = await member.share()
+        assert (share.held, share.spent) == (410, 40)
+        await assert_right(purse)
+
+    async def test_credit_for_one_feature_is_leased_for_that_only(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await purse.grant(400, eligible_features=("chat",), priority=-1)
+        await self.lease(leasing, 10)
+        await self.lease(leasing, 100, feature="chat", count=2)
+        (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
+        assert chat.held > 0
+        await away(durable, lane)
+        hold = await leasing.take(100, feature="chat")
+        assert isinstance(hold, Bridged)
+        await leasing.holds.commit(hold, 100, "", "reported")
+        with pytest.raises(StoreError):
+            await leasing.take(100)
+        await back(durable, lane, leasing)
+        (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
+        assert chat.spent == 100
+        await assert_right(purse)
+
     async def test_it_comes_back_when_it_is_not_used(self, leasing: Process, purse: Purse) -> None:
         await self.lease(leasing)
         leasing.clock.now += 61
@@ -161,7 +225,7 @@ class TestLease:
         self, leasing: Process, lane: Lane, purse: Purse
     ) -> None:
         await self.lease(leasing)
-        (lease,) = leasing.leases._leases.values()
+        (lease,) = leasing.leases._all()
         assert lease.record is not None
         await leasing.purse.ledger.release(lease.record, "somebody was here")
         leasing.clock.now += 250
@@ -169,6 +233,43 @@ class TestLease:
         await leasing.leases.look_after()
         assert (leasing.leases.lost_total, leasing.leases.open) == (1, 0)
         await self.lease(leasing)
+
+    async def test_that_is_seen_when_it_should_grow_too(self, leasing: Process, lane: Lane, purse: Purse) -> None:
+        await self.lease(leasing, 1)
+        (lease,) = leasing.leases._all()
+        assert lease.record is not None
+        await leasing.purse.ledger.release(lease.record, "somebody was here")
+        for _ in range(20):
+            await leasing.pay(1, 1)
+        await leasing.leases.look_after()
+        assert (leasing.leases.lost_total, leasing.leases.open, leasing.leases.held) == (1, 0, {UNIT: 0})
+
+    async def test_one_that_cannot_grow_lives_on(self, leasing: Process, purse: Purse) -> None:
+        await self.lease(leasing, 1)
+        (before,) = await purse.holds()
+        (lease,) = leasing.leases._all()
+        lease.largest, lease.available = 5000, 50_000
+
+        async def lengthened() -> bool:
+            await leasing.leases.look_after()
+            (after,) = await purse.holds()
+            return after.held == before.held and after.expires_at_ms > before.expires_at_ms
+
+        await until_async(lengthened, "a longer life")
+
+    async def test_it_becomes_smaller_when_less_is_spent(self, leasing: Process, purse: Purse) -> None:
+        await self.lease(leasing, 1)
+        for _ in range(20):
+            await leasing.pay(1, 1)
+        for _ in range(20):
+            await leasing.leases.look_after()
+        assert leasing.leases.open == 1
+        assert 0 < leasing.leases.held[UNIT] < 20
+
+        async def one_left() -> bool:
+            return [hold.held for hold in await purse.holds()] == [leasing.leases.held[UNIT]]
+
+        await until_async(one_left, "the larger one to come back")
 
     async def test_it_grows_with_what_is_spent(self, leasing: Process, purse: Purse) -> None:
         await self.lease(leasing, 1)
@@ -184,7 +285,7 @@ class TestLease:
         await self.lease(leasing)
         await away(durable, lane)
         await leasing.pay(100)
-        (lease,) = leasing.leases._leases.values()
+        (lease,) = leasing.leases._all()
         record = lease.record
         durable.start()
         await until(lambda: lane.connected, "the store")
@@ -195,3 +296,69 @@ class TestLease:
         await leasing.pay(200)
         await back(durable, lane, leasing)
         assert await books(purse) == (700, 0, 300, 0)
+
+    async def test_what_was_gone_when_it_expired_is_counted(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        """Others have spent what this process served, and had no lease on any more."""
+        await self.lease(leasing)
+        (lease,) = leasing.leases._all()
+        record = lease.record
+        assert record is not None
+        hold = leasing.leases.take(purse.customer_id, purse.credential, UNIT, "", 100)
+        assert hold is lease
+        bridged = Bridged(
+            leasing.purse.ledger.hold(purse.customer_id, "r1", ((UNIT, 100),), 1000, "", "a-rule", remember=True),
+            hold,
+        )
+        await leasing.purse.ledger.release(record, "it has expired")
+        await purse.reserve("r2", 950)
+        await leasing.holds.commit(bridged, 100, "", "reported")
+        await until(lambda: leasing.holds.settling.pending == 0, "the charge")
+        assert await books(purse) == (0, 950, 50, 0)
+        assert leasing.purse.ledger.overspent == {UNIT: 50}
+
+    async def test_what_runs_when_its_customer_is_turned_away_is_paid_by_it(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing)
+        await away(durable, lane)
+        running = await leasing.bridged(100)
+        durable.start()
+        await until(lambda: lane.connected, "the store")
+        leasing.leases.drop(purse.customer_id, purse.credential)
+        await leasing.holds.commit(running, 100, "", "reported")
+        await until(lambda: leasing.holds.settling.pending == 0, "the charge")
+        assert await books(purse) == (550, 350, 100, 0)
+
+    async def test_the_heir_of_a_process_gives_back_what_is_left(
+        self, durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
+    ) -> None:
+        member = await open_member(purse)
+        first = Process(lane, purse, tmp_path, LEASE)
+        await self.lease(first, 100, member)
+        await away(durable, lane)
+        await first.pay(70, 100, member)
+        await first.end()
+        durable.start()
+        await until(lambda: lane.connected, "the store")
+        heir = Process(lane, purse, tmp_path, LEASE)
+        heir.tasks.start(heir.spool.run(heir.purse.ledger), "spool")
+
+        async def all_back() -> bool:
+            return await books(purse) == (930, 0, 70, 0)
+
+        await until_async(all_back, "the charge, and the rest of the lease")
+        await assert_right(purse)
+        await heir.end()
+
+    async def test_what_was_spent_and_given_back_is_counted(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing)
+        await away(durable, lane)
+        await leasing.pay(100)
+        await back(durable, lane, leasing)
+        await leasing.leases.close()
+        assert (leasing.leases.spent, leasing.leases.returned) == ({UNIT: 100}, {UNIT: 350})
+        assert await books(purse) == (900, 0, 100, 0)

@@ -38,7 +38,7 @@ async def test_two_sweepers_expire_each_hold_once(store_url: str) -> None:
 async def test_it_survives_a_store_that_is_away(store_server: StoreServer) -> None:
     tasks = Tasks()
     async with open_lane(store_server.url) as lane:
-        sweeper = Sweeper((await open_purse(lane)).ledger, interval_s=0.01)
+        sweeper = Sweeper((await open_purse(lane)).ledger, interval_s=0.01, grace_s=0.01)
         tasks.start(sweeper.run(), "sweeper")
         await until(lambda: sweeper.sweeps_total, "a sweep")
         store_server.restart()
@@ -47,6 +47,24 @@ async def test_it_survives_a_store_that_is_away(store_server: StoreServer) -> No
         purse = await open_purse(lane, granted=100)
         await purse.reserve("r1", 5, ttl_ms=1)
         await until(lambda: sweeper.expired_total == 1, "the hold to expire")
+        await tasks.cancel()
+
+
+async def test_who_held_something_while_the_store_was_away_has_time_to_say_so(store_server: StoreServer) -> None:
+    tasks = Tasks()
+    async with open_lane(store_server.url) as lane:
+        purse = await open_purse(lane, granted=100)
+        await purse.reserve("r1", 5, ttl_ms=1)
+        sweeper = Sweeper(purse.ledger, interval_s=0.01, grace_s=1.0)
+        tasks.start(sweeper.run(), "sweeper")
+        for _ in range(2):
+            store_server.pause()
+            await until(lambda: sweeper.failures_total, "a sweep that fails")
+            store_server.resume()
+            await purse.resize("r1", 5, ttl_ms=1)
+            assert sweeper.expired_total == 0
+            sweeper.failures_total = 0
+        await until(lambda: sweeper.expired_total == 1, "the hold to expire all the same")
         await tasks.cancel()
 
 
