@@ -1,18 +1,24 @@
-"""``settle:`` of a rule file: ``later``, or ``{on: [202], within: 24h}``."""
+"""``settle:`` of a rule file: ``later``, or ``{on: [202], within: 24h, poll: …}``."""
 
 import re
 
 from sidecar.config.cursor import Cursor
 from sidecar.config.rule_answers import read_statuses
-from sidecar.domain.later import Later
+from sidecar.config.rule_match import header_name
+from sidecar.config.rule_price import parsed
+from sidecar.domain.later import ID, Later, Poll
+from sidecar.domain.meters.pointers import Pointer, parse_pointer
 from sidecar.domain.price_counted import countings_in
 from sidecar.domain.price_list import AnyPrice
 
-KEYS = ("on", "within")
+KEYS = ("on", "within", "poll")
+POLL = ("path", "id", "every", "state", "done", "failed")
 LATER = "later"
 WITHIN = re.compile(r"[1-9][0-9]{0,4}[smhd]\Z", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_WITHIN_MAX_S = 30 * 86_400
+_WITHIN_MAX_S, _EVERY_MAX_S = 30 * 86_400, 3600
+EVERY_S = 10
+PATH = re.compile(r"/[A-Za-z0-9._~/{}-]*\Z", re.ASCII)
 
 
 def read_later(cursor: Cursor) -> Later | None:
@@ -22,8 +28,9 @@ def read_later(cursor: Cursor) -> Later | None:
         return Later() if cursor.choice((LATER,), "when a request is settled") else None
     entries = cursor.entries(KEYS, ", ".join(KEYS))
     on = read_statuses(entries["on"]) if "on" in entries else Later().on
-    within_s = _within(entries["within"]) if "within" in entries else Later().within_s
-    return Later(on=on, within_s=within_s) if len(cursor.problems) == before else None
+    within_s = _span(entries["within"]) if "within" in entries else Later().within_s
+    poll = _poll(entries["poll"]) if "poll" in entries else None
+    return Later(on=on, within_s=within_s, poll=poll) if len(cursor.problems) == before else None
 
 
 def check_later(cursor: Cursor, price: AnyPrice) -> None:
@@ -36,14 +43,63 @@ def check_later(cursor: Cursor, price: AnyPrice) -> None:
         )
 
 
-def _within(cursor: Cursor) -> int:
+def _poll(cursor: Cursor) -> Poll | None:
+    entries, before = cursor.entries(POLL, ", ".join(POLL)), len(cursor.problems)
+    for key, example in (("path", "/v1/jobs/{id}"), ("id", "/id"), ("state", "/status"), ("done", "[succeeded]")):
+        if key not in entries:
+            cursor.problem(f"no `{key}`", f"such as {key}: {example}")
+    if len(cursor.problems) > before:
+        return None
+    header, pointer = _place_of_id(entries["id"])
+    poll = Poll(
+        path=_path(entries["path"]),
+        id_header=header,
+        id_pointer=pointer,
+        every_s=_span(entries["every"], _EVERY_MAX_S) if "every" in entries else EVERY_S,
+        state=_pointer(entries["state"]),
+        done=_words(entries["done"]),
+        failed=_words(entries["failed"]) if "failed" in entries else frozenset(),
+    )
+    for word in sorted(poll.done & poll.failed):
+        entries["failed"].problem(f"`{word}` is `done` as well", "a state is one of them")
+    return poll if len(cursor.problems) == before else None
+
+
+def _path(cursor: Cursor) -> str:
+    text = cursor.text("a path such as /v1/jobs/{id}") or ""
+    if text and (not PATH.match(text) or text.count(ID) != 1):
+        cursor.problem(f"`{text}` is not the path of a job", "one path with {id} in it, such as /v1/jobs/{id}")
+    return text
+
+
+def _place_of_id(cursor: Cursor) -> tuple[bytes, Pointer]:
+    if isinstance(cursor.value, dict):
+        entries = cursor.entries(("header",), "header")
+        if "header" not in entries:
+            cursor.problem("no `header`: which field has the id?", "id: {header: x-job-id}")
+            return b"", ()
+        return header_name(entries["header"]) or b"", ()
+    return b"", _pointer(cursor)
+
+
+def _pointer(cursor: Cursor) -> Pointer:
+    text = cursor.text("a JSON pointer such as /id")
+    return parsed(cursor, text, parse_pointer, "a JSON pointer") or ()
+
+
+def _words(cursor: Cursor) -> frozenset[str]:
+    words = [item.text("a state such as succeeded") for item in cursor.one_or_items("states such as succeeded")]
+    return frozenset(word for word in words if word is not None)
+
+
+def _span(cursor: Cursor, most_s: int = _WITHIN_MAX_S) -> int:
     text = cursor.text("how long, such as 2h or 7d")
     if text is None:
         return 0
     if WITHIN.match(text) is None:
         cursor.problem(f"`{text}` is not a duration", "a whole number with s, m, h or d, such as 2h or 7d")
         return 0
-    within_s = int(text[:-1]) * _UNITS_S[text[-1]]
-    if within_s > _WITHIN_MAX_S:
-        cursor.problem(f"`{text}` is too long", "30d at most")
-    return within_s
+    span_s = int(text[:-1]) * _UNITS_S[text[-1]]
+    if span_s > most_s:
+        cursor.problem(f"`{text}` is too long", f"{most_s // 86_400}d at most" if most_s >= 86_400 else "1h at most")
+    return span_s

@@ -143,9 +143,7 @@ def _rule() -> Schema:
         ),
         "idempotency": _idempotency(),
         "on_store_down": _on_store_down(),
-        "settle": {
-            "anyOf": [{"const": rule_later.LATER}, _closed(on=_ref("statuses"), within=_pattern(rule_later.WITHIN))]
-        },
+        "settle": _settle(),
         "shadow": _SHADOW,
     }  # fmt: skip
     described = {key: {"description": _ABOUT[key], **properties[key]} for key in rule.RULE_KEYS}
@@ -192,6 +190,21 @@ def _on_short() -> Schema:
     wait, clamp = _pattern(rule_shortage.DURATION), _one_or_items(_pattern(rule_shortage.CLAMPED))
     ways = [_closed("wait", wait=wait), _closed("clamp", wait=wait, clamp=clamp, least=_ref("count"))]
     return {"anyOf": [_pattern(rule_shortage.ON_SHORT), *ways]}
+
+
+def _settle() -> Schema:
+    words, pointer = _one_or_items({"type": "string"}), _ref("pointer")
+    poll = _closed(
+        *("path", "id", "state", "done"),
+        path=_pattern(rule_later.PATH),
+        id={"anyOf": [pointer, _closed("header", header=_ref("header"))]},
+        every=_pattern(rule_later.WITHIN),
+        state=pointer,
+        done=words,
+        failed=words,
+    )
+    terms = _closed(on=_ref("statuses"), within=_pattern(rule_later.WITHIN), poll=poll)
+    return {"anyOf": [{"const": rule_later.LATER}, terms]}
 
 
 def _on_store_down() -> Schema:

@@ -13,6 +13,7 @@ from sidecar.http1.engine import Engine, Limits
 from sidecar.http1.errors import ProtocolError
 from sidecar.http1.fields import Pairs
 from sidecar.proxy import refusals
+from sidecar.proxy.deferring import Deferring
 from sidecar.proxy.health import Health
 from sidecar.proxy.identity import Identities
 from sidecar.proxy.load import Load
@@ -21,6 +22,7 @@ from sidecar.proxy.story import Story
 from sidecar.proxy.upstream_settings import upstreams_of
 from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
+from sidecar.services.polling import Polling
 from sidecar.store.customers import Customers
 from sidecar.telemetry import Metrics
 
@@ -39,6 +41,7 @@ class ProxyServer:
         holds: Holds,
         customers: Customers,
         deferred: Deferred,
+        polling: Polling,
         metrics: Metrics,
         share_port: bool = False,
     ) -> None:
@@ -65,7 +68,7 @@ class ProxyServer:
             upstreams=self._upstreams,
             request_ids=self._request_ids,
             load=self._load,
-            deferred=deferred,
+            deferring=Deferring(holds, deferred, polling, via=self._upstreams.addresses[0].policy.via),
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
             shadow=settings.proxy.shadow,

@@ -35,7 +35,6 @@ from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
 from sidecar.proxy.upstreams import Upstreams
-from sidecar.services.deferred import Deferred
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.store.repeats import Kept
@@ -58,7 +57,7 @@ class Story:
         upstreams: Upstreams,
         request_ids: RequestIds,
         load: Load,
-        deferred: Deferred,
+        deferring: Deferring,
         inspect_max_bytes: int,
         wait_for_commit: bool,
         shadow: bool = False,
@@ -75,7 +74,7 @@ class Story:
         self._metrics = metrics
         self._upstreams = upstreams
         self._shadowed = Shadow(holds, upstreams, metrics, via=self._policy.via)
-        self._deferring = Deferring(holds, deferred, via=self._policy.via)
+        self._deferring = deferring
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
@@ -261,7 +260,7 @@ class Story:
                 return
             if self._deferring.accepts(terms, hold, answer):
                 settled = True
-                self._end(exchange, await self._deferring.leave_open(exchange, terms, hold))
+                self._end(exchange, await self._deferring.leave_open(exchange, terms, quote, hold))
                 self._count(exchange, terms, "deferred")
                 return
             meter, rewrites = metered(exchange, terms, admitted, answer, self._holds.upkeep, self._metrics.cut)

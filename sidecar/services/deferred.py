@@ -11,7 +11,7 @@ import msgspec
 
 from sidecar.domain.errors import Conflict, NotFound, Unsigned
 from sidecar.domain.later import SettleClaims
-from sidecar.domain.metering import Bill, Source
+from sidecar.domain.metering import Bill, Charge, Source
 from sidecar.domain.meters.reader import Reading
 from sidecar.domain.outcomes import HoldState, Rejected, Resolved, Settled, UnknownReservation
 from sidecar.domain.tokens import SETTLE, Signer
@@ -60,20 +60,30 @@ class Deferred:
         Raises Unsigned for what is no token of ours, InvalidInput for usage that its price does not go by, NotFound
         when its time is over and its hold gone, Conflict when it was settled otherwise; and as the ledger does.
         """
-        claims = self._signer.read(SETTLE, token, SettleClaims)
+        claims = self.claims(token)
         if claims is None:
             raise Unsigned("The token is not one that this sidecar gave to an upstream in `x-settle-token`.")
-        record, charged = _record(claims), None
         if usage is None:
+            return await self.end(claims, None)
+        amount, words = claims.charge(usage)
+        return await self.end(claims, Charge(amount, words, Source.REPORTED, False))
+
+    def claims(self, token: str) -> SettleClaims | None:
+        """What a token of ours says; None for any other."""
+        return self._signer.read(SETTLE, token, SettleClaims)
+
+    async def end(self, claims: SettleClaims, charge: Charge | None) -> SettledLater:
+        """Charge it, or release it without a charge. Raises as `settle`."""
+        record = _record(claims)
+        if charge is None or charge.release:
             outcome: Settled | UnknownReservation | Resolved | Rejected = await self._ledger.release(
-                record, "settled.failed: the upstream says that it failed"
+                record, "settled.failed: it failed, or nobody knows how it ended"
             )
         else:
-            charged, words = claims.charge(usage)
-            outcome = await self._ledger.commit(record, charged, words, Source.REPORTED)
+            outcome = await self._ledger.commit(record, charge.amount, charge.usage, charge.source)
         if isinstance(outcome, Settled):
             self.settled_total += not outcome.replayed
-            charged = None if usage is None else outcome.charged
+            charged = None if charge is None or charge.release else outcome.charged
             return SettledLater(
                 reservation_id=claims.reservation_id, unit=claims.unit, charged=charged, replayed=outcome.replayed
             )

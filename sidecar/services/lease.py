@@ -18,6 +18,8 @@ log = logging.getLogger("sidecar.lease")
 
 WORKER = "worker"
 """The lease of whoever sweeps and archives."""
+POLLING = "polling"
+"""The lease of whoever asks for jobs."""
 TTL_S = 3.0
 """So long after the death of a worker another one takes over; a wait for the archive fails meanwhile."""
 

@@ -131,6 +131,10 @@ class Keys:
         """A secret that all processes share."""
         return self._key(0, f"secret:{name}")
 
+    def jobs(self, partition: int) -> bytes:
+        """Jobs of the partition's customers that are asked for, by when that is next."""
+        return self._key(partition, "jobs")
+
     def lease(self, name: str) -> bytes:
         """Who does the work `name` now."""
         return self._key(self.partition(f"lease:{name}"), f"lease:{name}")

@@ -21,15 +21,20 @@ from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
 from sidecar.services.credit_leases import LeaseTerms
 from sidecar.services.holds import Holds
+from sidecar.services.lease import POLLING, Lease
+from sidecar.services.polling import Polling
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.services.reloading import Reloading
 from sidecar.services.spool import Spool
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
+from sidecar.store.jobs import Jobs
 from sidecar.store.lanes import make_lane
+from sidecar.store.leases import Leases
 from sidecar.store.pauses import Pauses
 from sidecar.wiring.parts import Role, Sidecar
+from sidecar.wiring.polls import Polls
 
 log = logging.getLogger("sidecar")
 
@@ -140,12 +145,18 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     sidecar.tasks.start(holds.bridging.leases.run(), "leases")
+    polls, names = Polls(settings), {"tenant": settings.tenant, "environment": settings.environment}
+    stack.push_async_callback(polls.close)
+    polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
+    lease = Lease(Leases(sidecar.lane, **names), POLLING)
+    sidecar.tasks.start(lease.run(polling.run), POLLING)
     proxy = ProxyServer(
         settings=settings,
         rules=sidecar.rules,
         holds=holds,
         customers=sidecar.customers,
         deferred=sidecar.deferred,
+        polling=polling,
         metrics=sidecar.metrics,
         share_port=share_port,
     )
@@ -160,6 +171,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
     _measure_queue(sidecar, queue)
+    _measure_polling(sidecar, polling)
 
 
 def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
@@ -172,6 +184,13 @@ def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     total("sidecar_holds_grown", "How often a hold grew while its answer streamed.", lambda: upkeep.grown_total)
     total("sidecar_holds_exhausted", "How often it could not by all.", lambda: upkeep.exhausted_total)
     total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)
+
+
+def _measure_polling(sidecar: Sidecar, polling: Polling) -> None:
+    total = sidecar.metrics.total
+    total("sidecar_jobs_settled", "Jobs of which a poll learnt the end.", lambda: polling.settled_total)
+    total("sidecar_jobs_given_up", "Jobs of which nobody learnt the end.", lambda: polling.given_up_total)
+    total("sidecar_polls_failed", "Polls without a usable answer.", lambda: polling.failures_total)
 
 
 def _measure_spool(sidecar: Sidecar, spool: Spool, holds: Holds) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sidecar.config.cursor import Cursor
 from sidecar.config.rule_later import read_later
 from sidecar.config.source import parse
-from sidecar.domain.later import Later
+from sidecar.domain.later import Later, Poll
 
 
 def read(text: str) -> tuple[Later | None, list[str]]:
@@ -36,3 +36,42 @@ def test_statuses_and_time() -> None:
 def test_mistakes(text: str, message: str) -> None:
     later, problems = read(text)
     assert (later, problems) == (None, [message])
+
+
+POLL = "path: '/jobs/{id}', id: /id, state: /status, done: [ok, done], failed: bad"
+
+
+def test_a_poll() -> None:
+    later, problems = read(f"{{poll: {{{POLL}, every: 5s}}}}")
+    assert problems == []
+    assert later is not None
+    assert later.poll == Poll(
+        path="/jobs/{id}", id_header=b"", id_pointer=("id",), every_s=5, state=("status",),
+        done=frozenset({"ok", "done"}), failed=frozenset({"bad"}),
+    )  # fmt: skip
+
+
+def test_a_poll_by_a_field() -> None:
+    later, problems = read("{poll: {path: '/{id}', id: {header: X-Job}, state: /s, done: ok}}")
+    assert problems == []
+    assert later is not None
+    assert later.poll is not None
+    assert (later.poll.id_header, later.poll.id_pointer, later.poll.every_s) == (b"x-job", (), 10)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("id: /id, ", "", "no `id`"),
+        ("/jobs/{id}", "/jobs", "`/jobs` is not the path of a job"),
+        ("/jobs/{id}", "http://other/{id}", "is not the path of a job"),
+        ("failed: bad", "failed: ok", "`ok` is `done` as well"),
+        ("failed: bad", "every: 2h", "`2h` is too long"),
+        ("state: /status", "state: status", "JSON pointer"),
+        ("id: /id", "id: {body: /id}", "no `header`"),
+    ],
+)
+def test_mistakes_of_a_poll(written: str, instead: str, message: str) -> None:
+    later, problems = read(f"{{poll: {{{POLL.replace(written, instead)}}}}}")
+    assert later is None
+    assert message in " ".join(problems)

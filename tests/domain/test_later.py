@@ -1,11 +1,13 @@
 """What an upstream agrees to, and what it may say about it."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 
+import msgspec
 import pytest
 
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.later import Later, SettleClaims
+from sidecar.domain.later import Later, Poll, SettleClaims, State
 from sidecar.domain.metering import Bill, Meters, Tariff
 from sidecar.domain.price import Price
 
@@ -45,3 +47,50 @@ def test_nothing_else_can_be_said(meter: str) -> None:
 
 def test_a_note_for_people() -> None:
     assert "status 201, 202 keeps its hold for 60 s" in Later(on=frozenset({202, 201}), within_s=60).note
+
+
+NO_FIELDS: Mapping[bytes, bytes] = {}
+POLL = Poll(
+    path="/jobs/{id}/state", id_header=b"", id_pointer=("job", "id"), every_s=5, state=("status",),
+    done=frozenset({"ok"}), failed=frozenset({"bad", "7"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"job": {"id": "j-1.x~_"}}', "/jobs/j-1.x~_/state"),
+        (b'{"job": {"id": 42}}', "/jobs/42/state"),
+        (b'{"job": {"id": "../admin"}}', None),
+        (b'{"job": {"id": "a/b"}}', None),
+        (b'{"job": {"id": ""}}', None),
+        (b'{"job": {"id": null}}', None),
+        (b'{"job": 1}', None),
+        (b"no json", None),
+        (b"", None),
+    ],
+)
+def test_only_a_plain_name_is_the_id_of_a_job(body: bytes, path: str | None) -> None:
+    assert POLL.path_of(NO_FIELDS, body) == path
+
+
+def test_an_id_may_stand_in_a_field() -> None:
+    poll = msgspec.structs.replace(POLL, id_header=b"x-job")
+    named: Mapping[bytes, bytes] = {b"x-job": b"7"}
+    assert poll.path_of(named, b"") == "/jobs/7/state"
+    assert poll.path_of(NO_FIELDS, b'{"job": {"id": 1}}') is None
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (b'{"status": "ok"}', State.DONE),
+        (b'{"status": "bad"}', State.FAILED),
+        (b'{"status": 7}', State.FAILED),
+        (b'{"status": "queued"}', State.RUNNING),
+        (b"{}", State.RUNNING),
+        (b"\xff", State.RUNNING),
+    ],
+)
+def test_the_state_of_a_job(body: bytes, state: State) -> None:
+    assert POLL.state_of(body) is state

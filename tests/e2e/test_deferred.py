@@ -13,8 +13,8 @@ from tests.support.buyers import Buyer
 from tests.support.process import Sidecar
 from tests.support.rawhttp import Answer, fetch
 from tests.support.store import StoreServer
-from tests.support.until import until_async
-from tests.support.upstream import Exchange, Upstream
+from tests.support.until import until, until_async
+from tests.support.upstream import Exchange, Upstream, answers
 
 RULES = Path("tests/e2e/deferred.yaml")
 WRITTEN = RULES.read_text()
@@ -35,8 +35,14 @@ class Farm:
     def __init__(self) -> None:
         self.tokens: list[str] = []
         self.status = 202
+        self.polled: list[bytes] = []
+        self.state = b'{"status": "running"}'
 
     async def __call__(self, exchange: Exchange) -> None:
+        if exchange.request.target.startswith(b"/jobs/"):
+            self.polled.append(exchange.request.target)
+            await answers(self.state, ("Content-Type", "application/json"))(exchange)
+            return
         await exchange.body()
         request = exchange.request
         self.tokens.append((request.get(b"x-settle-token") or b"").decode())
@@ -143,3 +149,23 @@ async def test_a_job_that_nobody_settles_comes_back(
         await until_async(back, "the hold to come back")
         late = await settle(sidecar, farm.tokens[0], usage={"gpu_ms": 1})
         assert (late.status, json.loads(late.body)["charged"]) == (200, 4 * CREDIT)
+
+
+async def test_a_job_is_asked_for_also_by_another_process(
+    durable: StoreServer, upstream: Upstream, farm: Farm, tmp_path: Path
+) -> None:
+    async with process(upstream, durable, tmp_path) as first:
+        buyer = await first.control.buyer(GRANTED * CREDIT)
+        answer = await fetch(first.proxy_port, "POST", "/polled", buyer.bearer, body=b"{}")
+        assert (answer.status, answer.body) == (202, b'{"id": "job_1"}')
+        await until(lambda: farm.polled, "a poll")
+        assert farm.polled[0] == b"/jobs/job_1"
+        assert await stands(first, buyer) == (50, 0)
+        await first.stop(signal.SIGKILL)
+    farm.state = b'{"status": "succeeded", "usage": {"gpu_ms": 30}}'
+    async with process(upstream, durable, tmp_path) as second:
+
+        async def charged() -> bool:
+            return await stands(second, buyer) == (0, 30)
+
+        await until_async(charged, "the job to be charged")

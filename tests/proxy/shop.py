@@ -16,15 +16,18 @@ from sidecar.proxy.server import ProxyServer
 from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
 from sidecar.services.outage import Outage
+from sidecar.services.polling import Polled, Polling
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
+from sidecar.store.jobs import Jobs
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Metrics
+from tests.support.rawhttp import fetch
 from tests.support.until import until
 from tests.support.upstream import Upstream
 
@@ -63,7 +66,9 @@ class Shop:
         self.accounts = Accounts(lane, **names)
         self.customers = Customers(lane, tenant="default", environment="live")
         self.deferred = Deferred(self.ledger, Signer(lambda: b"k" * 32, **names))
+        self.polling = Polling(Jobs(lane, **names), self.deferred, lambda: self.rules, self.fetch)
         self.metrics = Metrics()
+        self.rules = load_rules([rules], {"credits": CREDITS})
         self.tasks = Tasks()
         self.queue = Queue(lane, self.ledger, waiting_max=100, account_max=50, tasks=self.tasks)
         self.holds = Holds(
@@ -77,10 +82,11 @@ class Shop:
         )
         self.proxy = ProxyServer(
             settings=self.settings,
-            rules=load_rules([rules], {"credits": CREDITS}),
+            rules=self.rules,
             holds=self.holds,
             customers=self.customers,
             deferred=self.deferred,
+            polling=self.polling,
             metrics=self.metrics,
         )
 
@@ -102,6 +108,11 @@ class Shop:
         await self.proxy.close()
         await self.holds.settling.drain(5)
         await self.tasks.cancel()
+
+    async def fetch(self, path: str) -> Polled | None:
+        """What the upstream answers to a poll."""
+        answer = await fetch(self.upstream.port, "GET", path)
+        return Polled(answer.status, dict(answer.headers), answer.body)
 
     @property
     def port(self) -> int:

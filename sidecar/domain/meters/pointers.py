@@ -173,6 +173,17 @@ class PointerStream(Silence):
             self.usage[meter] = value
 
 
+def text_at(body: bytes, pointer: Pointer) -> str | None:
+    """The text, or the whole number as text, at `pointer` in a JSON body; None for anything else."""
+    try:
+        value = find(_decoder.decode(body), pointer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else None
+
+
 def pointer_reader(
     json: Mapping[str, Pointer], events: Mapping[str, Place], lines: Mapping[str, Place] | None = None
 ) -> Reader:

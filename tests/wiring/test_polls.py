@@ -1,0 +1,50 @@
+"""Asking a real upstream how a job stands."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sidecar.config.settings import Settings, Timeouts
+from sidecar.config.settings import Upstream as UpstreamSection
+from sidecar.wiring.polls import ANSWER_MAX_BYTES, Polls
+from tests.support.upstream import Exchange, Upstream, answers
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream(answers(b'{"status": "ok"}', ("X-Gpu-Ms", "7"))) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def polls(upstream: Upstream) -> AsyncIterator[Polls]:
+    section = UpstreamSection(url=upstream.url + "/base/", headers={"X-Api-Token": "secret"})
+    polls = Polls(Settings(upstream=section, timeouts=Timeouts(head_s=0.5)))
+    yield polls
+    await polls.close()
+
+
+async def test_it_asks_as_requests_do(upstream: Upstream, polls: Polls) -> None:
+    answer = await polls.fetch("/jobs/7")
+    assert answer is not None
+    assert (answer.status, answer.fields[b"x-gpu-ms"], answer.body) == (200, b"7", b'{"status": "ok"}')
+    (received,) = upstream.requests
+    assert (received.method, received.target) == (b"GET", b"/base/jobs/7")
+    assert received.get(b"x-api-token") == b"secret"
+
+
+async def test_an_upstream_that_is_away_or_silent_gives_no_answer(upstream: Upstream, polls: Polls) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.gone()
+
+    upstream.script = silent
+    assert await polls.fetch("/jobs/7") is None
+
+
+async def test_redirects_are_not_followed_and_answers_are_bounded(upstream: Upstream, polls: Polls) -> None:
+    upstream.script = answers(b"", ("Location", "http://127.0.0.1:1/other"), status=302)
+    answer = await polls.fetch("/jobs/7")
+    assert answer is not None
+    assert answer.status == 302
+    upstream.script = answers(b"x" * (ANSWER_MAX_BYTES + 1))
+    assert await polls.fetch("/jobs/7") is None
