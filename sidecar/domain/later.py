@@ -15,7 +15,7 @@ from sidecar.domain.meters.reader import Reading
 from sidecar.domain.pinned_price import PinnedPrice, pinned
 from sidecar.domain.price import Number, usage_text
 
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}\Z", re.ASCII)
+_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z", re.ASCII)
 ID = "{id}"
 """What stands in a poll's path for the job's id."""
 
