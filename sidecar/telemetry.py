@@ -45,6 +45,7 @@ class Metrics:
         self.refusals: Counter[str] = Counter()
         self.clamped: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
+        self.sessions: Counter[str] = Counter()
         self.shadow_refusals: Counter[tuple[str, str]] = Counter()
         self.uncharged: Counter[str] = Counter()
         self.upstream_failures: Counter[str] = Counter()

@@ -43,6 +43,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/http1/answering.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_stop.py and more.",
     "sidecar/http1/errors.py": "Records without behaviour.",
     "sidecar/http1/pool.py": "tests/http1/test_upstream.py tries connections and their pool together.",
+    "sidecar/proxy/settlements.py": "Every test of the proxy that looks at the books goes through it.",
     "sidecar/http1/sending.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_expect.py and more.",
     "sidecar/config/rule.py": "tests/config/test_rules.py and its cases read every key of a rule.",
     "sidecar/services/hold.py": "A record; tests/services/test_holds.py and test_limits.py use all of it.",

@@ -152,9 +152,12 @@ def _notes(rule: Rule, unit: Unit) -> list[str]:
     notes += rule.on_store_down.notes(unit)
     if rule.later is not None:
         notes.append(rule.later.note)
+    if rule.upgrade:
+        notes.append(f"it may go over to {rule.upgrade.decode()}; what the session costs shows only as it lasts")
     if rule.on_exhausted is not None:
         ends = "cut" if rule.on_exhausted is OnExhausted.CUT else "finished, for debt"
-        notes.append(f"the hold grows while the answer streams; when there is no more credit, it is {ends}")
+        what = "session lasts" if rule.upgrade else "answer streams"
+        notes.append(f"the hold grows while the {what}; when there is no more credit, it is {ends}")
     notes += [limit.note for limit in rule.limits]
     if rule.shadow:
         notes.append("in shadow: what would be refused is served, and not charged")

@@ -26,6 +26,7 @@ _NEVER_REACHED: Final = (
     ("timeouts.head_s", "timeouts.total_s"),
     ("timeouts.idle_s", "timeouts.total_s"),
     ("timeouts.drain_s", "timeouts.total_s"),
+    ("timeouts.tunnel_idle_s", "timeouts.tunnel_s"),
     ("limits.request_line_max_bytes", "limits.head_max_bytes"),
     ("limits.body_inspect_max_bytes", "limits.body_max_bytes"),
     ("upstream.idle_connections_max", "upstream.connections_max"),

@@ -16,6 +16,7 @@ from sidecar.config.rule_usage import BODIES
 from sidecar.config.rules import ReadRule
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.match import TAIL, Match, PathPattern, literals_of
+from sidecar.domain.meters.named import READERS
 
 READER_PATHS: Mapping[str, tuple[str, ...]] = {
     "openai.chat": ("/chat/completions",),
@@ -24,6 +25,7 @@ READER_PATHS: Mapping[str, tuple[str, ...]] = {
     "openai.completions": ("/completions",),
     "openai.images": ("/images/generations", "/images/edits"),
     "openai.audio": ("/audio/transcriptions", "/audio/translations", "/audio/speech"),
+    "openai.realtime": ("/realtime",),
     "anthropic.messages": ("/messages",),
     "google.gemini": (":generateContent", ":streamGenerateContent"),
     "mistral.chat": ("/chat/completions", "/fim/completions", "/agents/completions"),
@@ -109,8 +111,9 @@ def _lint_reader(match: Match, entries: Mapping[str, Cursor]) -> None:
     if usage is None or not isinstance(usage.value, str):
         return
     name = usage.value
-    if match.methods and b"POST" not in match.methods:
-        usage.problem(f"`{name}` reads answers to POST, which this rule does not match")
+    method = "GET" if READERS[name].open_messages is not None else "POST"
+    if match.methods and method.encode() not in match.methods:
+        usage.problem(f"`{name}` reads answers to {method}, which this rule does not match")
     ends = READER_PATHS.get(name, ())
     if ends and not any(_may_end(match.path.segments, end) for end in ends):
         known = " and ".join(f"…{end}" for end in ends)

@@ -22,6 +22,7 @@ from sidecar.config.rule_outage import check_outage, read_outage
 from sidecar.config.rule_price import rated_meters, read_amount, read_markup, read_price
 from sidecar.config.rule_retry import read_retry
 from sidecar.config.rule_shortage import check_shortage, read_shortage
+from sidecar.config.rule_upgrade import check_upgrade, read_upgrade
 from sidecar.config.rule_usage import check_usage, read_usage
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.counted_quotes import CountedQuoter
@@ -68,10 +69,11 @@ RULE_KEYS = (
     "on_store_down",
     "settle",
     "shadow",
+    "upgrade",
 )
 DEFAULT_KEYS = ("identity", "markup", "estimate", "limits", "shadow")
 """What a file may say for all of its rules."""
-FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry")
+FREE_KEYS = ("name", "match", "free", "feature", "errors", "retry", "upgrade")
 
 
 class RuleReader:
@@ -109,6 +111,7 @@ class RuleReader:
         gone = self._choice("on_client_gone", tuple(OnClientGone), "what becomes of its answer", "")
         retry = read_retry(entries["retry"]) if "retry" in entries else NEVER
         idempotency = read_idempotency(entries["idempotency"]) if "idempotency" in entries else None
+        upgrade = read_upgrade(entries["upgrade"]) if "upgrade" in entries else b""
         exhausted = self._choice("on_exhausted", tuple(OnExhausted), "what becomes of its answer", "")
         free = "free" in entries and self._free(entries["free"])
         on_short = read_shortage(entries["on_short"]) if "on_short" in entries else DENY
@@ -119,6 +122,10 @@ class RuleReader:
         if quoter is not None and "on_short" in entries:
             check_shortage(entries["on_short"], on_short, quoter)
             check_counted_shortage(entries["on_short"], on_short, quoter.price)
+        if quoter is not None and not free:
+            check_upgrade(entries, upgrade, quoter.tariff.meters)
+            if upgrade and not exhausted and _grows(quoter) and not countings_in(quoter.price):
+                exhausted = OnExhausted.CUT
         if quoter is not None and idempotency is not None:
             check_idempotency(entries["idempotency"], quoter.price)
         if quoter is not None and later is not None:
@@ -142,6 +149,7 @@ class RuleReader:
             idempotency=idempotency,
             on_client_gone=OnClientGone(gone) if gone else None,
             on_exhausted=OnExhausted(exhausted) if exhausted else None,
+            upgrade=upgrade,
             quoter=quoter,
             on_short=on_short,
             on_store_down=down,
@@ -192,6 +200,8 @@ class RuleReader:
         max_charge = read_amount(entries["max_charge"], unit) if "max_charge" in entries else None
         markup = read_markup(entries["markup"]) if "markup" in entries else self._markup
         charge_on = read_statuses(entries["charge_on"]) if "charge_on" in entries else SUCCESS
+        if "upgrade" in entries:
+            charge_on |= {101}
         on_unknown = self._choice("on_unknown", tuple(OnUnknown), "a way out", "")
         estimate = read_estimate(entries["estimate"]) if "estimate" in entries else self._estimate
         on_unreadable = self._choice("on_unreadable", ON_UNREADABLE, "a way out", ON_UNREADABLE[0])
@@ -276,6 +286,6 @@ class RuleReader:
 def _grows(quoter: Quoter) -> bool:
     """Whether anything of an answer that is known before its end changes what it costs."""
     meters = quoter.tariff.meters
-    known = {meter for meter, _ in (*meters.headers, *meters.measures)}
+    known = {meter for meter, _ in (*meters.headers, *meters.measures, *meters.messages)}
     known.update(meters.reader.meters if meters.reader is not None else ())
     return not known.isdisjoint(rated_meters(quoter.price))

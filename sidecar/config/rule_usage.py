@@ -37,16 +37,15 @@ _NEEDED_HEADERS = frozenset(
         b"trailer",
     )
 )
-BODIES = ("json", "sse", "ndjson")
+BODIES = ("json", "sse", "ndjson", "websocket")
 _SSE = ("pointer", "mode", "event")
 _NDJSON = ("pointer", "mode")
 _REQUEST = ("request", "characters", "query", "path")
 FIELDS = ("header", "trailer")
 _PARTS = {"part": PartCounts.BYTES, "parts": PartCounts.PARTS}
-_KINDS = (*FIELDS, *BODIES, "bytes", "duration", "status", *_REQUEST, *_PARTS)
-_A_SOURCE = (
-    "header, trailer, json, sse, ndjson, bytes, duration, status, request, characters, query, path, part or parts"
-)
+SIDES = ("client", "server")
+_KINDS = (*FIELDS, *BODIES, "bytes", "duration", "status", "messages", *_REQUEST, *_PARTS)
+_A_SOURCE = ", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}"
 
 
 class _Sources(msgspec.Struct):
@@ -58,8 +57,8 @@ class _Sources(msgspec.Struct):
     requests: list[tuple[str, RequestMeter]] = []
     parts: list[tuple[str, PartMeter]] = []
     json: dict[str, Pointer] = {}
-    sse: dict[str, Place] = {}
-    ndjson: dict[str, Place] = {}
+    places: dict[str, dict[str, Place]] = msgspec.field(default_factory=lambda: {kind: {} for kind in BODIES[1:]})
+    messages: list[tuple[str, str]] = []
 
 
 def read_usage(cursor: Cursor, path: PathPattern | None = None) -> Meters:
@@ -78,10 +77,10 @@ def read_usage(cursor: Cursor, path: PathPattern | None = None) -> Meters:
         if reader is not None and meter in reader.meters:
             source.problem(f"the reader has a meter `{meter}` already", "give this one another name", at_key=True)
         _Source(meter, source, path, sources).read()
-    if sources.json or sources.sse or sources.ndjson:
+    if sources.json or any(sources.places.values()):
         if reader is not None:
             cursor.problem("a body is read by a reader or by pointers, not by both", "leave one of them out")
-        reader = pointer_reader(sources.json, sources.sse, sources.ndjson)
+        reader = pointer_reader(sources.json, *sources.places.values())
     return Meters(
         reader=reader,
         headers=tuple(sources.fields["header"]),
@@ -90,6 +89,7 @@ def read_usage(cursor: Cursor, path: PathPattern | None = None) -> Meters:
         statuses=tuple(sources.statuses),
         requests=tuple(sources.requests),
         parts=tuple(sources.parts),
+        messages=tuple(sources.messages),
     )
 
 
@@ -132,7 +132,7 @@ class _Source:
         if len(entries) > 1 and not any(set(entries) <= set(together) for together in (BODIES, FIELDS)):
             cursor.problem(
                 f"a meter has one source, not {' and '.join(entries)}",
-                "only json, sse and ndjson can stand together, and header and trailer",
+                "only json, sse, ndjson and websocket can stand together, and header and trailer",
             )
         for kind, value in entries.items():
             match kind:
@@ -144,12 +144,12 @@ class _Source:
                     sources.statuses.append((meter, read_statuses(value)))
                 case "json":
                     sources.json[meter] = _pointer(value)
-                case "sse":
-                    sources.sse[meter] = _place(value, value.entries(_SSE, "pointer, mode and event"))
-                case "ndjson":
-                    sources.ndjson[meter] = _place(value, value.entries(_NDJSON, "pointer and mode"))
+                case "sse" | "ndjson" | "websocket":
+                    sources.places[kind][meter] = _event_place(kind, value)
                 case "part" | "parts":
                     sources.parts.append((meter, PartMeter(_parts(value), _PARTS[kind])))
+                case "messages":
+                    sources.messages.append((meter, value.choice(SIDES, "a side that sends messages") or SIDES[0]))
                 case _:
                     told = self._told(kind, value, default)
                     sources.requests += [(meter, told)] if told is not None else []
@@ -218,6 +218,12 @@ def _header(cursor: Cursor) -> bytes:
     if name in _NEEDED_HEADERS:
         cursor.problem(f"`{name.decode()}` cannot be a meter: it would be taken out of the answer")
     return name or b""
+
+
+def _event_place(kind: str, cursor: Cursor) -> Place:
+    if kind == "ndjson":
+        return _place(cursor, cursor.entries(_NDJSON, "pointer and mode"))
+    return _place(cursor, cursor.entries(_SSE, "pointer, mode and event"))
 
 
 def _place(cursor: Cursor, entries: Mapping[str, Cursor]) -> Place:

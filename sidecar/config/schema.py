@@ -21,6 +21,7 @@ from sidecar.config import (
     rule_outage,
     rule_price,
     rule_shortage,
+    rule_upgrade,
     rule_usage,
     rules,
 )
@@ -63,6 +64,7 @@ _ABOUT: Mapping[str, str] = {
     "on_unknown": "What a forwarded request costs whose usage is unknown.",
     "on_exhausted": "The hold grows while an answer streams; what becomes of one that cannot be paid for any more.",
     "on_client_gone": "Whether an answer is read to its end when its client has gone; else streams are left at once.",
+    "upgrade": "The protocol that its requests may go over to, such as websocket.",
     "retry": "Which failed attempts are made again; the rule's requests may then come to the upstream twice.",
     "idempotency": "What becomes of a request that its client repeats with the same key, once it was charged.",
     "estimate": "How the tokens are estimated that an answer does not report: bytes for each token, or a tokenizer.",
@@ -136,6 +138,7 @@ def _rule() -> Schema:
         "on_client_gone": {"enum": [str(way) for way in OnClientGone]},
         "on_exhausted": {"enum": [str(way) for way in OnExhausted]},
         "estimate": _ref("estimate"),
+        "upgrade": _pattern(rule_upgrade.PROTOCOL),
         "retry": _closed(
             "after",
             after=_items({"enum": [*CAUSES, *sorted(STATUSES)]}),
@@ -245,6 +248,8 @@ def _usage() -> Schema:
             json=_ref("pointer"),
             sse=_closed("pointer", **place, event=_pattern(rule_usage.EVENT)),
             ndjson=_closed("pointer", **place),
+            websocket=_closed("pointer", **place, event=_pattern(rule_usage.EVENT)),
+            messages={"enum": list(rule_usage.SIDES)},
             bytes={"enum": ["request", "response"]},
             duration={"const": "ms"},
             status=_ref("statuses"),

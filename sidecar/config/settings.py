@@ -202,6 +202,10 @@ class Timeouts(Section, frozen=True, kw_only=True):
     """How long after `total_s` a hold stays, so that its settlement can still arrive."""
     drain_s: Seconds = 60.0
     """How long an answer is read on whose client has gone, where its rule wants to know what it cost."""
+    tunnel_idle_s: Seconds = 300.0
+    """How long nothing may come from either side of a session in another protocol, such as a WebSocket."""
+    tunnel_s: Seconds = 86_400.0
+    """How long such a session may last."""
     shutdown_s: SecondsOrNone = 25.0
     """How long SIGTERM waits for requests to finish before it cuts them."""
 

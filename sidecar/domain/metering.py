@@ -113,6 +113,7 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     statuses: tuple[tuple[str, frozenset[int]], ...] = ()
     requests: tuple[tuple[str, RequestMeter], ...] = ()
     parts: tuple[tuple[str, PartMeter], ...] = ()
+    messages: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def only_body(self) -> bool:
@@ -129,7 +130,8 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def names(self) -> tuple[str, ...]:
         """All meters, in the order in which they are shown."""
         body = self.reader.meters if self.reader is not None else ()
-        others = (*self.headers, *self.trailers, *self.measures, *self.statuses, *self.requests, *self.parts)
+        known = (*self.headers, *self.trailers, *self.measures, *self.statuses)
+        others = (*known, *self.requests, *self.parts, *self.messages)
         return tuple(dict.fromkeys((*body, *(meter for meter, _ in others))))
 
 
@@ -271,7 +273,7 @@ _NOTHING = Progress(Bill(Tariff(Meters()), Price.of({}), 0), {})
 class _JsonMeter(JsonBody):
     """The common answer, JSON without a coding and nothing else to read.
 
-    It is meter and body in one, which saves a quarter: 2.2 µs from head to charge, where `_BodyMeter` takes 2.9.
+    It is meter and body in one, which saves a quarter: 2.2 µs from head to charge, where `BodyMeter` takes 2.9.
     """
 
     __slots__ = ("_bill",)
@@ -300,7 +302,7 @@ class _JsonMeter(JsonBody):
         return Progress(self._bill, *self.read_so_far())
 
 
-class _BodyMeter:
+class BodyMeter:
     """Any answer: what its body says, what its head said, what the proxy has measured."""
 
     __slots__ = ("_bill", "_body", "_head", "_passed", "feed", "flush")
@@ -380,7 +382,7 @@ def open_meter(bill: Bill, status: int, fields: Fields, *, hides: bool) -> Meter
             readings[meter] = reading
     for meter, statuses in meters.statuses:
         readings[meter] = int(status in statuses)
-    return _BodyMeter(bill, body, readings)
+    return BodyMeter(bill, body, readings)
 
 
 def _body(

@@ -76,15 +76,19 @@ class Quote(Bill, frozen=True):
 
     def meter(self, status: int, fields: Fields) -> Meter:
         """The meter for the answer that has this head; `fields` has lower-case names."""
-        bill: Bill = self
-        if self.by_answer is not None:
-            price, words = self.by_answer.of_answer(status, fields)
-            bill = Bill(
-                *(self.tariff, price, self.hold, self.given, self.chosen_by + words, self.request_bytes, self.sample),
-                counters=self.counters,
-                estimated=self.estimated,
-            )
+        bill = self if self.by_answer is None else self.bill(status, fields)
         return open_meter(bill, status, fields, hides=self.plain_answer)
+
+    def bill(self, status: int, fields: Fields) -> Bill:
+        """What the answer that has this head is charged by."""
+        if self.by_answer is None:
+            return self
+        price, words = self.by_answer.of_answer(status, fields)
+        return Bill(
+            *(self.tariff, price, self.hold, self.given, self.chosen_by + words, self.request_bytes, self.sample),
+            counters=self.counters,
+            estimated=self.estimated,
+        )
 
     def hold_lines(self, estimate: Usage) -> list[Line]:
         """What a hold for `estimate` adds up, line by line: the dearest of all that it could cost."""

@@ -65,6 +65,9 @@ class OnExhausted(StrEnum):
     CUT = "cut"
 
 
+WEBSOCKET = b"websocket"
+"""The protocol whose messages can be metered."""
+
 FREE = Quoter(meters=Meters(), price=Price.of({}), hold=0)
 """What a free rule quotes: nothing is held, nothing is charged."""
 
@@ -72,7 +75,8 @@ FREE = Quoter(meters=Meters(), price=Price.of({}), hold=0)
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. `where` is its place for people; `errors` the shape of refusals: problem, openai or anthropic.
 
-    Without `on_client_gone`, streams are aborted and other answers drained; without `on_exhausted`, no hold grows.
+    `upgrade` is the protocol, in lower case, that its requests may go over to. Without `on_client_gone`, streams are
+    aborted and other answers drained; without `on_exhausted`, no hold grows.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Without it, a request that its client repeats is another one."""
     on_client_gone: OnClientGone | None = None
     on_exhausted: OnExhausted | None = None
+    upgrade: bytes = b""
     quoter: Quoter = FREE
     on_short: Shortage = DENY
     on_store_down: StoreDown = DENIED

@@ -68,7 +68,7 @@ class Exchange(Answering):
         self._drops_up = _NO_NAMES
         self._pace = None
         # Set by a handler: for whom it is (see `fair_queue`); whether it may call `again` for a request that was sent
-        # already; the protocol to ask the upstream for; whether it may want the whole answer although its client has
+        # already; whether it may want the whole answer although its client has
         # gone (see `drains`), which is asked when the client goes, and again when the head comes after that.
         self.party, self.keeps_body, self.upgrade, self._up = "", False, b"", None
         self.drains: Callable[[ResponseHead | None], bool] | None = None
@@ -114,6 +114,7 @@ class Exchange(Answering):
         """Send the request on and wait for the head of the answer.
 
         `interim_drops` are lower-case names of fields to leave out of 1xx answers.
+        With `Upgrade` among `extra`, the upstream may go over to that protocol, if the client asks too (`tunnels`).
         `body` replaces a request body that has wholly arrived. A request that went out on a connection which the
         upstream had already given up is sent once more on a new one, if it is idempotent (RFC 9110 §9.2.2).
         """
@@ -279,6 +280,8 @@ class Exchange(Answering):
         if length not in (0, fields.NO_BODY) and head.method in _SELDOM_WITH_BODY:
             # A server that does not look for a body here takes it for the next request, perhaps another customer's.
             upstream.use_up()
+        if head.named and head.upgrade:
+            self.upgrade = dict(extra).get(b"Upgrade", b"")
         if self._expects:
             extra = (*extra, (b"Expect", b"100-continue"))
         data = [fields.request_head(head, policy, drops, length, self.peer, extra)]

@@ -18,10 +18,10 @@ SAID_EVERY_S = 60
 _PLAIN_ANSWER = ((b"Accept-Encoding", b"identity"),)
 
 
-def wanted(head: RequestHead, quote: Quote, *, trailers: bool, plain: bool = False) -> Pairs:
+def wanted(head: RequestHead, quote: Quote, *, trailers: bool, plain: bool = False, upgrade: bytes = b"") -> Pairs:
     """The fields that say how the upstream may answer, where the client's own are not right.
 
-    `plain`: without a content coding, since events may be added.
+    `plain`: without a content coding, since events may be added. `upgrade`: the protocol that it may go over to.
     """
     fields: Pairs = ()
     if plain or quote.plain_answer:
@@ -29,7 +29,14 @@ def wanted(head: RequestHead, quote: Quote, *, trailers: bool, plain: bool = Fal
     elif quote.readable_codings:
         accepted = head.get(b"accept-encoding")
         fields = () if accepted is None else readable_only(accepted)
+    if upgrade:
+        fields = (*fields, *going_over(head, upgrade))
     return with_trailers(fields) if trailers else fields
+
+
+def going_over(head: RequestHead, upgrade: bytes) -> Pairs:
+    """What asks the upstream to go over to this protocol, if the client does."""
+    return ((b"Connection", b"Upgrade"), (b"Upgrade", upgrade)) if upgrade and head.upgrade == upgrade else ()
 
 
 @lru_cache(maxsize=256)

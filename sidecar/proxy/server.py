@@ -161,6 +161,9 @@ class ProxyServer:
         load, drains = self._load, engine.drains
         metrics.gauge("sidecar_customers_in_flight", "Customers with a request in flight.", lambda: load.customers)
         metrics.gauge("sidecar_bodies_bytes", "Memory promised to request bodies.", lambda: load.bodies_bytes)
+        metrics.gauge_by(
+            "sidecar_sessions", "Sessions that have gone over and last.", "rule", lambda: metrics.sessions
+        )
         metrics.gauge("sidecar_upstream_waiting", "Requests that wait for a connection.", lambda: upstreams.waiting)
         metrics.gauge("sidecar_drains", "Answers that are read without their clients.", lambda: len(drains.running))
         metrics.total(
@@ -208,4 +211,6 @@ def limits_of(settings: Settings) -> Limits:
         drains_max=limits.drains_max,
         drain_max_bytes=limits.drain_max_bytes,
         drain_s=timeouts.drain_s,
+        tunnel_idle_s=timeouts.tunnel_idle_s,
+        tunnel_s=timeouts.tunnel_s,
     )

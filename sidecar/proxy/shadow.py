@@ -13,8 +13,9 @@ from sidecar.domain.quotes import Quote
 from sidecar.http1.errors import End, Failure
 from sidecar.http1.exchange import Exchange
 from sidecar.proxy import exits
-from sidecar.proxy.codings import wanted
+from sidecar.proxy.codings import going_over, wanted
 from sidecar.proxy.identity import Payer
+from sidecar.proxy.session import Metered, pass_on
 from sidecar.proxy.terms import Terms
 from sidecar.proxy.upstreams import Upstreams
 from sidecar.services.holds import Holds
@@ -47,7 +48,9 @@ class Shadow:
         if exchange.failure is not None:
             return exchange.failure
         exchange.drains = terms.drains
-        extra = wanted(exchange.head, quote, trailers=terms.reads_trailers) if quote is not None else ()
+        extra, upgrade = going_over(exchange.head, terms.rule.upgrade), terms.rule.upgrade
+        if quote is not None:
+            extra = wanted(exchange.head, quote, trailers=terms.reads_trailers, upgrade=upgrade)
         if quote is not None and quote.form is not None:
             exchange.watch(quote.form.glance)
         body = quote.body if quote is not None else None
@@ -55,8 +58,12 @@ class Shadow:
         answer = await self._upstreams.forward(exchange, terms.rule.retry, terms.drops_up, extra, body, drops)
         if isinstance(answer, Failure):
             return answer
+        if exchange.tunnels and quote is not None:
+            charge = await Metered(exchange, terms, quote.bill(answer.status, answer)).pass_on(b"", via=self._via)
+            self._metrics.uncharged[terms.unit.name] += charge.amount
+            return await exchange.ended(), charge.amount
         if quote is None:
-            return exchange.relay(drops, via=self._via) or await exchange.ended(), 0
+            return pass_on(exchange, drops, via=self._via) or await exchange.ended(), 0
         meter = quote.meter(answer.status, answer)
         end = exchange.relay(drops, b"", meter.feed, meter.flush, quote.plain_answer, self._via) or (
             await exchange.ended()

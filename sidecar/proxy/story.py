@@ -12,8 +12,8 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.idempotency import KeyRefused
-from sidecar.domain.metering import LEARNT_FROM, RELEASED, Charge, Source
-from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Settled
+from sidecar.domain.metering import RELEASED, Source
+from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
@@ -24,7 +24,7 @@ from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
 from sidecar.proxy import exits, limit_fields, refusals
 from sidecar.proxy.admission import Admission, Admitted, lowered
-from sidecar.proxy.codings import UnreadAnswers, wanted
+from sidecar.proxy.codings import UnreadAnswers, going_over, wanted
 from sidecar.proxy.deferring import Deferring
 from sidecar.proxy.elastic import metered
 from sidecar.proxy.identity import Identities, Payer
@@ -32,10 +32,11 @@ from sidecar.proxy.load import Load
 from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.repeats import Copy, answer_again
 from sidecar.proxy.request_ids import RequestIds
+from sidecar.proxy.session import Session, pass_on
+from sidecar.proxy.settlements import Settlements
 from sidecar.proxy.shadow import Shadow, warn_of_shadow
 from sidecar.proxy.terms import Route, Terms
 from sidecar.proxy.upstreams import Upstreams
-from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.store.repeats import Kept
 from sidecar.telemetry import Metrics
@@ -66,12 +67,12 @@ class Story:
         self._units = units
         self._shadow = shadow
         self._policy = upstreams.addresses[0].policy
-        self.use(rules)
         self._admission = Admission(holds, identities, load, inspect_max_bytes=inspect_max_bytes)
         self._load = load
         self._holds = holds
         self._identities = identities
         self._metrics = metrics
+        self._settlements = Settlements(holds, metrics)
         self._upstreams = upstreams
         self._shadowed = Shadow(holds, upstreams, metrics, via=self._policy.via)
         self._deferring = deferring
@@ -79,6 +80,7 @@ class Story:
         self._wait_for_commit = wait_for_commit
         self._now = asyncio.get_running_loop().time
         self._unread = UnreadAnswers(self._now)
+        self.use(rules)
         self._log_access = access_log.isEnabledFor(logging.INFO)
 
     def use(self, rules: RuleSet) -> None:
@@ -89,6 +91,7 @@ class Story:
         }
         self._unmatched = Terms.unmatched(rules, policy, shadow=shadow)
         warn_of_shadow(self._terms.values())
+        self._upstreams.engine.takes_upgrades = any(rule.upgrade for rule in rules.rules)
         self._rules = rules
         self._edition = object()
 
@@ -157,13 +160,12 @@ class Story:
 
     async def _pass(self, exchange: Exchange, terms: Terms) -> None:
         """A free route: forwarded, not metered."""
-        answer = await self._upstreams.forward(
-            exchange, terms.rule.retry, terms.drops_up, interim_drops=terms.drops_down
-        )
+        drops, asks = terms.drops_down, going_over(exchange.head, terms.rule.upgrade)
+        answer = await self._upstreams.forward(exchange, terms.rule.retry, terms.drops_up, asks, interim_drops=drops)
         if isinstance(answer, Failure):
             self._answer_failure(exchange, terms, answer)
             return
-        end = exchange.relay(terms.drops_down, via=self._policy.via) or await exchange.ended()
+        end = pass_on(exchange, drops, via=self._policy.via) or await exchange.ended()
         self._end(exchange, end)
         self._count(exchange, terms, "free" if end is End.COMPLETE else end)
 
@@ -182,6 +184,9 @@ class Story:
         if rule is None:
             detail = "No rule covers this method and path."
             return Refusal(RefusalCode.UNMATCHED_ROUTE, detail, self._request_ids.next())
+        if head.named and head.upgrade not in (b"", rule.upgrade):
+            detail = "This rule's requests cannot go over to another protocol than its own."
+            return Refusal("upgrade_unsupported", detail, self._request_ids.next())
         payer = None
         if not rule.free and not any(isinstance(source, TrustedHeader) for source in rule.identity):
             payer = self._identities.known(rule.identity, head, exchange.peer)
@@ -251,12 +256,9 @@ class Story:
             answer = await self._upstreams.forward(
                 exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
             )
-            if isinstance(answer, Failure):
-                meter_end = exits.of_failure(answer).meter_end
-                charge = RELEASED if meter_end is None else quote.without_answer(meter_end)
+            if isinstance(answer, Failure) or answer.status == 101:
                 settled = True
-                await self._settle(terms, hold, admitted.beyond(charge), answer)
-                self._answer_failure(exchange, terms, answer)
+                await self._serve_otherwise(exchange, terms, admitted, answer, extra_line)
                 return
             if self._deferring.accepts(terms, hold, answer):
                 settled = True
@@ -288,14 +290,38 @@ class Story:
             settled = True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, terms.charged(charge, None))
-            done = await self._ending(terms, hold, charge, broken or answer)
-            self._note(terms, hold, charge, done)
+            done = await self._settlements.ending(terms, hold, charge, broken or answer)
+            self._settlements.note(terms, hold, charge, done)
             if not exchange.answered:
                 exchange.finish(terms.charged(charge, done))
             self._count(exchange, terms, "released" if charge.release else "charged")
         finally:
             if not settled:
-                await self._settle(terms, hold, RELEASED, None)
+                await self._settlements.settle(terms, hold, RELEASED, None)
+
+    async def _serve_otherwise(
+        self, exchange: Exchange, terms: Terms, admitted: Admitted, answer: ResponseHead | Failure, extra_line: bytes
+    ) -> None:
+        """What is no answer: a failure, or all of a session that has gone over to another protocol."""
+        quote, hold = admitted.quote, admitted.hold
+        if isinstance(answer, Failure):
+            meter_end = exits.of_failure(answer).meter_end
+            charge = RELEASED if meter_end is None else quote.without_answer(meter_end)
+            await self._settlements.settle(terms, hold, admitted.beyond(charge), answer)
+            self._answer_failure(exchange, terms, answer)
+            return
+        bill, upkeep = quote.bill(answer.status, answer), self._holds.upkeep
+        session = Session(exchange, terms, bill, hold, upkeep, self._metrics.cut)
+        extra = b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
+        charge, told = RELEASED, None
+        self._metrics.sessions[terms.rule.name] += 1
+        try:
+            charge = await session.pass_on(extra, via=self._policy.via)
+            told = exchange.failure or answer
+        finally:
+            self._metrics.sessions[terms.rule.name] -= 1
+            await self._settlements.settle(terms, hold, charge, told)
+        self._count(exchange, terms, "released" if charge.release else "charged")
 
     def _prepare(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> tuple[Pairs, bytes]:
         """What the upstream is told beside the request, and the lines that its answer gets."""
@@ -308,48 +334,11 @@ class Story:
             lines += lowered(exchange, admitted.clamped)
         if quote.form is not None:
             exchange.watch(quote.form.glance if terms.shadow else quote.form.see)
-        fields = wanted(exchange.head, quote, trailers=terms.reads_trailers, plain=terms.cuts)
+        upgrade = terms.rule.upgrade
+        fields = wanted(exchange.head, quote, trailers=terms.reads_trailers, plain=terms.cuts, upgrade=upgrade)
         if terms.rule.later is not None:
             fields += self._deferring.told(terms, quote, hold)
         return fields, lines
-
-    async def _settle(
-        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
-    ) -> Settled | None:
-        """Commit or release; None when the store has not acknowledged it yet."""
-        done = await self._ending(terms, hold, charge, told)
-        self._note(terms, hold, charge, done)
-        return done
-
-    def _ending(
-        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
-    ) -> Coroutine[Any, Any, Settled | None]:
-        """The commit or release that is to be awaited.
-
-        `told` is how it ended, for the ledger; None: by a defect of ours.
-        """
-        if charge.release:
-            return self._holds.release(hold, exits.why_released(told, charge, terms.rule.quoter.tariff.charge_on))
-        if terms.limits_read_usage:
-            hold.correct_limits(charge.usage)
-        usage = exits.usage_of(told, charge)
-        # Who was told that credit cuts shall not owe for the last event.
-        overrun = Overrun.CAP if terms.cuts else Overrun.OWE
-        return self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun)
-
-    def _note(self, terms: Terms, hold: Hold, charge: Charge, done: Settled | None) -> None:
-        """Count what was settled."""
-        metrics, unit = self._metrics, terms.unit.name
-        # What counts over a period is known only when it is counted.
-        amount = charge.amount if charge.counted is None or done is None else done.charged
-        if terms.recent is not None and charge.source in LEARNT_FROM:
-            terms.recent.add(amount)
-        metrics.held[unit] += max(hold.held - hold.record.held, 0)
-        metrics.charges[charge.source] += 1
-        metrics.charged[unit] += amount
-        metrics.returned[unit] += max(hold.held - amount, 0)
-        if done is not None and done.owed:
-            metrics.owed[unit] += done.owed
 
     # --- Answers of our own -------------------------------------------------------------------------------------
 
@@ -383,7 +372,8 @@ class Story:
         name = terms.rule.name
         took_s = self._now() - exchange.started_s
         self._metrics.requests[name, outcome] += 1
-        self._metrics.request_seconds.add(took_s)
+        if not exchange.upgrade:
+            self._metrics.request_seconds.add(took_s)
         if self._log_access:
             head = exchange.head
             status = exchange.response.status if exchange.response is not None else 0

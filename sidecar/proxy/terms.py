@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sidecar.domain.amounts import CREDITS, Unit
+from sidecar.domain.conversation import needs_messages
 from sidecar.domain.idempotency import OnRepeat
 from sidecar.domain.limits import reads_usage
 from sidecar.domain.match import Match, PathPattern
@@ -12,7 +13,7 @@ from sidecar.domain.metering import Charge, Source
 from sidecar.domain.meters.body import framing_of
 from sidecar.domain.outcomes import Settled
 from sidecar.domain.recent_costs import RecentCosts
-from sidecar.domain.rules import OnClientGone, OnExhausted, Rule, RuleSet
+from sidecar.domain.rules import WEBSOCKET, OnClientGone, OnExhausted, Rule, RuleSet
 from sidecar.domain.shortage import DENY
 from sidecar.domain.store_down import DENY as DENIED
 from sidecar.domain.store_down import OnStoreDown
@@ -69,12 +70,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             rule=rule,
             rules_version=rules_version,
             unit=unit,
-            drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS),
+            drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS | _unread(rule)),
             drops_down=rule.cost_headers | refusals.OURS | _marks(rule),
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
             reads_content=rule.reads_content,
-            drains=_DRAINS[rule.on_client_gone],
+            drains=None if rule.upgrade else _DRAINS[rule.on_client_gone],
             needs_external_id=rule.needs_external_id,
             recent=rule.quoter.recent,
             reads_trailers=rule.reads_trailers,
@@ -108,6 +109,12 @@ def _marks(rule: Rule) -> frozenset[bytes]:
     replays = rule.idempotency is not None and rule.idempotency.on_repeat is OnRepeat.REPLAY
     marks = limit_fields.NAMES if rule.limits else frozenset[bytes]()
     return marks | {b"idempotency-replayed"} if replays else marks
+
+
+def _unread(rule: Rule) -> frozenset[bytes]:
+    """What a rule must not let clients offer: messages that are compressed cannot be read."""
+    reads = rule.upgrade == WEBSOCKET and needs_messages(rule.quoter.tariff.meters)
+    return frozenset({b"sec-websocket-extensions"}) if reads else frozenset()
 
 
 def _is_no_stream(head: ResponseHead | None) -> bool:

@@ -321,6 +321,15 @@ def test_explain_says_what_happens_when_the_hold_does_not_fit(
     assert "note   in shadow: what would be refused is served, and not charged\n" in text
 
 
+def test_explain_says_what_a_request_may_go_over_to(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    rule = "{name: a, match: {path: /a}, upgrade: websocket, usage: {m: {messages: client}}, price: {m: 1}, hold: 1}"
+    file.write_text(f"version: 1\nrules:\n  - {rule}\n")
+    text = shown(capsys, "--rules", str(file), "GET", "/a")
+    assert "note   it may go over to websocket; what the session costs shows only as it lasts\n" in text
+    assert "note   the hold grows while the session lasts; when there is no more credit, it is cut\n" in text
+
+
 @pytest.mark.parametrize(("way", "end"), [("cut", "cut"), ("finish", "finished, for debt")])
 def test_explain_says_what_becomes_of_an_answer_that_credit_ends_for(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, way: str, end: str

@@ -40,7 +40,8 @@ def test_what_a_reader_brings_holds_for_all_that_it_reads(tmp_path: Path, reader
     rates = ", ".join(f"{meter}: 1 per 1M" for meter in READERS[reader].meters)
     end = READER_PATHS[reader][0]
     path = f"/x{end}" if end.startswith("/") else f"/x/{{model}}{end}"
-    rule = f"match: {{method: POST, path: '{path}'}}\nusage: {reader}\nprice: {{{rates}}}"
+    method, more = ("GET", "\nupgrade: websocket") if reader == "openai.realtime" else ("POST", "")
+    rule = f"match: {{method: {method}, path: '{path}'}}\nusage: {reader}\nprice: {{{rates}}}{more}"
     assert warnings(tmp_path, rule) == []
 
 

@@ -18,6 +18,7 @@ from sidecar.domain.meters.frames import FrameBuffer
 from sidecar.domain.meters.lines import LineBuffer
 from sidecar.domain.meters.reader import Reader, Reading
 from sidecar.domain.meters.text import Text
+from sidecar.domain.meters.websocket import Goodbye, MessageBuffer
 
 JSON_MAX_BYTES = 4_194_304
 
@@ -66,6 +67,15 @@ FRAMES = Framing(
     events_in=lambda message: (message,),
     ending=ExceptionMessage,
 )
+MESSAGES = Framing(
+    name="messages",
+    open=MessageBuffer,
+    ends=(),
+    data_of=bytes,
+    events_in=lambda message: (message,),
+    ending=Goodbye,
+)
+"""The text messages that come down a WebSocket."""
 _FRAMINGS = {
     b"text/event-stream": EVENTS,
     b"application/x-ndjson": LINES,
@@ -223,12 +233,12 @@ class EventsBody:
                  "spoiled", "told")  # fmt: skip
 
     def __init__(self, reader: Reader, framing: Framing = EVENTS, estimate: Estimate | None = None) -> None:
-        lines = reader.open_lines if framing is LINES else None
-        self._reading = (lines or reader.open_stream)()
+        other = reader.open_lines if framing is LINES else reader.open_messages if framing is MESSAGES else None
+        self._reading = (other or reader.open_stream)()
         self._needles = reader.needles
         self._silent = reader.silent
         self._ends = framing.ends
-        self._data_of = framing.data_of if lines is not None or not reader.whole_events else bytes
+        self._data_of = framing.data_of if other is not None or not reader.whole_events else bytes
         self._buffer = framing.open()
         self._pending = self._buffer.pending
         self.spoiled = False

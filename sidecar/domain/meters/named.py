@@ -14,6 +14,7 @@ from sidecar.domain.meters import (
     openai_chat,
     openai_completions,
     openai_images,
+    openai_realtime,
 )
 from sidecar.domain.meters.reader import Reader
 
@@ -24,6 +25,7 @@ READERS: Mapping[str, Reader] = {
     "openai.embeddings": openai.EMBEDDINGS,
     "openai.images": openai_images.READER,
     "openai.audio": openai_audio.READER,
+    "openai.realtime": openai_realtime.READER,
     "anthropic.messages": anthropic.READER,
     "google.gemini": gemini.READER,
     "mistral.chat": mistral.READER,

@@ -28,6 +28,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z", re.ASCII)
 """A step that is surely an object's key and stands in the text as it is."""
 
 
+class _Typed(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+_typed = msgspec.json.Decoder(_Typed)
+
+
 class Mode(StrEnum):
     """Which of a stream's values counts."""
 
@@ -185,11 +192,15 @@ def text_at(body: bytes, pointer: Pointer) -> str | None:
 
 
 def pointer_reader(
-    json: Mapping[str, Pointer], events: Mapping[str, Place], lines: Mapping[str, Place] | None = None
+    json: Mapping[str, Pointer],
+    events: Mapping[str, Place],
+    lines: Mapping[str, Place] | None = None,
+    messages: Mapping[str, Place] | None = None,
 ) -> Reader:
     """A reader of meters by pointer; a meter without a place in one kind of answer cannot be read from it."""
-    lines = lines or {}
-    meters = tuple(dict.fromkeys((*json, *events, *lines)))
+    lines, messages = lines or {}, messages or {}
+    meters = tuple(dict.fromkeys((*json, *events, *lines, *messages)))
+    places = (*events.values(), *lines.values(), *messages.values())
     # A meter without a place in JSON makes all of an answer unknown.
     values_in = finder(json.values()) if len(json) == len(meters) else lambda _: None
     order = tuple(json)
@@ -211,9 +222,24 @@ def pointer_reader(
         read_json=read_json,
         open_stream=lambda: PointerStream(events, len(meters), _event_parts),
         open_lines=lambda: PointerStream(lines, len(meters), _line_parts),
-        needles=tuple(sorted({_needle(place.pointer) for place in (*events.values(), *lines.values())})),
+        open_messages=(lambda: _conversation(messages, len(meters))) if messages else None,
+        needles=tuple(sorted({_needle(place.pointer) for place in places})),
         whole_events=True,
     )
+
+
+def _conversation(places: Mapping[str, Place], expected: int) -> PointerStream:
+    """The messages of a conversation: where none of them has a value yet, sum and maximum are 0, not unknown."""
+    stream = PointerStream(places, expected, _message_parts)
+    stream.usage.update((meter, 0) for meter, place in places.items() if place.mode is not Mode.LAST)
+    stream.seen = len(stream.usage) == expected
+    return stream
+
+
+def _message_parts(message: bytes) -> tuple[bytes, bytes]:
+    """A message says of which type it is in its ``type``, as those of OpenAI do."""
+    typed = decoded(_typed, message)
+    return typed.type.encode() if typed is not None else b"", message
 
 
 def _event_parts(event: bytes) -> tuple[bytes, bytes]:

@@ -61,7 +61,8 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     nothing. `asks`: streams report usage only on request (see `openai_chat`).
 
     `read_head` looks for usage in the fields of an answer's head, where some APIs have it. `open_lines` is for a
-    stream of lines if that is not read as events are. `whole_events`: a stream's reading takes events as they came.
+    stream of lines if that is not read as events are, `open_messages` for the messages of a WebSocket.
+    `whole_events`: a stream's reading takes events as they came.
 
     `estimates` are the meters that can be estimated: ``input_tokens`` from the request, ``output_tokens`` from the
     answer's text, which `text_of` finds in the whole of a JSON answer and in what `read` gets of a stream;
@@ -79,6 +80,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     asks: bool = False
     read_head: Callable[[Fields], Reading | None] | None = None
     open_lines: Callable[[], StreamReading] | None = None
+    open_messages: Callable[[], StreamReading] | None = None
     whole_events: bool = False
     estimates: tuple[str, ...] = ()
     text_of: TextOf | None = None

@@ -9,7 +9,7 @@ from sidecar.domain.meters.reader import Reader
 def test_the_names_are_part_of_the_language() -> None:
     assert set(READERS) == {
         *("openai.chat", "openai.responses", "openai.completions", "openai.embeddings"),
-        *("openai.images", "openai.audio", "anthropic.messages", "google.gemini"),
+        *("openai.images", "openai.audio", "openai.realtime", "anthropic.messages", "google.gemini"),
         *("mistral.chat", "cohere.chat", "bedrock", "ollama"),
     }
 
