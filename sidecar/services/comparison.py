@@ -68,6 +68,7 @@ def differences(books: PayerBooks, archived: Archived, indexed: str | None) -> I
             yield from _beside_ledger(found, account, state, fold, archived.upto)
     yield from _shares(found, books, archived)
     yield from _counters(found, books, archived.counted)
+    yield from _slots(found, books)
 
 
 class _Found:
@@ -224,3 +225,8 @@ def _counters(found: _Found, books: PayerBooks, counted: Mapping[str, int]) -> I
         stand = books.counters.get(key, AT_ZERO)
         yield from found.unequal("", f"counter {key}: position", counted.get(key, 0), stand.used)
         yield from found.unequal("", f"counter {key}: held by open holds", books.claimed[key], stand.held)
+
+
+def _slots(found: _Found, books: PayerBooks) -> Iterator[Difference]:
+    for bucket in sorted({*books.slots, *books.slots_held}):
+        yield from found.unequal("", f"slots of {bucket}", books.slots_held[bucket], books.slots[bucket])

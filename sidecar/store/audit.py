@@ -29,6 +29,7 @@ HOLDS_AT_ONCE = 2_000
 """With more holds than this, a payer's holds are copied in the store and read in pieces."""
 COPY_KEPT_MS = 120_000
 _SCANNED_AT_ONCE = 2_000
+_SLOTS = b"in_flight:"
 _SHARE = struct.Struct(">3d")
 
 
@@ -78,6 +79,10 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     """By key, those that are kept."""
     claimed: Counter[str]
     """What open holds may count, by the counter's key."""
+    slots: Counter[str]
+    """How many slots of limits are taken, by bucket."""
+    slots_held: Counter[str]
+    """How many of them open holds have."""
     torn: tuple[Torn, ...]
 
 
@@ -162,6 +167,8 @@ class Audit:
             held_by_member=books.held_by_member,
             counters=books.counters(fields),
             claimed=books.claimed,
+            slots=books.slots(fields),
+            slots_held=books.slots_held,
             torn=tuple(books.torn),
         )
 
@@ -201,6 +208,7 @@ class _Reading:
         self.held: Counter[tuple[str, int]] = Counter()
         self.held_by_member: Counter[tuple[str, str]] = Counter()
         self.claimed: Counter[str] = Counter()
+        self.slots_held: Counter[str] = Counter()
 
     def units(self, fields: dict[bytes, bytes]) -> set[str]:
         """The units that the customer lists."""
@@ -274,9 +282,22 @@ class _Reading:
         ]
         return found
 
+    def slots(self, fields: dict[bytes, bytes]) -> Counter[str]:
+        """What the payer counts of slots of limits."""
+        found: Counter[str] = Counter()
+        for name, count in fields.items():
+            if name.startswith(_SLOTS):
+                bucket = name.removeprefix(_SLOTS).decode(errors="replace")
+                if count.isdigit():
+                    found[bucket] = int(count)
+                else:
+                    self.torn.append(Torn("", f"slots of {bucket}", f"{count!r} is no number"))
+        return found
+
     def _take_hold(self, stored: StoredHold) -> None:
         self.holds += 1
         self.claimed.update(stored.claims)
+        self.slots_held.update(stored.slots)
         slices = [(stored.parts[part - 1][0], slice_) for part, slice_ in stored.slices]
         for unit, slice_ in slices:
             self.held[unit, slice_.block] += slice_.amount

@@ -88,6 +88,8 @@ class HoldText(NamedTuple):
     """Empty: it was not taken by a rule file, or by a sidecar that did not say."""
     claims: dict[str, int]
     """What it may count, by key of the counter."""
+    slots: tuple[str, ...] = ()
+    """The buckets of limits that it has a slot of."""
 
 
 def hold_text(text: bytes) -> HoldText:
@@ -108,6 +110,7 @@ def hold_text(text: bytes) -> HoldText:
         # Holds of before there were versions end with the rule.
         rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
         claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] and words[8] != _NONE else {},
+        slots=tuple(each for each in words[9].split(",") if "=" not in each) if words[9:] else (),
     )
 
 
@@ -128,6 +131,8 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     rules_version: str
     claims: dict[str, int] = {}
     """What it may count, by key of the counter."""
+    slots: tuple[str, ...] = ()
+    """The buckets of limits that it has a slot of."""
 
     def drawn(self, part: int) -> tuple[Slice, ...]:
         return tuple(each for of, each in self.slices if of == part)
@@ -282,6 +287,7 @@ def _parsed(record: bytes) -> StoredHold | None:
         rule=text.rule,
         rules_version=text.rules_version,
         claims=text.claims,
+        slots=text.slots,
     )
 
 
