@@ -66,6 +66,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         await _open_store(sidecar)
         _measure_store(sidecar)
         _measure_rules(sidecar)
+        sidecar.metrics.gauge("sidecar_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
         sidecar.metrics.total(
             "sidecar_settled_later", "Requests settled by a token.", lambda: sidecar.deferred.settled_total
         )

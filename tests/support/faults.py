@@ -8,6 +8,7 @@ Whatever was passed on before stays passed on. This knows nothing of what the by
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -58,7 +59,8 @@ class Way:
     def half_close(self) -> None:
         """The target hears that nothing more will come; the other direction goes on."""
         if not self.swallowing and not self._writer.is_closing():
-            self._writer.write_eof()
+            with contextlib.suppress(OSError):  # The target has gone, and we have not heard of it yet.
+                self._writer.write_eof()
         self.swallowing = True
 
     def close(self) -> None:
