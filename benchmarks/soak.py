@@ -26,7 +26,19 @@ import msgspec
 from benchmarks.machine import resident_mb
 from tests.e2e.house import CREDIT, MODEL, UPSTREAM_KEY, sidecar
 from tests.support.buyers import Buyer
-from tests.support.faults import Link, Way, cuts, delays, half_closes, resets, swallows, to_port, to_socket, trickles
+from tests.support.faults import (
+    Fault,
+    Link,
+    Way,
+    cuts,
+    delays,
+    half_closes,
+    resets,
+    swallows,
+    to_port,
+    to_socket,
+    trickles,
+)
 from tests.support.openai_api import OpenAIApi
 from tests.support.process import Sidecar
 from tests.support.rawhttp import RawClient, fetch, request
@@ -53,7 +65,7 @@ SETTINGS = {
 CHAT = msgspec.json.encode(
     {"model": MODEL, "stream": True, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
 )
-LINK_FAULTS = {
+LINK_FAULTS: dict[str, Callable[[], Fault]] = {
     "reset": lambda: resets,
     "black hole": lambda: swallows,
     "half close": lambda: half_closes,

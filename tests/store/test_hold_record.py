@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import Slice
+from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.outcomes import HoldState
 from sidecar.store.hold_record import (
@@ -14,6 +15,7 @@ from sidecar.store.hold_record import (
     StoredHold,
     held_again,
     hold_record,
+    not_held,
     open_hold,
     stored_hold,
 )
@@ -157,3 +159,10 @@ def test_another_reservation_for_the_same() -> None:
     again = held_again(record(), "rsv_1.2", 77)
     expected = record(reservation_id="rsv_1.2", parts=(("gpu-hours.v2", 77),))
     assert again == expected
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"claims": (Advance(Counter("pages@2023-11", 100), 5),)}], ids=["plain", "counted"]
+)
+def test_what_is_charged_without_a_hold_counts_nothing_and_is_remembered(more: dict[str, object]) -> None:
+    assert not_held(record(**more)) == record(remember=True)
