@@ -145,7 +145,7 @@ class Settling:
             try:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 — spreads load, guards nothing.
                 if self._spool is not None and self._outage.connected:
-                    self._spool.sending(settlement.hold.reservation_id)
+                    await self._spool.sending(settlement.hold.reservation_id)
                 done = self._acknowledged(settlement, await settlement.attempt(), may_be_done)
             except (StoreCorrupt, Conflict) as error:
                 self._abandon(settlement, error.detail)

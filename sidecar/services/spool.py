@@ -91,11 +91,15 @@ class Spool:
         self._sync_soon()
         return True
 
-    def sending(self, reservation_id: str) -> None:
-        """It is about to be sent: from then on it may be done, whoever finds it."""
+    async def sending(self, reservation_id: str) -> None:
+        """It is about to be sent: whoever finds it from then on cannot know whether it took effect."""
         number = self._numbers.get(reservation_id)
-        if number is not None and self._file is not None:
-            self._numbers[reservation_id] = self._mark(self._file, number)
+        if number is None or self._file is None:
+            return
+        self._numbers[reservation_id] = marked = self._mark(self._file, number)
+        if marked != number:
+            self._sync_soon()
+            await self.synced()
 
     async def synced(self) -> None:
         """Wait until what is kept is on the disk, or cannot be, which is logged."""
@@ -147,6 +151,7 @@ class Spool:
 
     async def _deliver(self, file: SpoolFile, ledger: Ledger) -> None:
         log.info("delivering %d charges that another process left in %s", len(file.pending), file.path)
+        charges: list[tuple[int, Charge]] = []
         leases: dict[str, HoldRecord] = {}
         for number, payload in tuple(file.pending.items()):
             try:
@@ -155,7 +160,9 @@ class Spool:
                 self._refused.add(file.path)
                 log.error("record %d of %s cannot be read, it stays: %s", number, file.path, error)  # noqa: TRY400  (says it all)
                 continue
-            number = self._mark(file, number)  # noqa: PLW2901  (the same charge, from now on)
+            charges.append((self._mark(file, number), charge))
+        await self._sync_file(file)
+        for number, charge in charges:
             await self._deliver_one(charge, ledger)
             self._done(file, number)
             if charge.paid_by:
@@ -195,13 +202,12 @@ class Spool:
             return
 
     def _mark(self, file: SpoolFile, number: int) -> int:
-        """Write that an attempt was made, before it is; the number of what is kept from now on."""
+        """Take its token away, before it is sent; the number of what is kept from now on."""
         charge = _DECODER.decode(file.pending[number])
-        if charge.may_be_done or charge.bridged:
+        if not charge.token:
             return number
-        attempted = msgspec.structs.replace(charge, may_be_done=True, token="")
         try:
-            marked = file.put(msgspec.msgpack.encode(attempted), self._max_bytes)
+            marked = file.put(msgspec.msgpack.encode(msgspec.structs.replace(charge, token="")), self._max_bytes)
         except OSError as error:
             self._fail(error)
             return number
@@ -241,10 +247,13 @@ class Spool:
     async def _sync(self) -> None:
         while self._dirty and self._file is not None:
             self._dirty = False
-            try:
-                await asyncio.to_thread(self._file.sync)
-            except OSError as error:
-                self._fail(error)
+            await self._sync_file(self._file)
+
+    async def _sync_file(self, file: SpoolFile) -> None:
+        try:
+            await asyncio.to_thread(file.sync)
+        except OSError as error:
+            self._fail(error)
 
 
 def _now_ms() -> int:
