@@ -10,13 +10,10 @@ from typing import Final
 
 from sidecar.domain.outcomes import Overrun
 from sidecar.domain.store_down import StoreDown
+from sidecar.services.seen import Seen
 
 KNOWN_MAX: Final = 10_000
 """Customers that are remembered; when there are more, those are forgotten that were not heard of longest."""
-CREDENTIALS_MAX: Final = 100
-"""Of one customer, in the same way."""
-TRUSTED_S: Final = 3600.0
-"""So long after it was seen to be good a credential is believed, when its customer begins to spend."""
 
 
 class Allowance:
@@ -42,10 +39,14 @@ class Allowance:
         if not self.taken:
             self._since = None
 
-    def take(self, amount: int, policy: StoreDown, now: float, seen_at: float) -> bool:
-        """Whether `amount` may be spent by a credential that was last seen to be good at `seen_at`."""
-        since = now if self._since is None else self._since
-        if since - seen_at > TRUSTED_S or now - since > policy.for_s:
+    def since(self, now: float) -> float:
+        """When the customer began to spend, which may be now."""
+        return now if self._since is None else self._since
+
+    def take(self, amount: int, policy: StoreDown, now: float) -> bool:
+        """Whether `amount` may be spent."""
+        since = self.since(now)
+        if now - since > policy.for_s:
             return False
         if self.taken + amount > min(self.available, policy.most):
             return False
@@ -71,12 +72,12 @@ class Allowance:
 
 
 class _Known:
-    """A customer: when each of its credentials was last seen to be good, and its allowances by unit."""
+    """A customer: its credentials, and its allowances by unit."""
 
-    __slots__ = ("allowances", "seen_at")
+    __slots__ = ("allowances", "seen")
 
     def __init__(self) -> None:
-        self.seen_at: dict[str, float] = {}
+        self.seen = Seen()
         self.allowances: dict[str, Allowance] = {}
 
     @property
@@ -98,10 +99,7 @@ class Allowances:
         known = self._known[customer_id] = self._known.pop(customer_id) if customer_id in self._known else _Known()
         if len(self._known) > KNOWN_MAX:
             self._forget_one()
-        known.seen_at.pop(credential, None)
-        known.seen_at[credential] = self._now()
-        if len(known.seen_at) > CREDENTIALS_MAX:
-            known.seen_at.pop(next(iter(known.seen_at)))
+        known.seen.good(credential, self._now())
         (known.allowances.get(unit) or known.allowances.setdefault(unit, Allowance(unit, self.taken))).heard(
             available
         )
@@ -109,28 +107,27 @@ class Allowances:
     def short(self, customer_id: str, credential: str, unit: str, available: int) -> None:
         """The store took the credential, and has too little left; who is not known does not come to be."""
         known = self._known.get(customer_id)
-        if known is not None and credential in known.seen_at and unit in known.allowances:
+        if known is not None and credential in known.seen and unit in known.allowances:
             self.heard(customer_id, credential, unit, available)
 
     def revoked(self, customer_id: str, credential: str) -> None:
         """The store does not take this credential."""
         known = self._known.get(customer_id)
         if known is not None:
-            known.seen_at.pop(credential, None)
+            known.seen.bad(credential)
 
     def suspended(self, customer_id: str) -> None:
         """The store takes none of the customer's credentials. What it has spent still counts."""
         known = self._known.get(customer_id)
         if known is not None:
-            known.seen_at.clear()
+            known.seen.clear()
 
     def take(self, customer_id: str, credential: str, unit: str, amount: int, policy: StoreDown) -> Allowance | None:
         """The allowance, of which `amount` is taken; None: it may not be spent."""
-        known = self._known.get(customer_id)
+        known, now = self._known.get(customer_id), self._now()
         if known is None or (allowance := known.allowances.get(unit)) is None:
             return None
-        seen_at = known.seen_at.get(credential)
-        if seen_at is None or not allowance.take(amount, policy, self._now(), seen_at):
+        if not known.seen.trusts(credential, allowance.since(now)) or not allowance.take(amount, policy, now):
             return None
         return allowance
 

@@ -117,10 +117,10 @@ class Bridging:
                 self.allowances.heard(*who, asking.unit, outcome.available)
         elif outcome.code is RefusalCode.UNIDENTIFIED:
             self.allowances.revoked(*who)
-            self.leases.drop(*who)
+            self.leases.revoked(*who)
         elif outcome.code is RefusalCode.CUSTOMER_SUSPENDED:
             self.allowances.suspended(asking.customer_id)
-            self.leases.drop(*who)
+            self.leases.suspended(asking.customer_id)
         elif outcome.code in _SHORT:
             self.allowances.short(*who, asking.unit, outcome.available)
 

@@ -8,7 +8,7 @@ customer asks, and given back when it does not, or when its payer is short of cr
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from sidecar.domain.errors import StoreError, StoreTimeout
 from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Reserved
 from sidecar.services.hold import Hold
+from sidecar.services.seen import Seen
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
 
@@ -24,14 +25,16 @@ log = logging.getLogger("sidecar.leases")
 RULE: Final = "(lease)"
 """What holds of leases have in place of a rule's name."""
 TICK_S: Final = 1.0
-LEASES_MAX: Final = 10_000
-"""Customers' credentials that have some."""
+CUSTOMERS_MAX: Final = 10_000
+"""So many have leases."""
 AT_ONCE: Final = 100
 """So many leases are looked after at a time: a few milliseconds of the store."""
 _SMOOTHING: Final = 0.2
 _GROW_AT: Final = 1.25
 _SHRINK_AT: Final = 4.0
 """A lease changes when it is too small or too large by these factors, so that it does not for every request."""
+AskOthers = Callable[[str, str], Awaitable[bool]]
+"""Payer id, unit."""
 _GIVEN_UP_S: Final = 1.0
 _FOR_WHAT_IS_HELD = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
 
@@ -54,22 +57,22 @@ class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 USUAL: Final = LeaseTerms()
-Who = tuple[str, str]
-"""Customer id and credential."""
 What = tuple[str, str]
 """Unit and feature."""
 
 
 class Lease:
-    """What one customer has on lease here, in one unit, for one feature."""
+    """What one customer has on lease here, in one unit, for one feature, whichever of its credentials it uses."""
 
     overrun = Overrun.CAP
     """Nobody ever owes for what was spent from it."""
     word = "paid_by=lease"
 
-    def __init__(self, who: Who, what: What, spent: Counter[str]) -> None:
-        self.who = who
+    def __init__(self, customer_id: str, what: What, spent: Counter[str]) -> None:
+        self.customer_id = customer_id
         self.what = what
+        self.credential = ""
+        """The one that was used last."""
         self.record: HoldRecord | None = None
         self.deadline = 0.0
         """On the monotonic clock: from then on the store may give it back."""
@@ -101,6 +104,16 @@ class Lease:
         self._spent[self.unit] += charge
 
 
+class _Customer:
+    """Its credentials, and its leases."""
+
+    __slots__ = ("leases", "seen")
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self.leases: dict[What, Lease] = {}
+
+
 class CreditLeases:
     """`used` and `take` for requests; `run` keeps leases as they should be."""
 
@@ -119,10 +132,12 @@ class CreditLeases:
         self._next_id = next_id
         self._give_back = give_back
         self._now = now
-        self._leases: dict[Who, dict[What, Lease]] = {}
+        self._customers: dict[str, _Customer] = {}
         # Those that hold something, by who pays; and when a payer's were last given back because it was short.
         self._by_payer: dict[str, set[Lease]] = {}
         self._given_up: dict[str, float] = {}
+        self.ask_others: AskOthers | None = None
+        """Lets other processes give theirs back, too; whether they were asked."""
         self.spent: Counter[str] = Counter()
         self.returned: Counter[str] = Counter()
         """By unit, what was charged to leases, and what of them was given back."""
@@ -144,38 +159,59 @@ class CreditLeases:
 
     def used(self, customer_id: str, credential: str, unit: str, feature: str, hold: Hold) -> None:
         """The customer has got a hold by the store: it should have a lease as well."""
-        who, what = (customer_id, credential), (unit, feature)
-        lease = self._leases.get(who, {}).get(what)
-        if lease is None:
-            if len(self._leases) >= LEASES_MAX:
+        customer = self._customers.get(customer_id)
+        if customer is None:
+            if len(self._customers) >= CUSTOMERS_MAX:
                 return
-            lease = self._leases.setdefault(who, {})[what] = Lease(who, what, self.spent)
+            customer = self._customers[customer_id] = _Customer()
+        lease = customer.leases.get((unit, feature))
+        if lease is None:
+            what = unit, feature
+            lease = customer.leases[what] = Lease(customer_id, what, self.spent)
+        now = self._now()
+        customer.seen.good(credential, now)
+        lease.credential = credential
         lease.recent += hold.held
         lease.largest = max(lease.largest, hold.held)
         lease.available = hold.available
-        lease.used_at = self._now()
+        lease.used_at = now
 
     def take(self, customer_id: str, credential: str, unit: str, feature: str, amount: int) -> Lease | None:
         """The lease that pays `amount`; None: there is none, or not so much."""
-        lease = self._leases.get((customer_id, credential), {}).get((unit, feature))
-        if lease is None or lease.record is None or lease.left < amount:
+        customer = self._customers.get(customer_id)
+        lease = customer.leases.get((unit, feature)) if customer is not None else None
+        if customer is None or lease is None or lease.record is None or lease.left < amount:
             return None
-        if self._now() > lease.deadline - self.terms.margin_s:
+        if not customer.seen.trusts(credential, lease.used_at) or self._now() > lease.deadline - self.terms.margin_s:
             return None
         lease.left -= amount
         lease.taken += amount
         return lease
 
-    def drop(self, customer_id: str, credential: str) -> None:
+    def revoked(self, customer_id: str, credential: str) -> None:
+        """The store does not take this credential."""
+        customer = self._customers.get(customer_id)
+        if customer is not None:
+            customer.seen.bad(credential)
+            if not customer.seen:
+                self.suspended(customer_id)
+
+    def suspended(self, customer_id: str) -> None:
         """The customer may not spend any more: what nothing is taken of is given back, the rest ends by itself."""
-        for lease in self._leases.pop((customer_id, credential), {}).values():
+        customer = self._customers.pop(customer_id, None)
+        for lease in customer.leases.values() if customer is not None else ():
             record = self._gone(lease)
             if record is not None and not lease.taken:
                 self._give_back(record)
 
     async def made_room(self, refused: Refused, payer_id: str, unit: str) -> bool:
         """Whether a request that was refused so may fit now, because leases were given back."""
-        return refused.code in _FOR_WHAT_IS_HELD and await self.give_up(payer_id, unit)
+        if refused.code not in _FOR_WHAT_IS_HELD:
+            return False
+        made = await self.give_up(payer_id, unit)
+        if self.ask_others is not None and refused.held > 0:
+            made = await self.ask_others(payer_id, unit) or made
+        return made
 
     async def give_up(self, payer_id: str, unit: str) -> bool:
         """The payer is short: give back its leases that nothing is taken of; whether any were, now or just before."""
@@ -206,13 +242,13 @@ class CreditLeases:
     async def close(self) -> None:
         """Give all back that nothing is taken of. Once the store does not answer, the others end by themselves."""
         leases = [lease for lease in self._all() if not lease.taken]
-        self._leases.clear()
+        self._customers.clear()
         for start in range(0, len(leases), AT_ONCE):
             if not all(await asyncio.gather(*map(self._release, leases[start : start + AT_ONCE]))):
                 return
 
     def _all(self) -> Iterator[Lease]:
-        return (lease for leases in self._leases.values() for lease in leases.values())
+        return (lease for customer in self._customers.values() for lease in customer.leases.values())
 
     def _is_due(self, lease: Lease, now: float) -> bool:
         """Whether there is something to do for it. Called once in a tick."""
@@ -241,25 +277,26 @@ class CreditLeases:
             else:
                 await self._go_on(lease, lease.record)
         except StoreError as error:
-            log.debug("the lease of %s stays as it is: %s", lease.who[0], error.detail)
+            log.debug("the lease of %s stays as it is: %s", lease.customer_id, error.detail)
 
     async def _begin(self, lease: Lease) -> None:
         """Take a lease; in place of the one that there is, if any."""
         amount = self._wanted(lease)
         if amount <= 0:
             return
-        (customer_id, credential), (unit, feature) = lease.who, lease.what
+        unit, feature = lease.what
         ttl_ms = round(self.terms.ttl_s * 1000)
-        record = self._ledger.hold(customer_id, self._next_id(), ((unit, amount),), ttl_ms, feature, RULE)
+        record = self._ledger.hold(lease.customer_id, self._next_id(), ((unit, amount),), ttl_ms, feature, RULE)
         deadline = self._now() + self.terms.ttl_s
         try:
-            outcome = await self._ledger.reserve(record, credential)
+            outcome = await self._ledger.reserve(record, lease.credential)
         except StoreTimeout:
             self._give_back(record)
             raise
         if not isinstance(outcome, Reserved):
             return
-        if lease.taken or self._leases.get(lease.who, {}).get(lease.what) is not lease:
+        customer = self._customers.get(lease.customer_id)
+        if lease.taken or customer is None or customer.leases.get(lease.what) is not lease:
             self._give_back(record)
             return
         before = self._gone(lease)
@@ -314,8 +351,9 @@ class CreditLeases:
         return record
 
     def _forget(self, lease: Lease) -> None:
-        leases = self._leases.get(lease.who, {})
-        if leases.get(lease.what) is lease:
-            del leases[lease.what]
-        if not leases:
-            self._leases.pop(lease.who, None)
+        customer = self._customers.get(lease.customer_id)
+        if customer is None or customer.leases.get(lease.what) is not lease:
+            return
+        del customer.leases[lease.what]
+        if not customer.leases:
+            del self._customers[lease.customer_id]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from sidecar.domain.errors import StoreError, StoreTimeout
 from sidecar.domain.outcomes import Ended, Refused, Reserved, Waiting
+from sidecar.services.listening import keep_listening
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger, PaidBy, Patience
@@ -138,28 +139,18 @@ class Queue:
 
     def _listen(self) -> None:
         if self._listener is None or self._listener.done():
-            self._listener = self._tasks.start(self._keep_listening(), "queue")
+            self._listener = self._tasks.start(
+                keep_listening(
+                    self._lane, f"sidecar:woken:{self.process}".encode(), self._heard, log, hears=self._now_hears
+                ),
+                "queue",
+            )
 
-    async def _keep_listening(self) -> None:
-        pauses, said = Pauses(), ""
-        while True:
-            try:
-                subscription = await self._lane.listen(f"sidecar:woken:{self.process}".encode(), self._heard)
-            except StoreError as error:
-                if error.detail != said:
-                    log.error("%s", error.detail)  # noqa: TRY400  (says it all)
-                said = error.detail
-                await asyncio.sleep(pauses.next_s())
-                continue
-            try:
-                self._hears, said = True, ""
-                pauses.reset()
-                for waiter in self._waiters.values():
-                    waiter.wake()
-                await asyncio.wait((subscription.lost,))
-            finally:
-                self._hears = False
-                subscription.close()
+    def _now_hears(self, hears: bool) -> None:
+        self._hears = hears
+        if hears:
+            for waiter in self._waiters.values():
+                waiter.wake()
 
     def _heard(self, reservation_id: bytes) -> None:
         waiter = self._waiters.get(reservation_id.decode())

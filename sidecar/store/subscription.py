@@ -52,8 +52,8 @@ class Subscription(asyncio.Protocol):
         if isinstance(answer, hiredis.ReplyError):
             self.close()
             raise StoreUnavailable(
-                f"The store lets us not listen to {channel.decode()}: {answer}. Requests that shall wait for credit "
-                "are refused; give our user the channels (&sidecar:*) and +subscribe +publish."
+                f"The store lets us not listen to {channel.decode()}: {answer}. What others would tell us "
+                "is not heard; give our user the channels (&sidecar:*) and +subscribe +publish."
             )
         self._pinging = self._loop.call_later(PING_S, self._ping)
 

@@ -25,6 +25,7 @@ from sidecar.services.lease import POLLING, Lease
 from sidecar.services.polling import Polling
 from sidecar.services.pressure import Pressure
 from sidecar.services.queue import Queue
+from sidecar.services.recalls import Recalls
 from sidecar.services.reloading import Reloading
 from sidecar.services.spool import Spool
 from sidecar.store.address import parse_address
@@ -145,7 +146,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     )
     sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
-    sidecar.tasks.start(holds.bridging.leases.run(), "leases")
+    _start_leases(sidecar, holds)
     polls, names = Polls(settings), {"tenant": settings.tenant, "environment": settings.environment}
     stack.push_async_callback(polls.close)
     polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
@@ -173,6 +174,18 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
     _measure_queue(sidecar, queue)
     _measure_polling(sidecar, polling)
+
+
+def _start_leases(sidecar: Sidecar, holds: Holds) -> None:
+    settings, leases = sidecar.settings, holds.bridging.leases
+    recalls = Recalls(
+        sidecar.lane, leases, tenant=settings.tenant, environment=settings.environment, tasks=sidecar.tasks
+    )
+    leases.ask_others = recalls.ask
+    recalls.use(sidecar.rules)
+    sidecar.reloading.follow(recalls.use)
+    sidecar.tasks.start(leases.run(), "leases")
+    sidecar.tasks.start(recalls.run(), "recalls of leases")
 
 
 def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:

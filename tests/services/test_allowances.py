@@ -4,7 +4,8 @@ import pytest
 
 from sidecar.domain.store_down import OnStoreDown, StoreDown
 from sidecar.services import allowances as module
-from sidecar.services.allowances import TRUSTED_S, Allowance, Allowances
+from sidecar.services.allowances import Allowance, Allowances
+from sidecar.services.seen import CREDENTIALS_MAX, TRUSTED_S
 from tests.services.bridge import Clock
 
 UNIT = "credits"
@@ -136,7 +137,7 @@ def test_who_was_not_heard_of_longest_is_forgotten_but_not_what_it_spent(
 
 
 def test_a_customer_has_so_many_keys(allowances: Allowances) -> None:
-    for number in range(module.CREDENTIALS_MAX):
+    for number in range(CREDENTIALS_MAX):
         allowances.heard("alice", f"key-{number}", UNIT, 100)
     assert allowances.take("alice", "a-key", UNIT, 1, POLICY) is None
     assert allowances.take("alice", "key-0", UNIT, 1, POLICY) is not None

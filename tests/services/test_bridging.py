@@ -9,8 +9,8 @@ import pytest
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.store_down import OnStoreDown, StoreDown
-from sidecar.services.allowances import TRUSTED_S
 from sidecar.services.hold import Hold
+from sidecar.services.seen import TRUSTED_S
 from sidecar.store.lane import Lane
 from tests.services.bridge import ALLOW, TIMEOUT_S, Process, away, back, books
 from tests.support.books import UNIT, Purse, open_lane, open_member, open_purse

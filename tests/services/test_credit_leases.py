@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.domain import proxy_keys
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import Refused
 from sidecar.services.credit_leases import RULE
 from sidecar.services.hold import Bridged, Hold
 from sidecar.store.lane import Lane
 from tests.services.bridge import LEASE, TIMEOUT_S, Process, away, back, books
-from tests.support.books import UNIT, Purse, open_lane, open_member, open_purse
+from tests.support.books import NOW_MS, UNIT, Purse, open_lane, open_member, open_purse
 from tests.support.store import StoreServer
 from tests.support.sums import assert_right
 from tests.support.until import until, until_async
@@ -221,6 +222,25 @@ class TestLease:
 
         await until_async(free, "the lease to come back")
 
+    async def test_all_keys_of_a_customer_share_it(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing)
+        _, secret = await purse.customers.create_key(purse.customer_id, name="another", now_ms=NOW_MS)
+        another = proxy_keys.credential(secret)
+        hold = await leasing.take(1, credential=another)
+        assert isinstance(hold, Hold)
+        await leasing.leases.look_after()
+        assert leasing.leases.open == 1
+        await leasing.holds.release(hold, "to be known")
+        await away(durable, lane)
+        leasing.leases.revoked(purse.customer_id, purse.credential)
+        with pytest.raises(StoreError):
+            await leasing.take(10)
+        assert isinstance(await leasing.take(10, credential=another), Bridged)
+        with pytest.raises(StoreError):
+            await leasing.take(10, credential="external:unheard")
+
     async def test_one_that_the_store_gave_back_is_taken_again(
         self, leasing: Process, lane: Lane, purse: Purse
     ) -> None:
@@ -326,7 +346,7 @@ class TestLease:
         running = await leasing.bridged(100)
         durable.start()
         await until(lambda: lane.connected, "the store")
-        leasing.leases.drop(purse.customer_id, purse.credential)
+        leasing.leases.suspended(purse.customer_id)
         await leasing.holds.commit(running, 100, "", "reported")
         await until(lambda: leasing.holds.settling.pending == 0, "the charge")
         assert await books(purse) == (550, 350, 100, 0)
