@@ -5,6 +5,7 @@ Each charge is on the disk before its answer ends, and is delivered once when th
 not seen lately, it serves to nobody.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
@@ -23,6 +24,10 @@ from sidecar.services.spool import Spool
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
 
+log = logging.getLogger("sidecar.bridging")
+
+CALM_S: Final = 5.0
+"""So long after the last request without the store it is said that this has ended: the store may come and go."""
 TTL_MS: Final = 60_000
 """Said of holds that never were."""
 _SHORT = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.POOL_CAP_REACHED)
@@ -37,6 +42,28 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     feature: str
     rule: str
     rules_version: str
+
+
+class _Switch:
+    """Says in the log when serving without the store begins and when it ends, once for each outage."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._on = False
+        self._count = 0
+        self._last_at = 0.0
+
+    def bridged(self) -> None:
+        if not self._on:
+            log.warning("bridging.began: the store does not answer; rules with `on_store_down` serve whom they know")
+            self._on, self._count = True, 0
+        self._count += 1
+        self._last_at = self._now()
+
+    def answered(self) -> None:
+        if self._on and self._now() - self._last_at >= CALM_S:
+            log.warning("bridging.ended: the store answers; %d requests were served without it", self._count)
+            self._on = False
 
 
 class Bridging:
@@ -60,13 +87,19 @@ class Bridging:
         self._settling = settling
         self._spool = spool
         self._next_id = next_id
+        self._switch = _Switch(now)
         self.requests: dict[str, int] = {OnStoreDown.ALLOW: 0, OnStoreDown.LEASE: 0}
         """Served without the store."""
 
     @property
     def bounds(self) -> dict[str, int]:
-        """By unit, what was spent by allowance and is not charged yet: at most so much is beyond what there is."""
-        return self.allowances.taken
+        """By unit, what was spent by allowance and is not charged yet, here or by processes whose charges we deliver.
+
+        At most so much is beyond what there is.
+        """
+        left = self._spool.allowed if self._spool is not None else {}
+        taken = self.allowances.taken
+        return {unit: taken.get(unit, 0) + left.get(unit, 0) for unit in taken | left}
 
     async def take(
         self, asking: Asking, amount: int, policy: StoreDown, reserve: Callable[[], Awaitable[Hold | Refused]]
@@ -82,6 +115,7 @@ class Bridging:
             if bridged is None:
                 raise
             return bridged
+        self._switch.answered()
         self._heard(asking, outcome, policy)
         return outcome
 
@@ -125,13 +159,14 @@ class Bridging:
             self.allowances.short(*who, asking.unit, outcome.available)
 
     def _bridge(self, asking: Asking, amount: int, policy: StoreDown) -> Bridged | None:
-        if self._spool is None or self._spool.failing is not None:
+        if self._spool is None or not self._spool.writable():
             # A charge that cannot be kept could be lost.
             return None
         purse = self._purse(asking, amount, policy)
         if purse is None:
             return None
         self.requests[policy.way] += 1
+        self._switch.bridged()
         record = self._ledger.hold(
             asking.customer_id, self._next_id(), ((asking.unit, amount),), TTL_MS, asking.feature, asking.rule,
             rules_version=asking.rules_version, remember=True,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,10 @@ log = logging.getLogger("sidecar.spool")
 
 LOOK_S: Final = 2.0
 """How often a process looks for what others left."""
-
+TRY_S: Final = 2.0
+"""How often, at most, it tries whether it can write."""
+ROOM_BYTES: Final = 1024
+"""So much must fit before charges are kept again."""
 
 _DECODER = msgspec.msgpack.Decoder(Charge)
 
@@ -49,12 +53,15 @@ class Spool:
         self._max_bytes = max_bytes
         self._tasks = tasks
         self._file: SpoolFile | None = None
-        self._left: SpoolFile | None = None
+        self._left: deque[SpoolFile] = deque()
         self._numbers: dict[str, int] = {}
         self._syncing: asyncio.Task[None] | None = None
         self._dirty = False
         self._refused: set[Path] = set()
+        self._tried_at = -TRY_S
         self.failing: str | None = None
+        self.allowed: dict[str, int] = {}
+        """By unit, charges of predecessors that nobody may be there to pay: what was allowed without the store."""
         self.replayed_total = 0
         """Charges of predecessors that were delivered."""
         self.unknown_total = 0
@@ -65,7 +72,7 @@ class Spool:
     @property
     def records(self) -> int:
         """Charges that are kept now."""
-        return len(self._numbers) + (len(self._left.pending) if self._left is not None else 0)
+        return len(self._numbers) + sum(len(file.pending) for file in self._left)
 
     def keep(self, charge: Charge, left_s: float = 0) -> bool:
         """Write it, if it is not kept yet; False when that is not possible, which is logged once.
@@ -84,12 +91,24 @@ class Spool:
         except OSError as error:
             self._fail(error)
             return False
-        if self.failing is not None:
-            log.info("the spool in %s can be written again", self._folder)
-            self.failing = None
+        self._mend()
         self._numbers[charge.hold.reservation_id] = number
         self._sync_soon()
         return True
+
+    def writable(self) -> bool:
+        """Whether a charge could be kept: it tries, every `TRY_S` at most. For when the store is away."""
+        if time.monotonic() - self._tried_at >= TRY_S:
+            self._tried_at = time.monotonic()
+            try:
+                if self._file is None:
+                    self._file = SpoolFile.make(self._folder)
+                self._file.try_room(ROOM_BYTES, self._max_bytes)
+            except OSError as error:
+                self._fail(error)
+            else:
+                self._mend()
+        return self.failing is None
 
     async def sending(self, reservation_id: str) -> None:
         """It is about to be sent: whoever finds it from then on cannot know whether it took effect."""
@@ -116,15 +135,17 @@ class Spool:
         """Deliver what dead processes left, for ever."""
         while True:
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-                self._left = self._take_over(path)
-                if self._left is not None:
-                    await self._deliver(self._left, ledger)
-                    self._left = None
+                file = self._take_over(path)
+                if file is not None:
+                    self._left.append(file)
+                    self._count_allowed(file)
+            while self._left:
+                await self._deliver(self._left[0], ledger)
             await asyncio.sleep(LOOK_S)
 
     def close(self) -> None:
         """Leave what is kept to the next process. Blocks until it is on the disk."""
-        for file in (self._file, self._left):
+        for file in (self._file, *self._left):
             if file is None:
                 continue
             if file.pending:
@@ -134,7 +155,8 @@ class Spool:
                 except OSError as error:
                     self._fail(error)
             file.close()
-        self._file = self._left = None
+        self._file = None
+        self._left.clear()
 
     def _take_over(self, path: Path) -> SpoolFile | None:
         if path in self._refused or (self._file is not None and path == self._file.path):
@@ -150,7 +172,8 @@ class Spool:
         return file
 
     async def _deliver(self, file: SpoolFile, ledger: Ledger) -> None:
-        log.info("delivering %d charges that another process left in %s", len(file.pending), file.path)
+        if file.pending:
+            log.info("delivering %d charges that another process left in %s", len(file.pending), file.path)
         charges: list[tuple[int, Charge]] = []
         leases: dict[str, HoldRecord] = {}
         for number, payload in tuple(file.pending.items()):
@@ -165,13 +188,29 @@ class Spool:
         for number, charge in charges:
             await self._deliver_one(charge, ledger)
             self._done(file, number)
+            self._allowed(charge, -charge.charge)
             if charge.paid_by:
                 leases[charge.paid_by] = held_again(charge.hold, charge.paid_by, charge.hold.held)
+        # Before the next wait, or our end could close it again.
+        self._left.remove(file)
         file.close()
         for lease in leases.values():
             # Nobody is left to spend it. What is not given back now comes back by itself.
             with contextlib.suppress(StoreError, InvalidInput):
                 await ledger.release(lease, "the process that had the lease has ended")
+
+    def _count_allowed(self, file: SpoolFile) -> None:
+        for payload in file.pending.values():
+            try:
+                charge = _DECODER.decode(payload)
+            except msgspec.MsgspecError:
+                # Said where it should be delivered.
+                continue
+            self._allowed(charge, charge.charge)
+
+    def _allowed(self, charge: Charge, amount: int) -> None:
+        if charge.bridged and not charge.paid_by:
+            self.allowed[charge.hold.unit] = self.allowed.get(charge.hold.unit, 0) + amount
 
     async def _deliver_one(self, charge: Charge, ledger: Ledger) -> None:
         """Until the store has answered."""
@@ -237,6 +276,11 @@ class Spool:
                 *(self._folder, error.strerror),
             )
         self.failing = error.strerror or str(error)
+
+    def _mend(self) -> None:
+        if self.failing is not None:
+            log.warning("spool.mended: charges can be kept in %s again", self._folder)
+            self.failing = None
 
     def _sync_soon(self) -> None:
         """Many at a time, in a thread: a disk may take its time, and nobody waits for this."""

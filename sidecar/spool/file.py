@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Final, Self
@@ -31,6 +32,7 @@ class SpoolFile:
         self._descriptor = descriptor
         self.pending: dict[int, bytes] = {}
         self._next = 1
+        self._entered = False
         self.size = len(MAGIC)
         """Bytes that can be read back."""
         self._read(data)
@@ -41,7 +43,8 @@ class SpoolFile:
     def make(cls, folder: Path) -> Self:
         """A new file; the folder is made if need be. OSError when it cannot be written."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{secrets.token_hex(8)}{SUFFIX}"
+        # In the order of their names: what a process left comes before what its successor left.
+        path = folder / f"{time.time_ns():016x}-{secrets.token_hex(4)}{SUFFIX}"
         # Nobody takes it for a dead process's before it is locked.
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -74,13 +77,18 @@ class SpoolFile:
 
     def put(self, payload: bytes, max_bytes: int) -> int:
         """Append a record; its number. OSError when it does not fit into `max_bytes`, or cannot be written."""
-        if self.size + _HEAD.size + len(payload) > max_bytes:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path))
+        self._check_size(_HEAD.size + len(payload), max_bytes)
         number = self._next
         self._append(number, payload)
         self._next += 1
         self.pending[number] = payload
         return number
+
+    def try_room(self, length: int, max_bytes: int) -> None:
+        """Whether a record of this length could be appended: OSError as of `put`. It leaves nothing behind."""
+        self._check_size(length, max_bytes)
+        _write(self._descriptor, bytes(length), self.size)
+        os.ftruncate(self._descriptor, self.size)
 
     def done(self, number: int) -> None:
         """It will not be read again. When nothing is left, the file begins anew. OSError, and then it may be."""
@@ -94,12 +102,24 @@ class SpoolFile:
     def sync(self) -> None:
         """Wait until all of it is on the disk, whatever happens to the machine. Blocks; OSError."""
         os.fsync(self._descriptor)
+        if not self._entered:
+            # Or the machine might know what is in the file, and not that there is one.
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._entered = True
 
     def close(self) -> None:
         """Give it up: what is pending is for the next process, and a file without that is deleted."""
         if not self.pending:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+    def _check_size(self, more: int, max_bytes: int) -> None:
+        if self.size + more > max_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path))
 
     def _append(self, number: int, payload: bytes) -> None:
         checked = number.to_bytes(8) + payload

@@ -10,6 +10,7 @@ from sidecar.domain.tokens import KEY_BYTES, Signer
 from sidecar.services.deferred import Deferred
 from sidecar.services.outage import Outage
 from sidecar.services.reloading import Reloading
+from sidecar.services.spool import Spool
 from sidecar.store.address import Address
 from sidecar.store.customers import Customers
 from sidecar.store.journal import Journal
@@ -50,6 +51,7 @@ class Sidecar:
         self._met = False
         self.tasks = Tasks()
         self.outage = Outage(lane, self.tasks)
+        self.spool: Spool | None = None
         self.metrics = Metrics()
         self.proxy_port: int | None = None
         self.control_port: int | None = None
@@ -83,11 +85,15 @@ class Sidecar:
         """Why this process cannot serve, in one sentence; None when it can."""
         if self.unready is not None:
             return self.unready
-        if self.store_seen and any(rule.on_store_down.way is not OnStoreDown.DENY for rule in self.rules.rules):
-            # What such rules are for is over when nobody sends us requests any more.
+        if not (self.store_seen and self.lane.connected):
+            away = f"There is no connection to the store at {self.store}"
+        elif self.outage.open:
+            away = f"The store at {self.store} does not answer"
+        else:
             return None
-        if not self.lane.connected:
-            return f"There is no connection to the store at {self.store}."
-        if self.outage.open:
-            return f"The store at {self.store} does not answer."
+        if not self.store_seen or all(rule.on_store_down.way is OnStoreDown.DENY for rule in self.rules.rules):
+            return f"{away}."
+        if self.spool is not None and not self.spool.writable():
+            return f"{away}, and charges cannot be kept on the disk: {self.spool.failing}."
+        # What such rules are for is over when nobody sends us requests any more.
         return None

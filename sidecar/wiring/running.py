@@ -74,6 +74,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         spool = Spool(
             spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks, signer=sidecar.signer
         )
+        sidecar.spool = spool
         # After the tasks, of which each may leave it something.
         stack.callback(spool.close)
         stack.push_async_callback(sidecar.tasks.cancel)

@@ -19,7 +19,7 @@ from tests.support.books import UNIT, Purse
 from tests.support.store import StoreServer
 from tests.support.until import until
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.3
 ALLOW = StoreDown(way=OnStoreDown.ALLOW, for_s=60)
 LEASE = StoreDown(way=OnStoreDown.LEASE)
 
@@ -48,7 +48,7 @@ class Process:
         )  # fmt: skip
         self.bridging = self.holds.bridging
         self.leases = self.bridging.leases
-        self.bridging.allowances._now = self.leases._now = self.clock
+        self.bridging.allowances._now = self.bridging._switch._now = self.leases._now = self.clock
 
     async def take(
         self, amount: int = 100, purse: Purse | None = None, credential: str = "", feature: str = "", wait_ms: int = 0

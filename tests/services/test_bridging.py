@@ -1,6 +1,8 @@
 """`allow`: who may spend without the store and how much, and that each charge arrives once when it is back."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import pytest
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.store_down import OnStoreDown, StoreDown
+from sidecar.services import spool
+from sidecar.services.bridging import CALM_S
 from sidecar.services.hold import Hold
 from sidecar.services.seen import TRUSTED_S
+from sidecar.spool.file import SpoolFile
 from sidecar.store.lane import Lane
 from tests.services.bridge import ALLOW, TIMEOUT_S, Process, away, back, books
 from tests.support.books import UNIT, Purse, open_lane, open_member, open_purse
@@ -209,29 +214,85 @@ class TestAllow:
         await away(durable, lane)
         await first.pay(70)
         await first.end()
-        durable.start()
         second = Process(lane, purse, tmp_path, ALLOW)
         second.tasks.start(second.spool.run(second.purse.ledger), "spool")
+        await until(lambda: second.spool.records == 1, "the charge to be found")
+        assert second.bridging.bounds == {UNIT: 70}
+        durable.start()
         await until(lambda: second.spool.replayed_total == 1, "the charge")
         assert await books(purse) == (930, 0, 70, 0)
+        assert second.bridging.bounds == {UNIT: 0}
         await second.end()
 
-    async def test_a_disk_that_cannot_be_written_ends_it(
+    async def test_what_several_left_is_charged_in_its_order(
         self, lane: Lane, durable: StoreServer, purse: Purse, tmp_path: Path
+    ) -> None:
+        for charge in range(1, 6):
+            process = Process(lane, purse, tmp_path, ALLOW)
+            await process.known()
+            await away(durable, lane)
+            await process.pay(charge)
+            await process.end()
+            durable.start()
+            await until(lambda: lane.connected, "the store")
+        heir = Process(lane, purse, tmp_path, ALLOW)
+        heir.tasks.start(heir.spool.run(heir.purse.ledger), "spool")
+        await until(lambda: heir.spool.replayed_total == 5, "the charges")
+        assert [line.charged for line in await purse.lines() if line.charged] == [1, 2, 3, 4, 5]
+        await heir.end()
+
+    async def test_a_disk_that_cannot_be_written_ends_it(
+        self, lane: Lane, durable: StoreServer, purse: Purse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "no-folder"
         file.write_text("in the way")
         process = Process(lane, purse, file, ALLOW)
         await process.known()
         await away(durable, lane)
-        await process.pay(70)
-        assert process.spool.failing is not None
         with pytest.raises(StoreError):
             await process.take()
-        # What was served before anybody knew is charged as long as the process lives.
+        monkeypatch.setattr(spool, "TRY_S", 0.0)
+        file.unlink()
+        await process.pay(70)
+        assert process.spool.records == 1
         await back(durable, lane, process)
         assert await books(purse) == (930, 0, 70, 0)
         await process.end()
+
+    async def test_what_was_served_before_it_could_not_be_written_is_charged_all_the_same(
+        self, allowing: Process, durable: StoreServer, lane: Lane, purse: Purse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As long as the process lives."""
+
+        def full(_file: SpoolFile, _payload: bytes, _max_bytes: int) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        await allowing.known()
+        await away(durable, lane)
+        hold = await allowing.bridged()
+        monkeypatch.setattr(SpoolFile, "put", full)
+        await allowing.holds.commit(hold, 70, "", "reported")
+        assert (allowing.spool.failing, allowing.spool.records) == ("No space left on device", 0)
+        with pytest.raises(StoreError):
+            await allowing.take()
+        await back(durable, lane, allowing)
+        assert await books(purse) == (930, 0, 70, 0)
+
+    async def test_the_log_says_when_it_begins_and_ends(
+        self, allowing: Process, durable: StoreServer, lane: Lane, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await allowing.known()
+        await away(durable, lane)
+        await allowing.pay(1)
+        await allowing.pay(1)
+        assert caplog.text.count("bridging.began") == 1
+        await back(durable, lane, allowing)
+        await allowing.known()
+        assert "bridging.ended" not in caplog.text
+        allowing.clock.now += CALM_S
+        await allowing.known()
+        await allowing.known()
+        assert caplog.text.count("bridging.ended: the store answers; 2 requests") == 1
 
     async def test_a_full_journal_is_no_outage(self, allowing: Process, purse: Purse) -> None:
         pressure = allowing.holds._pressure

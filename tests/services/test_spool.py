@@ -9,6 +9,7 @@ import pytest
 from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import Stand
 from sidecar.domain.outcomes import Overrun
+from sidecar.services import spool as spool_module
 from sidecar.services.charges import Charge, deliver
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
@@ -26,7 +27,7 @@ from tests.support.books import UNIT, Purse, open_lane, open_purse
 from tests.support.store import StoreServer
 from tests.support.until import until
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.3
 MAX = 1_000_000
 
 
@@ -66,8 +67,10 @@ async def lane(durable: StoreServer) -> AsyncIterator[Lane]:
 
 
 @pytest.fixture
-async def purse(lane: Lane) -> Purse:
-    return await open_purse(lane, granted=1000)
+async def purse(lane: Lane, durable: StoreServer) -> Purse:
+    # A store that has just started may take longer than this lane waits.
+    async with open_lane(durable.url) as patient:
+        return (await open_purse(patient, granted=1000)).elsewhere(lane)
 
 
 def files(folder: Path) -> list[Path]:
@@ -285,6 +288,24 @@ async def test_without_a_place_to_write_charges_are_tried_in_memory(
     await until(lambda: process.holds.settling.pending == 0, "the charge")
     assert await books(purse) == (970, 0, 30)
     await process.end()
+
+
+async def test_what_can_be_written_again_is_found_out(
+    lane: Lane, purse: Purse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spool").touch()
+    process = Process(lane, purse, tmp_path / "spool")
+    assert not process.spool.writable()
+    assert "File exists" in caplog.text
+    (tmp_path / "spool").unlink()
+    # Not at each request.
+    assert not process.spool.writable()
+    monkeypatch.setattr(spool_module, "TRY_S", 0.0)
+    assert process.spool.writable()
+    assert process.spool.failing is None
+    assert caplog.text.count("spool.failing") == caplog.text.count("spool.mended") == 1
+    await process.end()
+    assert not files(tmp_path / "spool")
 
 
 async def test_the_file_of_a_process_that_lives_is_left_alone(

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,43 @@ def disk_full_at(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_room_is_tried_without_a_trace(tmp_path: Path) -> None:
+    file = SpoolFile.make(tmp_path)
+    file.put(b"kept", MAX)
+    before = file.path.read_bytes()
+    file.try_room(1000, MAX)
+    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        file.try_room(1000, file.size + 999)
+    with disk_full_at(file.size + 500), pytest.raises(OSError, match=r"File too large|No space"):
+        file.try_room(1000, MAX)
+    assert file.path.read_bytes() == before
+    file.close()
+
+
+def test_death_while_room_is_tried_leaves_what_was_kept(tmp_path: Path) -> None:
+    path = left(tmp_path, MAGIC + bytes(1000))
+    file = taken(path)
+    assert (file.pending, file.torn_bytes) == ({}, 1000)
+    file.close()
+
+
+def test_names_are_in_the_order_of_their_making(tmp_path: Path) -> None:
+    files = [SpoolFile.make(tmp_path) for _ in range(20)]
+    assert sorted(tmp_path.iterdir()) == [file.path for file in files]
+    for file in files:
+        file.close()
+
+
+def test_that_there_is_a_file_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    file = SpoolFile.make(tmp_path)
+    file.sync()
+    file.sync()
+    assert synced == [False, True, False]
+    file.close()
 
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_record(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from sidecar.config.settings import (
     Proxy,
     RulesSection,
     Settings,
+    Spool,
     Store,
     Timeouts,
     Upstream,
 )
 from sidecar.domain import proxy_keys
 from sidecar.domain.errors import InvalidInput, StartupError, StoreUnavailable
+from sidecar.services import spool as spool_service
 from sidecar.wiring import Role, running
 from tests.support.buyers import Control as ControlApi
 from tests.support.rawhttp import RawClient, fetch, request
@@ -123,6 +125,35 @@ async def test_readiness_follows_the_circuit(store_server: StoreServer) -> None:
         assert await metric(sidecar.control_port or 0, "sidecar_store_circuit_opened_total") == 1
         store_server.resume()
         await until(lambda: sidecar.not_ready() is None, "the store's return")
+
+
+async def test_rules_that_serve_without_the_store_keep_it_ready_while_charges_can_be_kept(
+    store_server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_service, "TRY_S", 0.0)
+    in_the_way = tmp_path / "spool"
+    async with Behind(answers(b"paid")) as upstream:
+        bridging = replace(
+            settings(upstream.url, store_server.url),
+            rules=RulesSection(paths=["tests/e2e/bridging.yaml"]),
+            spool=Spool(dir=str(in_the_way)),
+        )
+        async with running(bridging) as sidecar:
+            port = sidecar.proxy_port or 0
+            bearer = (await ControlApi(sidecar.control_port or 0, KEY).buyer(5 * CREDIT)).bearer
+            assert (await fetch(port, "GET", "/allowed/a", bearer)).status == 200
+            in_the_way.touch()
+            store_server.kill()
+            await until(lambda: not sidecar.lane.connected, "the loss of the store")
+            reason = f"There is no connection to the store at {store_server.url}"
+            assert sidecar.not_ready() == f"{reason}, and charges cannot be kept on the disk: Not a directory."
+            assert (await fetch(port, "GET", "/allowed/a", bearer)).status == 503
+            in_the_way.unlink()
+            assert sidecar.not_ready() is None
+            assert (await fetch(port, "GET", "/allowed/a", bearer)).status == 200
+            assert len(upstream.requests) == 2
+            store_server.start()
+            await until(lambda: sidecar.lane.connected, "the store")
 
 
 async def test_three_proxies_start_without_their_store_and_admit_one_balance(store_server: StoreServer) -> None:
