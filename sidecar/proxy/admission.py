@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sidecar.domain.clamp import Clamp, Clamped
 from sidecar.domain.counted_quotes import Claims, placed
-from sidecar.domain.errors import StoreError
+from sidecar.domain.errors import StoreError, StoreTimeout
 from sidecar.domain.idempotency import KeyRefused, OnRepeat, read_key
 from sidecar.domain.limits import Taking, takings
 from sidecar.domain.metering import Charge, Source
@@ -109,7 +109,12 @@ class Admission:
         request = asked(exchange, route, key, self._inspect_max_bytes)
         customer_id, credential = payer.customer_id, payer.credential
         attempt_id, wait_ms = self._holds.next_id(), rule.on_short.wait_ms
-        claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
+        try:
+            claim = await repeats.claim(customer_id, credential, request, attempt_id, rule.idempotency, wait_ms)
+        except StoreTimeout:
+            # It may be this attempt's now, which will never be reserved.
+            self._holds.unclaim_later(Claim(customer_id, request.name, attempt_id))
+            raise
         if not isinstance(claim, Claim):
             return claim
         hold = await self._take(exchange, route.terms, payer, facts, quote, wait_ms, claim)

@@ -39,7 +39,7 @@ from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import FINAL, CommitTerms, Ledger, PaidBy
 from sidecar.store.pauses import Pauses
-from sidecar.store.repeats import Repeats
+from sidecar.store.repeats import CLAIM_MS, Claim, Repeats
 from sidecar.store.reply import Reply
 from sidecar.tasks import Tasks
 
@@ -183,6 +183,21 @@ class Holds:
     def repeats(self) -> Repeats:
         """Whose attempts the keys are that clients repeat their requests with."""
         return self._ledger.repeats
+
+    def unclaim_later(self, claim: Claim) -> None:
+        """Free a key that may have been claimed, though nobody knows, as soon as the store answers."""
+        self._tasks.start(self._unclaim(claim), f"unclaim for {claim.reservation_id}")
+
+    async def _unclaim(self, claim: Claim) -> None:
+        pauses, over_at = Pauses(), time.monotonic() + CLAIM_MS / 1000
+        while time.monotonic() < over_at:
+            await asyncio.sleep(pauses.next_s())
+            try:
+                await self.repeats.unclaim(claim)
+            except StoreError as error:
+                self.outage.noticed(error)
+            else:
+                return
 
     def next_id(self) -> str:
         """The id of a reservation that is yet to be made."""
