@@ -206,6 +206,9 @@ class Timeouts(Section, frozen=True, kw_only=True):
     """How long nothing may come from either side of a session in another protocol, such as a WebSocket."""
     tunnel_s: Seconds = 86_400.0
     """How long such a session may last."""
+    tunnel_step_s: SecondsOrNone = 60.0
+    """How often what such a session has used is charged, so that a process that dies takes little with it; 0: when it
+    ends."""
     shutdown_s: SecondsOrNone = 25.0
     """How long SIGTERM waits for requests to finish before it cuts them."""
 

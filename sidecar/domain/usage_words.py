@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from sidecar.domain.price import Number, parse_number
+from sidecar.domain.price import Number, Usage, number_text, parse_number
 
 VALUE_MAX_CHARACTERS = 128
 _NAME = re.compile(r"(?:request|header|query|path|response)\.[A-Za-z0-9_.~\[\]-]{1,128}\Z", re.ASCII)
@@ -69,6 +69,19 @@ def unquoted(text: str) -> str | None:
     except ValueError:
         return None
     return f"{value}…" if text.endswith(_CUT) else str(value)
+
+
+def less(text: str, used: Usage) -> str:
+    """A usage text without what was `used` of it, which other lines say; readings of nothing are left out."""
+    words = []
+    for each in text.split(" "):
+        name, _, value = each.partition("=")
+        number = parse_number(value) if name in used else None
+        if number is None:
+            words.append(each)
+        elif number != used[name]:
+            words.append(f"{name}={number_text(number - used[name])}")
+    return " ".join(words)
 
 
 def recorded(text: str) -> Recorded:

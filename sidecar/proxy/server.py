@@ -71,6 +71,7 @@ class ProxyServer:
             deferring=Deferring(holds, deferred, polling, via=self._upstreams.addresses[0].policy.via),
             inspect_max_bytes=settings.limits.body_inspect_max_bytes,
             wait_for_commit=settings.proxy.wait_for_commit,
+            step_s=settings.timeouts.tunnel_step_s,
             shadow=settings.proxy.shadow,
         )
         self._engine.handler, self._engine.failed = self._story.tell, self._story.failed

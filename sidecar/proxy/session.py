@@ -6,7 +6,7 @@ the client is told in a close frame. Another protocol just breaks off between tw
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -14,15 +14,20 @@ import msgspec
 from sidecar.domain.conversation import Conversation
 from sidecar.domain.metering import Bill, Charge
 from sidecar.domain.meters.websocket import GOING_AWAY, FrameEnds, Goodbye, close_frame
+from sidecar.domain.price import Usage, usage_text
 from sidecar.domain.progress import Progress
 from sidecar.domain.rules import WEBSOCKET
+from sidecar.domain.usage_words import less
 from sidecar.http1.errors import End
 from sidecar.http1.exchange import Exchange
 from sidecar.proxy.exits import EXHAUSTED
 from sidecar.proxy.terms import Terms
-from sidecar.services.hold import Hold
+from sidecar.services.hold import Bridged, Hold
+from sidecar.services.steps import Steps
 from sidecar.services.upkeep import Upkeep
+from sidecar.telemetry import Metrics
 
+_NOTHING: Usage = {}
 _LEAVES = {End.CUT: "the proxy is shutting down", End.TIMED_OUT: "nothing came for too long, or it lasted too long"}
 
 
@@ -107,26 +112,34 @@ class Session(Metered):
         bill: Bill,
         hold: Hold,
         upkeep: Upkeep,
-        cuts: "Counter[str]",
+        metrics: Metrics,
+        *,
+        step_s: float,
     ) -> None:
-        """`cuts` counts sessions that were ended, by rule."""
+        """Every `step_s` what was used is charged; with 0, only when it ends."""
         super().__init__(exchange, terms, bill)
         self._hold = hold
         self._upkeep = upkeep
         self._most = bill.tariff.max_charge
         self._grows = terms.rule.on_exhausted is not None
         self._cuts = terms.cuts
-        self._cut_counts, self._rule = cuts, terms.rule.name
+        self._metrics, self._rule, self._unit = metrics, terms.rule.name, terms.unit.name
+        # What its end says to limits, or counts over a period, is said once.
+        self._step_s = 0.0 if terms.limits_read_usage or bill.counters or isinstance(hold, Bridged) else step_s
+        self._step_at = self._loop.time() + step_s
+        self.steps: Steps | None = None
+        self._charged, self._told = 0, _NOTHING
+        self._first = hold.held
         self._frames = terms.rule.upgrade == WEBSOCKET
         self._up = _Side(self._conversation.up, FrameEnds() if self._frames else None)
         self._down = _Side(self._conversation.down, FrameEnds() if self._frames else None)
-        self._growing = self._resting = self._held_up = False
+        self._busy = self._resting = self._held_up = False
         self._wanted = 0
         self._due = self._conversation.so_far()
         self._charge: Charge | None = None
 
     async def pass_on(self, extra: bytes, *, via: bool) -> Charge:
-        if self._grows:
+        if self._grows or self._step_s:
             self._upkeep.watch(self._hold, self.tick)
         return await super().pass_on(extra, via=via)
 
@@ -144,15 +157,21 @@ class Session(Metered):
         return close_frame(GOING_AWAY, _LEAVES[end]) if end in _LEAVES else b""
 
     def charge(self) -> Charge:
-        return self._charge or super().charge()
+        charge, steps = self._charge or super().charge(), self.steps
+        if steps is None or charge.release:
+            return charge
+        left, usage = max(charge.amount - steps.promised, 0), less(charge.usage, self._told)
+        return msgspec.structs.replace(charge, amount=left, usage=usage)
 
     def tick(self) -> None:
         """Time has passed: what there was not enough for may fit by now, and time may be what costs."""
         self._resting = False
         if self._exchange.end is None and self._charge is None and not self._held_up:
             progress = self._so_far()
-            if self._lacks(progress) and not self._growing:
+            if self._lacks(progress) and not self._busy:
                 self._end(progress)
+            elif self._step_s and self._loop.time() >= self._step_at and not self._busy:
+                self._step(progress)
 
     def _pass(self, side: _Side, data: bytes) -> bytes:
         side.add(data)
@@ -174,24 +193,54 @@ class Session(Metered):
 
     def _lacks(self, progress: Progress) -> bool:
         """Grow if need be; whether it costs more than is held, and that matters."""
-        cost, held = progress.cost, self._hold.held
-        may_grow = self._grows and not (self._growing or self._resting) and held < self._most
-        if may_grow and cost and 2 * cost >= held:
-            self._growing = True
-            self._wanted = min(2 * max(held, cost), self._most)
+        charged, held = self._steps_charged, self._hold.held
+        cost, most = progress.cost - charged, self._most - charged
+        may_grow = self._grows and not (self._busy or self._resting) and held < most
+        if may_grow and cost > 0 and 2 * cost >= held:
+            self._busy = True
+            self._wanted = min(2 * max(held, cost, self._first), most)
             self._upkeep.grow(self._hold, self._wanted, self._grown)
         return self._cuts and cost > held
 
     def _wait_or_end(self) -> None:
-        if self._growing:
+        if self._busy:
             self._held_up = True
             self._exchange.hold_up()
         else:
             self._end(self._due)
 
     def _grown(self) -> None:
-        self._growing = False
         self._resting = self._hold.held < self._wanted
+        self._look_again()
+
+    @property
+    def _steps_charged(self) -> int:
+        return self.steps.charged if self.steps is not None else 0
+
+    def _step(self, progress: Progress) -> None:
+        """Charge what was used since the last step, or try that one again."""
+        if self.steps is None:
+            self.steps = Steps(self._hold)
+        steps, self._step_at = self.steps, self._loop.time() + self._step_s
+        if steps.pending is None:
+            cost = min(progress.cost - steps.charged, self._hold.held)
+            if cost <= 0:
+                return
+            whole, bill = progress.usage, progress.bill
+            source = progress.charge(self._most).source
+            steps.begin(cost, less(usage_text(whole, bill.chosen_by), self._told), source)
+            self._told = whole
+        self._busy = True
+        self._upkeep.step(steps, self._stepped)
+
+    def _stepped(self) -> None:
+        charged, self._charged = self._steps_charged - self._charged, self._steps_charged
+        self._metrics.charged[self._unit] += charged
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """The store has answered, or not: what waits may pass, or never will."""
+        self._busy = False
         if self._exchange.end is not None or self._charge is not None:
             return
         waited, self._held_up = self._held_up, False
@@ -206,7 +255,7 @@ class Session(Metered):
         """What was paid for still passes, so this is not the moment to hang up."""
         charge = progress.charge(self._most)
         self._charge = msgspec.structs.replace(charge, usage=charge.usage + EXHAUSTED)
-        self._cut_counts[self._rule] += 1
+        self._metrics.cut[self._rule] += 1
         self._loop.call_soon(self._exchange.cut_off, "The credit of the session ended.")
 
     def _so_far(self) -> Progress:

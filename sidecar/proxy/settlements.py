@@ -11,6 +11,7 @@ from sidecar.proxy import exits
 from sidecar.proxy.terms import Terms
 from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
+from sidecar.services.steps import Steps
 from sidecar.telemetry import Metrics
 
 
@@ -22,15 +23,25 @@ class Settlements:
         self._metrics = metrics
 
     async def settle(
-        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
+        self,
+        terms: Terms,
+        hold: Hold,
+        charge: Charge,
+        told: Failure | ResponseHead | None,
+        steps: Steps | None = None,
     ) -> Settled | None:
-        """Commit or release; None when the store has not acknowledged it yet."""
-        done = await self.ending(terms, hold, charge, told)
-        self.note(terms, hold, charge, done)
+        """Commit or release; None when the store has not acknowledged it yet. `charge` is what `steps` have left."""
+        done = await self.ending(terms, hold, charge, told, steps)
+        self.note(terms, hold, charge, done, steps.charged if steps is not None else 0)
         return done
 
     def ending(
-        self, terms: Terms, hold: Hold, charge: Charge, told: Failure | ResponseHead | None
+        self,
+        terms: Terms,
+        hold: Hold,
+        charge: Charge,
+        told: Failure | ResponseHead | None,
+        steps: Steps | None = None,
     ) -> Coroutine[Any, Any, Settled | None]:
         """The commit or release that is to be awaited.
 
@@ -43,16 +54,16 @@ class Settlements:
         usage = exits.usage_of(told, charge)
         # Who was told that credit cuts shall not owe for the last event.
         overrun = Overrun.CAP if terms.cuts else Overrun.OWE
-        return self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun)
+        return self._holds.commit(hold, charge.amount, usage, charge.source, charge.counted, overrun, steps)
 
-    def note(self, terms: Terms, hold: Hold, charge: Charge, done: Settled | None) -> None:
-        """Count what was settled."""
+    def note(self, terms: Terms, hold: Hold, charge: Charge, done: Settled | None, charged_before: int = 0) -> None:
+        """Count what was settled; what was charged by steps before is counted as charged already."""
         metrics, unit = self._metrics, terms.unit.name
         # What counts over a period is known only when it is counted.
         amount = charge.amount if charge.counted is None or done is None else done.charged
         if terms.recent is not None and charge.source in LEARNT_FROM:
-            terms.recent.add(amount)
-        metrics.held[unit] += max(hold.held - hold.record.held, 0)
+            terms.recent.add(amount + charged_before)
+        metrics.held[unit] += max(hold.held + charged_before - hold.record.held, 0)
         metrics.charges[charge.source] += 1
         metrics.charged[unit] += amount
         metrics.returned[unit] += max(hold.held - amount, 0)

@@ -61,6 +61,7 @@ class Story:
         deferring: Deferring,
         inspect_max_bytes: int,
         wait_for_commit: bool,
+        step_s: float,
         shadow: bool = False,
     ) -> None:
         """`shadow`: nothing is refused, whatever rules say."""
@@ -78,6 +79,7 @@ class Story:
         self._deferring = deferring
         self._request_ids = request_ids
         self._wait_for_commit = wait_for_commit
+        self._step_s = step_s
         self._now = asyncio.get_running_loop().time
         self._unread = UnreadAnswers(self._now)
         self.use(rules)
@@ -311,7 +313,7 @@ class Story:
             self._answer_failure(exchange, terms, answer)
             return
         bill, upkeep = quote.bill(answer.status, answer), self._holds.upkeep
-        session = Session(exchange, terms, bill, hold, upkeep, self._metrics.cut)
+        session = Session(exchange, terms, bill, hold, upkeep, self._metrics, step_s=self._step_s)
         extra = b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
         charge, told = RELEASED, None
         self._metrics.sessions[terms.rule.name] += 1
@@ -320,7 +322,7 @@ class Story:
             told = exchange.failure or answer
         finally:
             self._metrics.sessions[terms.rule.name] -= 1
-            await self._settlements.settle(terms, hold, charge, told)
+            await self._settlements.settle(terms, hold, charge, told, session.steps)
         self._count(exchange, terms, "released" if charge.release else "charged")
 
     def _prepare(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> tuple[Pairs, bytes]:

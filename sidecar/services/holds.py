@@ -35,6 +35,7 @@ from sidecar.services.pressure import Pressure
 from sidecar.services.queue import IN_TURN, Outcome, Queue, TellHow
 from sidecar.services.settling import REPEAT_FIRST_S, Ending, Settlement, Settling
 from sidecar.services.spool import Spool
+from sidecar.services.steps import Steps
 from sidecar.services.upkeep import Upkeep
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import FINAL, CommitTerms, Ledger, PaidBy
@@ -211,9 +212,11 @@ class Holds:
         source: str,
         counted: CountedCharge | None = None,
         overrun: Overrun = Overrun.OWE,
+        steps: Steps | None = None,
     ) -> Coroutine[Any, Any, Settled | None]:
         """Charge the real cost, give the rest back; `overrun` says what becomes of a cost that nothing is left for.
 
+        After `steps`, `charge` is what they have not promised; the one that is pending goes first.
         `counted`: the charge is what this comes to where the customer's counters stand by then, and may be owed.
         None: not acknowledged within `timeout_s`, and the work goes on; it took effect, but the reply that said what
         it did was lost; or the store knows no such hold any more.
@@ -229,7 +232,15 @@ class Holds:
         self.upkeep.end(hold)
         if isinstance(hold, Bridged):
             return self.bridging.settle(hold, charge, usage, source)
+        if steps is not None:
+            attempt = partial(self._end_steps, steps, hold, charge, usage, source, terms)
         return self.settling.settle(Settlement(hold, charge, attempt, (usage, source, counted, overrun)))
+
+    async def _end_steps(
+        self, steps: Steps, hold: Hold, charge: int, usage: str, source: str, terms: CommitTerms
+    ) -> Ending:
+        steps.lost += await steps.deliver(self._ledger)
+        return await self._ledger.commit(hold.record, charge + steps.lost, usage, source, terms)
 
     def release(self, hold: Hold, reason: str) -> Coroutine[Any, Any, Settled | None]:
         """Give the whole hold back; None as for `commit`."""

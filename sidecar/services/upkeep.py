@@ -14,6 +14,7 @@ from collections.abc import Callable
 from sidecar.domain.errors import StoreError, StoreTimeout
 from sidecar.domain.outcomes import Refused, Reserved
 from sidecar.services.hold import Hold
+from sidecar.services.steps import Steps
 from sidecar.store.hold_record import HoldRecord, held_again
 from sidecar.store.ledger import Ledger
 from sidecar.tasks import Tasks
@@ -56,6 +57,8 @@ class Upkeep:
         """Holds that could not be, because the store did not answer; the next try follows by itself."""
         self.lost_total = 0
         """Holds that had expired all the same."""
+        self.steps_total = 0
+        """Steps of long requests that were charged."""
         self.grown_total = 0
         self.exhausted_total = 0
         """How often a hold has grown, and how often there was not enough for all that was wanted."""
@@ -77,6 +80,10 @@ class Upkeep:
     def grow(self, hold: Hold, amount: int, then: Callable[[], None]) -> None:
         """Begin to hold at least `amount`, or all that there is; `then` is called when that has been tried."""
         self._tasks.start(self._grow(hold, amount, then), f"grow {hold.reservation_id}")
+
+    def step(self, steps: Steps, then: Callable[[], None]) -> None:
+        """Begin to charge the step that is pending; `then` is called when that has been tried."""
+        self._tasks.start(self._step(steps, then), "charge a step")
 
     async def run(self) -> None:
         """For ever."""
@@ -122,6 +129,15 @@ class Upkeep:
         self.lost_total += 1
         log.warning("hold %s has expired, though its request still runs", hold.reservation_id)
         await self._hold_again(hold, hold.held)
+
+    async def _step(self, steps: Steps, then: Callable[[], None]) -> None:
+        try:
+            await steps.deliver(self._ledger)
+            self.steps_total += 1
+        except StoreError as error:
+            self.failures_total += 1
+            log.debug("a step cannot be charged for now: %s", error.detail)
+        then()
 
     async def _grow(self, hold: Hold, amount: int, then: Callable[[], None]) -> None:
         try:

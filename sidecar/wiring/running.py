@@ -196,6 +196,7 @@ def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     total("sidecar_charges_late", "Charges of holds that had expired.", lambda: settling.late_total)
     total("sidecar_holds_kept_alive", "Holds of running requests that were prolonged.", lambda: upkeep.beats_total)
     total("sidecar_holds_not_kept", "Holds that could not be, for now.", lambda: upkeep.failures_total)
+    total("sidecar_steps", "Parts of what sessions used, charged while they last.", lambda: upkeep.steps_total)
     total("sidecar_holds_grown", "How often a hold grew while its answer streamed.", lambda: upkeep.grown_total)
     total("sidecar_holds_exhausted", "How often it could not by all.", lambda: upkeep.exhausted_total)
     total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)

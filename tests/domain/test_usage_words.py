@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.domain.price import DECIMALS_MAX, Number, usage_text
-from sidecar.domain.usage_words import VALUE_MAX_CHARACTERS, Recorded, recorded, unquoted, word
+from sidecar.domain.usage_words import VALUE_MAX_CHARACTERS, Recorded, less, recorded, unquoted, word
 
 METERS = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 NUMBERS = st.one_of(
@@ -52,3 +52,9 @@ def test_a_value_that_is_too_long_is_cut_and_is_no_value_any_more() -> None:
 )
 def test_other_words_say_nothing(text: str) -> None:
     assert recorded(text) == Recorded({}, {})
+
+
+def test_what_other_lines_say_is_taken_out() -> None:
+    text = 'a=5 b=1.5 c=2 request.model="a=5" end=body.cut'
+    assert less(text, {"a": 2, "c": 2}) == 'a=3 b=1.5 request.model="a=5" end=body.cut'
+    assert less(text, {}) == text

@@ -255,6 +255,48 @@ class TestCredit:
             assert line.usage.endswith("end=body.exhausted")
 
 
+class TestSteps:
+    async def test_what_was_used_is_charged_now_and_then(self, lane: Lane) -> None:
+        async with open_shop(lane, timeouts=Timeouts(tunnel_step_s=0.001)) as (shop, _):
+            async with talk(shop) as client:
+                for step, messages in enumerate((3, 5), 1):
+                    for _ in range(messages):
+                        await client.send("hello")
+                        await client.recv()
+                    await until(lambda step=step: self.looked(shop) >= step, "the step")  # type: ignore[misc]
+                    assert (await shop.balance()).spent == shop.metrics.charged["credits"]
+                await client.send("hello")
+                await client.recv()
+            await over(shop)
+            lines = [told(line) for line in await purse_of(shop).lines() if line.hold is not None]
+            assert sum(charged for _, charged, _ in lines) == 9 * (ASKED + SAID)
+            assert [kind for kind, _, _ in lines[:-1]] == [Kind.STEP_COMMIT] * (len(lines) - 1)
+            assert lines[0] == (Kind.STEP_COMMIT, 3 * (ASKED + SAID), "asked=3 said=3")
+            assert lines[-1] == (Kind.COMMIT, ASKED + SAID, "asked=1 said=1")
+            assert shop.metrics.charged["credits"] == 9 * (ASKED + SAID)
+            assert shop.metrics.held["credits"] == shop.metrics.charged["credits"] + shop.metrics.returned["credits"]
+
+    def looked(self, shop: Shop) -> int:
+        shop.holds.upkeep.look()
+        return shop.holds.upkeep.steps_total
+
+    async def test_steps_and_growth_end_with_the_credit(self, lane: Lane) -> None:
+        async with open_shop(lane, granted=20 * (ASKED + SAID), timeouts=Timeouts(tunnel_step_s=0.001)) as (shop, _):
+            async with talk(shop) as client:
+                with suppress(ConnectionClosed):
+                    while True:
+                        await client.send("hello")
+                        await client.recv()
+                        shop.holds.upkeep.look()
+                assert (await closing(client))[0] == 4402
+            await over(shop)
+            lines = [told(line) for line in await purse_of(shop).lines() if line.hold is not None]
+            assert len(lines) > 2
+            assert sum(charged for _, charged, _ in lines) == 20 * (ASKED + SAID)
+            balance = await shop.balance()
+            assert (balance.available, balance.held, balance.owed) == (0, 0, 0)
+
+
 class TestEnds:
     async def test_a_client_that_vanishes_pays_for_what_was_used(self, lane: Lane) -> None:
         async with open_shop(lane) as (shop, upstream):
