@@ -52,6 +52,7 @@ class Sidecar:
         self.tasks = Tasks()
         self.outage = Outage(lane, self.tasks)
         self.spool: Spool | None = None
+        """Of a process that proxies."""
         self.metrics = Metrics()
         self.proxy_port: int | None = None
         self.control_port: int | None = None
@@ -91,9 +92,10 @@ class Sidecar:
             away = f"The store at {self.store} does not answer"
         else:
             return None
-        if not self.store_seen or all(rule.on_store_down.way is OnStoreDown.DENY for rule in self.rules.rules):
+        denies = all(rule.on_store_down.way is OnStoreDown.DENY for rule in self.rules.rules)
+        if self.spool is None or denies or not self.store_seen:
             return f"{away}."
-        if self.spool is not None and not self.spool.writable():
+        if not self.spool.writable():
             return f"{away}, and charges cannot be kept on the disk: {self.spool.failing}."
         # What such rules are for is over when nobody sends us requests any more.
         return None

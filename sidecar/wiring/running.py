@@ -74,7 +74,6 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         spool = Spool(
             spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks, signer=sidecar.signer
         )
-        sidecar.spool = spool
         # After the tasks, of which each may leave it something.
         stack.callback(spool.close)
         stack.push_async_callback(sidecar.tasks.cancel)
@@ -145,6 +144,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
         spool=spool,
         lease_terms=LeaseTerms(**msgspec.structs.asdict(settings.leases)),
     )
+    sidecar.spool = spool
     sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     _start_leases(sidecar, holds)

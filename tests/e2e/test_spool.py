@@ -1,19 +1,24 @@
-"""A real process that is killed with a charge that it could not deliver; the next one with its folder delivers it."""
+"""Real processes that are killed with charges that they could not deliver; others with their folder deliver them."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.spool.file import MAGIC, SUFFIX
+from tests.cli.test_workers import workers
+from tests.e2e.bridge import served, spent
 from tests.support.process import Sidecar
 from tests.support.rawhttp import fetch
 from tests.support.store import StoreServer
 from tests.support.until import until, until_async
 from tests.support.upstream import Exchange, Gate, Upstream, answers
 
+BRIDGING = "tests/e2e/bridging.yaml"
 CREDIT = 1_000_000
 
 
@@ -26,8 +31,10 @@ def durable() -> Iterator[StoreServer]:
     server.remove()
 
 
-def kept_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size - len(MAGIC) for file in folder.rglob(f"*{SUFFIX}"))
+def kept_bytes(folder: Path) -> list[int]:
+    """Of each file in which there are charges."""
+    sizes = [file.stat().st_size - len(MAGIC) for file in folder.rglob(f"*{SUFFIX}")]
+    return [size for size in sizes if size]
 
 
 def process(upstream: str, store: str, folder: Path) -> Sidecar:
@@ -72,3 +79,39 @@ async def test_the_heir_of_a_killed_process_charges_what_was_answered(durable: S
             balance = await second.control.balance(buyer)
             assert (balance.held, balance.available) == (0, 2 * CREDIT)
             await until(lambda: not kept_bytes(tmp_path), "the file to be deleted")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at workers through /proc")
+async def test_workers_charge_what_a_killed_one_of_them_has_served(
+    durable: StoreServer, upstream: Upstream, tmp_path: Path
+) -> None:
+    """They share a folder: each charge of the one is made once, by whichever of the others comes first."""
+    settings = {"spool.dir": str(tmp_path / "spool"), "store.timeout_s": "0.2"}
+    async with (
+        Sidecar("control", upstream="http://127.0.0.1:9", store=durable.url, rules=[BRIDGING]) as control,
+        Sidecar(
+            "proxy", upstream=upstream.url, rules=[BRIDGING], store=durable.url, settings=settings,
+            arguments=["--workers", "2"],
+        ) as proxy,
+    ):  # fmt: skip
+        buyer = await control.control.buyer(100 * CREDIT)
+        # On a connection each, of which either worker takes its part.
+        count = await served(proxy, "/allowed/a", buyer, 20)
+        assert count == 20
+        durable.kill()
+        count += await served(proxy, "/allowed/a", buyer, 30)
+        # Two files: the charges of each are its own.
+        assert len(kept_bytes(tmp_path)) == 2
+        before = workers(proxy)
+        os.kill(min(before), signal.SIGKILL)
+        await until(lambda: len(workers(proxy) - {min(before)}) == 2, "a worker in its place")
+        durable.start()
+
+        async def there() -> bool:
+            return (await fetch(control.control_port, "GET", "/readyz")).status == 200
+
+        await until_async(there, "the store")
+        await spent(control, buyer, count)
+        assert (await control.control.balance(buyer)).owed == 0
+        entries = await control.control.ledger(buyer)
+        assert sum("enforced=false" in entry.get("usage", "") for entry in entries) == count - 20

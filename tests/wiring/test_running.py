@@ -156,6 +156,19 @@ async def test_rules_that_serve_without_the_store_keep_it_ready_while_charges_ca
             await until(lambda: sidecar.lane.connected, "the store")
 
 
+async def test_what_does_not_proxy_is_not_ready_without_the_store_whatever_rules_say(
+    store_server: StoreServer,
+) -> None:
+    rules = RulesSection(paths=["tests/e2e/bridging.yaml"])
+    async with running(replace(settings("", store_server.url), rules=rules), Role.CONTROL) as control:
+        assert control.not_ready() is None
+        store_server.kill()
+        await until(lambda: not control.lane.connected, "the loss of the store")
+        assert control.not_ready() == f"There is no connection to the store at {store_server.url}."
+        store_server.start()
+        await until(lambda: control.not_ready() is None, "the store")
+
+
 async def test_three_proxies_start_without_their_store_and_admit_one_balance(store_server: StoreServer) -> None:
     """Not ready, 503, and nothing reaches the upstream; when the store comes they serve, without a restart."""
     store_server.kill()
