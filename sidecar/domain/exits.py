@@ -197,7 +197,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.CLIENT_BROKE: _nothing("bad_request", _OWN),
         Event.REFUSED: _nothing("unidentified"),
         Event.RESET: _NO_UPSTREAM,
-        Event.TIMEOUT: _nothing("upstream_timed_out", "", "timeouts.total_s"),
+        Event.TIMEOUT: _nothing("not_sent_in_time", "", "timeouts.total_s"),
         Event.MALFORMED: _NO_UPSTREAM,
         Event.STORE_ERROR: _nothing("store_unavailable"),
         Event.STORE_TIMEOUT: _nothing("store_unavailable", "a question has no effect"),
@@ -214,7 +214,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.CLIENT_BROKE: _released("bad_request", _OWN),
         Event.REFUSED: _nothing("insufficient_credits", "or another refusal of the ledger or the price", "on_short"),
         Event.RESET: _NO_UPSTREAM,
-        Event.TIMEOUT: _released("upstream_timed_out", "", "timeouts.total_s"),
+        Event.TIMEOUT: _released("not_sent_in_time", "", "timeouts.total_s"),
         Event.MALFORMED: _NO_UPSTREAM,
         Event.STORE_ERROR: _nothing("store_unavailable", _BRIDGED, "on_store_down"),
         Event.STORE_TIMEOUT: Exit(
@@ -233,7 +233,7 @@ _TABLE: dict[Phase, dict[Event, Cell]] = {
         Event.CLIENT_BROKE: Exit(pays=Pays.GIVEN_BACK, answers="bad_request", note=_OWN),
         Event.REFUSED: _nothing("holds_in_flight", "or 402 when it cannot fit any more", "on_short"),
         Event.RESET: _NO_UPSTREAM,
-        Event.TIMEOUT: Exit(pays=Pays.GIVEN_BACK, answers="upstream_timed_out", keys=("timeouts.total_s",)),
+        Event.TIMEOUT: Exit(pays=Pays.GIVEN_BACK, answers="not_sent_in_time", keys=("timeouts.total_s",)),
         Event.MALFORMED: _NO_UPSTREAM,
         Event.STORE_ERROR: Exit(
             pays=Pays.GIVEN_BACK, answers="store_unavailable", keys=("on_short",), note="tried until the wait is over"

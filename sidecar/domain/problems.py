@@ -60,6 +60,7 @@ _ALL = (
     Kind("overloaded", 503, "Overloaded", 1),
     Kind("too_many_connections", 503, "Too many connections", 1),
     Kind("shutting_down", 503, "Shutting down", 1),
+    Kind("not_sent_in_time", 503, "Not sent in time", 1),
     Kind("upstream_timed_out", 504, "Upstream timed out"),
     Kind("http_version_unsupported", 505, "HTTP version unsupported"),
     # Errors of the ledger and of the control API.

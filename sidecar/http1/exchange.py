@@ -353,7 +353,7 @@ class Exchange(Answering):
 
 _ITS_FAULT = frozenset({End.UPSTREAM_FAILED, End.TIMED_OUT})
 _TIMED_OUT = {
-    Phase.REQUEST: "The request took too long.",
+    Phase.REQUEST: "The request was not sent in time.",
     Phase.CONNECT: "No connection to the upstream could be had in time.",
     Phase.HEAD: "The upstream did not begin to answer in time.",
     Phase.BODY: "The upstream did not finish its answer in time.",

@@ -17,7 +17,7 @@ from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.paths import normalise
 from sidecar.domain.quotes import Unquoted
 from sidecar.domain.rules import RuleSet, TrustedHeader
-from sidecar.http1.errors import End, Failure
+from sidecar.http1.errors import End, Failure, Phase
 from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs
 from sidecar.http1.heads import ResponseHead
@@ -360,7 +360,7 @@ class Story:
         if refusal is None:
             self._count(exchange, terms, failure.end)
             return
-        if failure.end in (End.TIMED_OUT, End.UPSTREAM_FAILED):
+        if failure.end in (End.TIMED_OUT, End.UPSTREAM_FAILED) and failure.phase is not Phase.REQUEST:
             self._metrics.upstream_failures[failure.phase] += 1
         self._answer(exchange, terms, refusal)
 

@@ -26,6 +26,7 @@ ENGINE = {
     "coding_unsupported": 501,
     "upstream_unreachable": 502,
     "upstream_broken": 502,
+    "not_sent_in_time": 503,
     "upstream_timed_out": 504,
     "request_timed_out": 408,
     "too_many_connections": 503,
