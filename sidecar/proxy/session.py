@@ -233,9 +233,13 @@ class Session(Metered):
         self._busy = True
         self._upkeep.step(steps, self._stepped)
 
-    def _stepped(self) -> None:
+    def count_steps(self) -> None:
+        """Count what steps have charged since; the last of them may be charged at the end only."""
         charged, self._charged = self._steps_charged - self._charged, self._steps_charged
         self._metrics.charged[self._unit] += charged
+
+    def _stepped(self) -> None:
+        self.count_steps()
         self._look_again()
 
     def _look_again(self) -> None:

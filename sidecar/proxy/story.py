@@ -323,6 +323,7 @@ class Story:
         finally:
             self._metrics.sessions[terms.rule.name] -= 1
             await self._settlements.settle(terms, hold, charge, told, session.steps)
+            session.count_steps()
         self._count(exchange, terms, "released" if charge.release else "charged")
 
     def _prepare(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> tuple[Pairs, bytes]:

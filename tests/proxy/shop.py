@@ -48,6 +48,7 @@ class Shop:
         proxy: Proxy | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
+        hold_ttl_s: float = 60,
         **more: object,
     ) -> None:
         """`more` are settings of the section ``upstream``."""
@@ -76,7 +77,7 @@ class Shop:
             Pressure(Journal(lane, **names), max_entries=1_000_000),
             self.queue,
             Outage(lane, self.tasks),
-            ttl_s=60,
+            ttl_s=hold_ttl_s,
             timeout_s=5,
             tasks=self.tasks,
         )

@@ -297,6 +297,18 @@ class TestSteps:
             assert (balance.available, balance.held, balance.owed) == (0, 0, 0)
 
 
+class TestLength:
+    async def test_it_lasts_for_many_lives_of_a_hold(self, lane: Lane) -> None:
+        async with open_shop(lane, hold_ttl_s=0.4) as (shop, _):
+            async with talk(shop) as client:
+                for beats in range(1, 12):
+                    await client.send("hello")
+                    await client.recv()
+                    await until(lambda beats=beats: shop.holds.upkeep.beats_total >= beats, "a heartbeat")  # type: ignore[misc]
+            assert told(await over(shop)) == (Kind.COMMIT, 11 * (ASKED + SAID), "asked=11 said=11")
+            assert shop.holds.upkeep.lost_total == 0
+
+
 class TestEnds:
     async def test_a_client_that_vanishes_pays_for_what_was_used(self, lane: Lane) -> None:
         async with open_shop(lane) as (shop, upstream):
