@@ -77,11 +77,14 @@ class Bridging:
         *,
         next_id: Callable[[], str],
         give_back: Callable[[HoldRecord], None],
+        away: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
         lease_terms: LeaseTerms,
     ) -> None:
-        """`give_back` releases what may have been reserved, though nobody knows."""
-        self.leases = CreditLeases(ledger, next_id=next_id, give_back=give_back, now=now, terms=lease_terms)
+        """`give_back` releases what may have been reserved, though nobody knows; `away`: the store is."""
+        self.leases = CreditLeases(
+            ledger, next_id=next_id, give_back=give_back, away=away, now=now, terms=lease_terms
+        )
         self.allowances = Allowances(now)
         self._ledger = ledger
         self._settling = settling

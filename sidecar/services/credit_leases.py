@@ -123,11 +123,13 @@ class CreditLeases:
         *,
         next_id: Callable[[], str],
         give_back: Callable[[HoldRecord], None],
+        away: Callable[[], bool],
         now: Callable[[], float],
         terms: LeaseTerms,
     ) -> None:
-        """`give_back` releases in the background, until the store has acknowledged it."""
+        """`give_back` releases in the background, until the store has acknowledged it; `away`: it would not, now."""
         self.terms = terms
+        self._away = away
         self._ledger = ledger
         self._next_id = next_id
         self._give_back = give_back
@@ -232,7 +234,10 @@ class CreditLeases:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """Take, lengthen, grow, make smaller and give back what should be."""
+        """Take, lengthen, grow, make smaller and give back what should be, unless the store is away."""
+        if self._away():
+            # Who does not ask in the first minute of an outage may do so in the second.
+            return
         now = self._now()
         self._given_up = {payer: at for payer, at in self._given_up.items() if at >= now - _GIVEN_UP_S}
         due = [lease for lease in self._all() if self._is_due(lease, now)]
@@ -310,6 +315,9 @@ class CreditLeases:
         now, before = self._now(), max(lease.left, 0)
         wanted = self._wanted(lease) if self._wrong_size(lease) else 0
         ttl_ms = round(self.terms.ttl_s * 1000)
+        if wanted:
+            # What it could not pay was not taken of it.
+            lease.left = before
         outcome = await self._ledger.resize(record, [wanted], ttl_ms)
         if wanted and isinstance(outcome, Refused):
             wanted, outcome = 0, await self._ledger.resize(record, [0], ttl_ms)

@@ -92,6 +92,7 @@ class Holds:
             spool,
             next_id=self.next_id,
             give_back=self._give_back_unwanted,
+            away=lambda: outage.away,
             lease_terms=lease_terms,
         )
         self._numbers = itertools.count(1)

@@ -47,6 +47,11 @@ class Outage:
         """Whether a question would leave this process at all."""
         return self._lane.connected
 
+    @property
+    def away(self) -> bool:
+        """Whether it is known that a question would not be answered now."""
+        return self.open or not self._lane.connected
+
     def check(self) -> None:
         """Raise StoreUnavailable while it is open."""
         if self.open:

@@ -179,6 +179,30 @@ class TestLease:
         assert leasing.leases.open == 0
         assert await books(purse) == (1000, 0, 0, 0)
 
+    async def test_but_not_while_the_store_is_away(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing)
+        await away(durable, lane)
+        leasing.clock.now += 61
+        await leasing.leases.look_after()
+        await leasing.pay(100)
+        await back(durable, lane, leasing)
+        await leasing.leases.look_after()
+        assert await books(purse) == (900, 0, 100, 0)
+
+    async def test_what_costs_more_than_it_has_leaves_it_whole_when_it_grows(
+        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+    ) -> None:
+        await self.lease(leasing)
+        await away(durable, lane)
+        await leasing.pay(500)
+        await back(durable, lane, leasing)
+        await self.lease(leasing)
+        (lease,) = await purse.holds()
+        assert leasing.leases.held == {UNIT: lease.held}
+        assert lease.held > 0
+
     async def test_it_comes_back_when_the_process_ends(self, leasing: Process, purse: Purse) -> None:
         await self.lease(leasing)
         await leasing.leases.close()
