@@ -21,6 +21,8 @@ async def whole_house() -> AsyncIterator[House]:
                 upstream=upstream.url,
                 store=store.url,
                 limits__body_max_bytes=str(BODY_MAX_BYTES),
+                # How soon a busy machine archives a grant is not what is tested.
+                archive__timeout_s="10",
                 log__level="debug",
                 log__access="true",
             ) as running,
