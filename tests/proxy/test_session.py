@@ -283,6 +283,10 @@ class TestSteps:
     async def test_steps_and_growth_end_with_the_credit(self, lane: Lane) -> None:
         async with open_shop(lane, granted=20 * (ASKED + SAID), timeouts=Timeouts(tunnel_step_s=0.001)) as (shop, _):
             async with talk(shop) as client:
+                for step in (1, 2):
+                    await client.send("hello")
+                    await client.recv()
+                    await until(lambda step=step: self.looked(shop) >= step, "the step")  # type: ignore[misc]
                 with suppress(ConnectionClosed):
                     while True:
                         await client.send("hello")
