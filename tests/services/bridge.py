@@ -36,6 +36,7 @@ class Process:
     """One process with a spool. Its requests are those of `purse`."""
 
     def __init__(self, lane: Lane, purse: Purse, folder: Path, policy: StoreDown, share: float = 0.5) -> None:
+        self.lane = lane
         self.purse = purse.elsewhere(lane)
         self.policy = policy
         self.clock = Clock()
@@ -77,6 +78,14 @@ class Process:
         assert isinstance(hold, Hold)
         assert not isinstance(hold, Bridged)
         await self.holds.release(hold, "to be known")
+
+    async def lease(self, amount: int = 100, purse: Purse | None = None, feature: str = "", count: int = 1) -> None:
+        """A customer that asks for `amount`, and gives it back, gets a lease; there are `count` then."""
+        hold = await self.take(amount, purse, feature=feature)
+        assert isinstance(hold, Hold)
+        await self.holds.release(hold, "to be known")
+        await self.leases.look_after()
+        assert self.leases.open == count
 
     async def bridged(self, amount: int = 100, purse: Purse | None = None) -> Bridged:
         hold = await self.take(amount, purse)

@@ -1,9 +1,12 @@
 """Desks for the tests of holds and settlements."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.services.bridge import LEASE, Process
+from tests.services.bridge import TIMEOUT_S as LANE_TIMEOUT_S
 from tests.services.desk import TIMEOUT_S, Desk
 from tests.support.books import open_lane, open_purse
 from tests.support.relay import Relay, serving
@@ -39,3 +42,12 @@ def durable() -> Iterator[StoreServer]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture
+async def leasing(durable: StoreServer, tmp_path: Path) -> AsyncIterator[Process]:
+    """A process that serves out of leases without its store, where its customer has 1,000 base units."""
+    async with open_lane(durable.url, LANE_TIMEOUT_S) as lane:
+        process = Process(lane, await open_purse(lane, granted=1000), tmp_path, LEASE)
+        yield process
+        await process.end()

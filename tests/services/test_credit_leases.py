@@ -1,7 +1,6 @@
-"""`lease`: only what is held in advance is spent without the store, and it comes back when it is not needed."""
+"""`lease`: only what is held in advance is spent without the store, and nobody is refused for what is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,400 +8,263 @@ import pytest
 from sidecar.domain import proxy_keys
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import Refused
-from sidecar.services.credit_leases import RULE
 from sidecar.services.hold import Bridged, Hold
 from sidecar.store.lane import Lane
-from tests.services.bridge import LEASE, TIMEOUT_S, Process, away, back, books
-from tests.support.books import NOW_MS, UNIT, Purse, open_lane, open_member, open_purse
+from tests.services.bridge import LEASE, Process, away, back, books
+from tests.support.books import NOW_MS, UNIT, Purse, open_member
 from tests.support.store import StoreServer
 from tests.support.sums import assert_right
 from tests.support.until import until, until_async
 
 
 @pytest.fixture
-async def lane(durable: StoreServer) -> AsyncIterator[Lane]:
-    async with open_lane(durable.url, TIMEOUT_S) as lane:
-        yield lane
+def lane(leasing: Process) -> Lane:
+    return leasing.lane
 
 
 @pytest.fixture
-async def purse(lane: Lane) -> Purse:
-    return await open_purse(lane, granted=1000)
+def purse(leasing: Process) -> Purse:
+    return leasing.purse
 
 
-@pytest.fixture
-async def leasing(lane: Lane, purse: Purse, tmp_path: Path) -> AsyncIterator[Process]:
-    process = Process(lane, purse, tmp_path, LEASE)
-    yield process
-    await process.end()
+async def test_it_is_held_like_anything_else(leasing: Process, purse: Purse) -> None:
+    await leasing.lease()
+    assert leasing.leases.held == {UNIT: 450}
+    assert await books(purse) == (550, 450, 0, 0)
 
 
-class TestLease:
-    async def lease(
-        self, process: Process, amount: int = 100, purse: Purse | None = None, feature: str = "", count: int = 1
-    ) -> None:
-        """A customer that spends gets a lease."""
-        hold = await process.take(amount, purse, feature=feature)
-        assert isinstance(hold, Hold)
-        await process.holds.release(hold, "to be known")
-        await process.leases.look_after()
-        assert process.leases.open == count
+async def test_only_it_is_spent_and_charges_arrive_once(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await leasing.lease()
+    await away(durable, lane)
+    await leasing.pay(100)
+    await leasing.pay(60)
+    await leasing.bridged(200)
+    held = await leasing.bridged(90)
+    with pytest.raises(StoreError):
+        await leasing.take(1)
+    await leasing.holds.commit(held, 20, "units=1", "reported")
+    durable.start()
+    await until(lambda: leasing.holds.settling.pending == 0, "the charges")
+    assert await books(purse) == (550, 270, 180, 0)
+    assert {line.usage for line in await purse.lines() if line.charged} == {"units=1 paid_by=lease"}
+    assert {line.hold.rule for line in await purse.lines() if line.charged and line.hold} == {"a-rule"}
 
-    async def test_it_is_held_like_anything_else(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        assert leasing.leases.held == {UNIT: 450}
-        assert await books(purse) == (550, 450, 0, 0)
 
-    async def test_only_it_is_spent_and_charges_arrive_once(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        await leasing.pay(100)
-        await leasing.pay(60)
-        await leasing.bridged(200)
-        held = await leasing.bridged(90)
-        with pytest.raises(StoreError):
-            await leasing.take(1)
-        await leasing.holds.commit(held, 20, "units=1", "reported")
-        durable.start()
-        await until(lambda: leasing.holds.settling.pending == 0, "the charges")
-        assert await books(purse) == (550, 270, 180, 0)
-        assert {line.usage for line in await purse.lines() if line.charged} == {"units=1 paid_by=lease"}
-        assert {line.hold.rule for line in await purse.lines() if line.charged and line.hold} == {"a-rule"}
+async def test_what_costs_more_than_it_has_makes_no_debt(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await leasing.lease()
+    await away(durable, lane)
+    await leasing.pay(5000)
+    await back(durable, lane, leasing)
+    assert await books(purse) == (0, 0, 1000, 0)
+    assert leasing.purse.ledger.overspent == {}
 
-    async def test_what_costs_more_than_it_has_makes_no_debt(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        await leasing.pay(5000)
-        await back(durable, lane, leasing)
-        assert await books(purse) == (0, 0, 1000, 0)
-        assert leasing.purse.ledger.overspent == {}
 
-    async def test_others_cannot_spend_it(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
-    ) -> None:
-        """Together they cannot serve more than there is, wherever it is spent."""
-        other = Process(lane, purse, tmp_path, LEASE)
-        await self.lease(leasing)
-        await self.lease(other)
-        taken = leasing.leases.held[UNIT] + other.leases.held[UNIT]
-        await away(durable, lane)
-        spent = 0
-        for process in (leasing, other):
-            while True:
-                try:
-                    await process.pay(10, 10)
-                except StoreError:
-                    break
-                spent += 10
-        assert spent <= taken
-        await back(durable, lane, leasing, other)
-        available, held, charged, owed = await books(purse)
-        assert (charged, owed) == (spent, 0)
-        assert available + held + charged == 1000
-        await other.end()
+async def test_others_cannot_spend_it(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
+) -> None:
+    """Together they cannot serve more than there is, wherever it is spent."""
+    other = Process(lane, purse, tmp_path, LEASE)
+    await leasing.lease()
+    await other.lease()
+    taken = leasing.leases.held[UNIT] + other.leases.held[UNIT]
+    await away(durable, lane)
+    spent = 0
+    for process in (leasing, other):
+        while True:
+            try:
+                await process.pay(10, 10)
+            except StoreError:
+                break
+            spent += 10
+    assert spent <= taken
+    await back(durable, lane, leasing, other)
+    available, held, charged, owed = await books(purse)
+    assert (charged, owed) == (spent, 0)
+    assert available + held + charged == 1000
+    await other.end()
 
-    async def test_a_customer_is_not_refused_for_its_own_lease(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        hold = await leasing.take(1000)
-        assert isinstance(hold, Hold)
-        assert hold.held == 1000
-        assert leasing.leases.open == 0
 
-    async def test_nor_is_what_it_asks_by_rules_without_leases(self, leasing: Process) -> None:
-        await self.lease(leasing)
-        purse = leasing.purse
-        hold = await leasing.holds.take(purse.customer_id, purse.credential, UNIT, 1000, "", "another-rule")
-        assert isinstance(hold, Hold)
+async def test_a_customer_is_not_refused_for_its_own_lease(leasing: Process, purse: Purse) -> None:
+    await leasing.lease()
+    hold = await leasing.take(1000)
+    assert isinstance(hold, Hold)
+    assert hold.held == 1000
+    assert leasing.leases.open == 0
 
-    async def test_nor_are_many_at_once(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        holds = await asyncio.gather(*(leasing.take(100) for _ in range(10)))
-        assert all(isinstance(hold, Hold) for hold in holds)
-        assert await books(purse) == (0, 1000, 0, 0)
 
-    async def test_nor_do_other_members_of_its_pool_wait_for_it(
-        self, leasing: Process, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing, 100, await open_member(purse))
-        hold = await leasing.take(1000, await open_member(purse, "carol"), wait_ms=60_000)
-        assert isinstance(hold, Hold)
+async def test_nor_is_what_it_asks_by_rules_without_leases(leasing: Process) -> None:
+    await leasing.lease()
+    purse = leasing.purse
+    hold = await leasing.holds.take(purse.customer_id, purse.credential, UNIT, 1000, "", "another-rule")
+    assert isinstance(hold, Hold)
 
-    async def test_who_has_nothing_left_at_all_keeps_it(self, leasing: Process) -> None:
-        await self.lease(leasing)
-        assert isinstance(await leasing.take(1001), Refused)
-        assert leasing.leases.open == 1
 
-    async def test_what_a_member_has_on_lease_is_its_parents(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        member = await open_member(purse, cap=500)
-        await self.lease(leasing, 100, member)
-        assert await books(purse) == (550, 450, 0, 0)
-        assert (await member.share()).held == 450
-        await away(durable, lane)
-        await leasing.pay(40, 100, member)
-        with pytest.raises(StoreError):
-            await leasing.take(100)
-        await back(durable, lane, leasing)
-        assert await books(purse) == (550, 410, 40, 0)
-        share = await member.share()
-        assert (share.held, share.spent) == (410, 40)
-        await assert_right(purse)
+async def test_nor_are_many_at_once(leasing: Process, purse: Purse) -> None:
+    await leasing.lease()
+    holds = await asyncio.gather(*(leasing.take(100) for _ in range(10)))
+    assert all(isinstance(hold, Hold) for hold in holds)
+    assert await books(purse) == (0, 1000, 0, 0)
 
-    async def test_credit_for_one_feature_is_leased_for_that_only(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await purse.grant(400, eligible_features=("chat",), priority=-1)
-        await self.lease(leasing, 10)
-        await self.lease(leasing, 100, feature="chat", count=2)
-        (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
-        assert chat.held > 0
-        await away(durable, lane)
-        hold = await leasing.take(100, feature="chat")
-        assert isinstance(hold, Bridged)
-        await leasing.holds.commit(hold, 100, "", "reported")
-        with pytest.raises(StoreError):
-            await leasing.take(100)
-        await back(durable, lane, leasing)
-        (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
-        assert chat.spent == 100
-        await assert_right(purse)
 
-    async def test_it_comes_back_when_it_is_not_used(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        leasing.clock.now += 61
-        await leasing.leases.look_after()
-        assert leasing.leases.open == 0
-        assert await books(purse) == (1000, 0, 0, 0)
+async def test_nor_do_other_members_of_its_pool_wait_for_it(leasing: Process, lane: Lane, purse: Purse) -> None:
+    await leasing.lease(100, await open_member(purse))
+    hold = await leasing.take(1000, await open_member(purse, "carol"), wait_ms=60_000)
+    assert isinstance(hold, Hold)
 
-    async def test_but_not_while_the_store_is_away(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        leasing.clock.now += 61
-        await leasing.leases.look_after()
-        await leasing.pay(100)
-        await back(durable, lane, leasing)
-        await leasing.leases.look_after()
-        assert await books(purse) == (900, 0, 100, 0)
 
-    async def test_what_costs_more_than_it_has_leaves_it_whole_when_it_grows(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        await leasing.pay(500)
-        await back(durable, lane, leasing)
-        await self.lease(leasing)
-        (lease,) = await purse.holds()
-        assert leasing.leases.held == {UNIT: lease.held}
-        assert lease.held > 0
+async def test_who_has_nothing_left_at_all_keeps_it(leasing: Process) -> None:
+    await leasing.lease()
+    assert isinstance(await leasing.take(1001), Refused)
+    assert leasing.leases.open == 1
 
-    async def test_it_comes_back_when_the_process_ends(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        await leasing.leases.close()
-        assert await books(purse) == (1000, 0, 0, 0)
 
-    async def test_it_lives_as_long_as_it_is_used(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing)
-        (before,) = await purse.holds()
-        assert (before.rule, before.held) == (RULE, 450)
-        leasing.clock.now += 210
-        leasing.leases.used(purse.customer_id, purse.credential, UNIT, "", await self.hold(leasing))
-        await leasing.leases.look_after()
-        (after, _) = sorted(await purse.holds(), key=lambda hold: hold.rule)
-        assert (after.rule, after.held) == (RULE, 450)
-        assert after.expires_at_ms > before.expires_at_ms
-        assert leasing.leases.take(purse.customer_id, purse.credential, UNIT, "", 10) is not None
+async def test_what_a_member_has_on_lease_is_its_parents(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    member = await open_member(purse, cap=500)
+    await leasing.lease(100, member)
+    assert await books(purse) == (550, 450, 0, 0)
+    assert (await member.share()).held == 450
+    await away(durable, lane)
+    await leasing.pay(40, 100, member)
+    with pytest.raises(StoreError):
+        await leasing.take(100)
+    await back(durable, lane, leasing)
+    assert await books(purse) == (550, 410, 40, 0)
+    share = await member.share()
+    assert (share.held, share.spent) == (410, 40)
+    await assert_right(purse)
 
-    async def hold(self, process: Process) -> Hold:
-        hold = await process.holds.take(process.purse.customer_id, process.purse.credential, UNIT, 1, "", "a-rule")
-        assert isinstance(hold, Hold)
-        return hold
 
-    async def test_near_its_end_it_is_not_spent(self, leasing: Process, durable: StoreServer, lane: Lane) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        leasing.clock.now += 479
-        await leasing.bridged(10)
-        leasing.clock.now += 2
-        with pytest.raises(StoreError):
-            await leasing.take(10)
+async def test_credit_for_one_feature_is_leased_for_that_only(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await purse.grant(400, eligible_features=("chat",), priority=-1)
+    await leasing.lease(10)
+    await leasing.lease(100, feature="chat", count=2)
+    (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
+    assert chat.held > 0
+    await away(durable, lane)
+    hold = await leasing.take(100, feature="chat")
+    assert isinstance(hold, Bridged)
+    await leasing.holds.commit(hold, 100, "", "reported")
+    with pytest.raises(StoreError):
+        await leasing.take(100)
+    await back(durable, lane, leasing)
+    (chat,) = [block for block in await purse.blocks() if block.grant.eligible_features]
+    assert chat.spent == 100
+    await assert_right(purse)
 
-    async def test_who_is_turned_away_has_none(self, leasing: Process, lane: Lane, purse: Purse) -> None:
-        await self.lease(leasing)
-        await lane.execute("HSET", purse.keys.of(purse.customer_id).customer, "status", "suspended")
-        assert isinstance(await leasing.take(), Refused)
-        assert leasing.leases.open == 0
-        await lane.execute("HSET", purse.keys.of(purse.customer_id).customer, "status", "active")
 
-        async def free() -> bool:
-            return await books(purse) == (1000, 0, 0, 0)
+async def test_who_is_turned_away_has_none(leasing: Process, lane: Lane, purse: Purse) -> None:
+    await leasing.lease()
+    await lane.execute("HSET", purse.keys.of(purse.customer_id).customer, "status", "suspended")
+    assert isinstance(await leasing.take(), Refused)
+    assert leasing.leases.open == 0
+    await lane.execute("HSET", purse.keys.of(purse.customer_id).customer, "status", "active")
 
-        await until_async(free, "the lease to come back")
+    async def free() -> bool:
+        return await books(purse) == (1000, 0, 0, 0)
 
-    async def test_all_keys_of_a_customer_share_it(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        _, secret = await purse.customers.create_key(purse.customer_id, name="another", now_ms=NOW_MS)
-        another = proxy_keys.credential(secret)
-        hold = await leasing.take(1, credential=another)
-        assert isinstance(hold, Hold)
-        await leasing.leases.look_after()
-        assert leasing.leases.open == 1
-        await leasing.holds.release(hold, "to be known")
-        await away(durable, lane)
-        leasing.leases.revoked(purse.customer_id, purse.credential)
-        with pytest.raises(StoreError):
-            await leasing.take(10)
-        assert isinstance(await leasing.take(10, credential=another), Bridged)
-        with pytest.raises(StoreError):
-            await leasing.take(10, credential="external:unheard")
+    await until_async(free, "the lease to come back")
 
-    async def test_one_that_the_store_gave_back_is_taken_again(
-        self, leasing: Process, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        (lease,) = leasing.leases._all()
-        assert lease.record is not None
-        await leasing.purse.ledger.release(lease.record, "somebody was here")
-        leasing.clock.now += 250
-        lease.used_at = leasing.clock.now
-        await leasing.leases.look_after()
-        assert (leasing.leases.lost_total, leasing.leases.open) == (1, 0)
-        await self.lease(leasing)
 
-    async def test_that_is_seen_when_it_should_grow_too(self, leasing: Process, lane: Lane, purse: Purse) -> None:
-        await self.lease(leasing, 1)
-        (lease,) = leasing.leases._all()
-        assert lease.record is not None
-        await leasing.purse.ledger.release(lease.record, "somebody was here")
-        for _ in range(20):
-            await leasing.pay(1, 1)
-        await leasing.leases.look_after()
-        assert (leasing.leases.lost_total, leasing.leases.open, leasing.leases.held) == (1, 0, {UNIT: 0})
+async def test_all_keys_of_a_customer_share_it(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await leasing.lease()
+    _, secret = await purse.customers.create_key(purse.customer_id, name="another", now_ms=NOW_MS)
+    another = proxy_keys.credential(secret)
+    hold = await leasing.take(1, credential=another)
+    assert isinstance(hold, Hold)
+    await leasing.leases.look_after()
+    assert leasing.leases.open == 1
+    await leasing.holds.release(hold, "to be known")
+    await away(durable, lane)
+    leasing.leases.revoked(purse.customer_id, purse.credential)
+    with pytest.raises(StoreError):
+        await leasing.take(10)
+    assert isinstance(await leasing.take(10, credential=another), Bridged)
+    with pytest.raises(StoreError):
+        await leasing.take(10, credential="external:unheard")
 
-    async def test_one_that_cannot_grow_lives_on(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing, 1)
-        (before,) = await purse.holds()
-        (lease,) = leasing.leases._all()
-        lease.largest, lease.available = 5000, 50_000
 
-        async def lengthened() -> bool:
-            await leasing.leases.look_after()
-            (after,) = await purse.holds()
-            return after.held == before.held and after.expires_at_ms > before.expires_at_ms
+async def test_charges_of_a_lease_that_expired_make_no_debt(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await leasing.lease()
+    await away(durable, lane)
+    await leasing.pay(100)
+    (lease,) = leasing.leases._all()
+    record = lease.record
+    durable.start()
+    await until(lambda: lane.connected, "the store")
+    assert record is not None
+    await until(lambda: leasing.holds.settling.pending == 0, "the charge")
+    await leasing.purse.ledger.release(record, "it has expired")
+    await away(durable, lane)
+    await leasing.pay(200)
+    await back(durable, lane, leasing)
+    assert await books(purse) == (700, 0, 300, 0)
 
-        await until_async(lengthened, "a longer life")
 
-    async def test_it_becomes_smaller_when_less_is_spent(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing, 1)
-        for _ in range(20):
-            await leasing.pay(1, 1)
-        for _ in range(20):
-            await leasing.leases.look_after()
-        assert leasing.leases.open == 1
-        assert 0 < leasing.leases.held[UNIT] < 20
+async def test_what_was_gone_when_it_expired_is_counted(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    """Others have spent what this process served, and had no lease on any more."""
+    await leasing.lease()
+    (lease,) = leasing.leases._all()
+    record = lease.record
+    assert record is not None
+    hold = leasing.leases.take(purse.customer_id, purse.credential, UNIT, "", 100)
+    assert hold is lease
+    bridged = Bridged(
+        leasing.purse.ledger.hold(purse.customer_id, "r1", ((UNIT, 100),), 1000, "", "a-rule", remember=True),
+        hold,
+    )
+    await leasing.purse.ledger.release(record, "it has expired")
+    await purse.reserve("r2", 950)
+    await leasing.holds.commit(bridged, 100, "", "reported")
+    await until(lambda: leasing.holds.settling.pending == 0, "the charge")
+    assert await books(purse) == (0, 950, 50, 0)
+    assert leasing.purse.ledger.overspent == {UNIT: 50}
 
-        async def one_left() -> bool:
-            return [hold.held for hold in await purse.holds()] == [leasing.leases.held[UNIT]]
 
-        await until_async(one_left, "the larger one to come back")
+async def test_what_runs_when_its_customer_is_turned_away_is_paid_by_it(
+    leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
+) -> None:
+    await leasing.lease()
+    await away(durable, lane)
+    running = await leasing.bridged(100)
+    durable.start()
+    await until(lambda: lane.connected, "the store")
+    leasing.leases.suspended(purse.customer_id)
+    await leasing.holds.commit(running, 100, "", "reported")
+    await until(lambda: leasing.holds.settling.pending == 0, "the charge")
+    assert await books(purse) == (550, 350, 100, 0)
 
-    async def test_it_grows_with_what_is_spent(self, leasing: Process, purse: Purse) -> None:
-        await self.lease(leasing, 1)
-        assert leasing.leases.held == {UNIT: 6}
-        for _ in range(20):
-            await leasing.pay(1, 1)
-        await leasing.leases.look_after()
-        assert leasing.leases.held[UNIT] > 100
 
-    async def test_charges_of_a_lease_that_expired_make_no_debt(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        await leasing.pay(100)
-        (lease,) = leasing.leases._all()
-        record = lease.record
-        durable.start()
-        await until(lambda: lane.connected, "the store")
-        assert record is not None
-        await until(lambda: leasing.holds.settling.pending == 0, "the charge")
-        await leasing.purse.ledger.release(record, "it has expired")
-        await away(durable, lane)
-        await leasing.pay(200)
-        await back(durable, lane, leasing)
-        assert await books(purse) == (700, 0, 300, 0)
+async def test_the_heir_of_a_process_gives_back_what_is_left(
+    durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
+) -> None:
+    member = await open_member(purse)
+    first = Process(lane, purse, tmp_path, LEASE)
+    await first.lease(100, member)
+    await away(durable, lane)
+    await first.pay(70, 100, member)
+    await first.end()
+    durable.start()
+    await until(lambda: lane.connected, "the store")
+    heir = Process(lane, purse, tmp_path, LEASE)
+    heir.tasks.start(heir.spool.run(heir.purse.ledger), "spool")
 
-    async def test_what_was_gone_when_it_expired_is_counted(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        """Others have spent what this process served, and had no lease on any more."""
-        await self.lease(leasing)
-        (lease,) = leasing.leases._all()
-        record = lease.record
-        assert record is not None
-        hold = leasing.leases.take(purse.customer_id, purse.credential, UNIT, "", 100)
-        assert hold is lease
-        bridged = Bridged(
-            leasing.purse.ledger.hold(purse.customer_id, "r1", ((UNIT, 100),), 1000, "", "a-rule", remember=True),
-            hold,
-        )
-        await leasing.purse.ledger.release(record, "it has expired")
-        await purse.reserve("r2", 950)
-        await leasing.holds.commit(bridged, 100, "", "reported")
-        await until(lambda: leasing.holds.settling.pending == 0, "the charge")
-        assert await books(purse) == (0, 950, 50, 0)
-        assert leasing.purse.ledger.overspent == {UNIT: 50}
+    async def all_back() -> bool:
+        return await books(purse) == (930, 0, 70, 0)
 
-    async def test_what_runs_when_its_customer_is_turned_away_is_paid_by_it(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        running = await leasing.bridged(100)
-        durable.start()
-        await until(lambda: lane.connected, "the store")
-        leasing.leases.suspended(purse.customer_id)
-        await leasing.holds.commit(running, 100, "", "reported")
-        await until(lambda: leasing.holds.settling.pending == 0, "the charge")
-        assert await books(purse) == (550, 350, 100, 0)
-
-    async def test_the_heir_of_a_process_gives_back_what_is_left(
-        self, durable: StoreServer, lane: Lane, purse: Purse, tmp_path: Path
-    ) -> None:
-        member = await open_member(purse)
-        first = Process(lane, purse, tmp_path, LEASE)
-        await self.lease(first, 100, member)
-        await away(durable, lane)
-        await first.pay(70, 100, member)
-        await first.end()
-        durable.start()
-        await until(lambda: lane.connected, "the store")
-        heir = Process(lane, purse, tmp_path, LEASE)
-        heir.tasks.start(heir.spool.run(heir.purse.ledger), "spool")
-
-        async def all_back() -> bool:
-            return await books(purse) == (930, 0, 70, 0)
-
-        await until_async(all_back, "the charge, and the rest of the lease")
-        await assert_right(purse)
-        await heir.end()
-
-    async def test_what_was_spent_and_given_back_is_counted(
-        self, leasing: Process, durable: StoreServer, lane: Lane, purse: Purse
-    ) -> None:
-        await self.lease(leasing)
-        await away(durable, lane)
-        await leasing.pay(100)
-        await back(durable, lane, leasing)
-        await leasing.leases.close()
-        assert (leasing.leases.spent, leasing.leases.returned) == ({UNIT: 100}, {UNIT: 350})
-        assert await books(purse) == (900, 0, 100, 0)
+    await until_async(all_back, "the charge, and the rest of the lease")
+    await assert_right(purse)
+    await heir.end()

@@ -46,13 +46,6 @@ class Recalling:
         self.recalls.use(RULES)
         await until(lambda: self.recalls.hears, "it to listen")
 
-    async def lease(self) -> None:
-        hold = await self.process.take(100)
-        assert isinstance(hold, Hold)
-        await self.process.holds.release(hold, "to be known")
-        await self.process.leases.look_after()
-        assert self.process.leases.open == 1
-
 
 @pytest.fixture
 async def one(lane: Lane, purse: Purse, tmp_path: Path) -> AsyncIterator[Recalling]:
@@ -71,7 +64,7 @@ async def other(lane: Lane, purse: Purse, tmp_path: Path) -> AsyncIterator[Recal
 async def test_others_give_back_what_a_request_is_short_of(one: Recalling, other: Recalling, purse: Purse) -> None:
     await one.listens()
     await other.listens()
-    await other.lease()
+    await other.process.lease()
     # It waits in the queue where the others are slow.
     hold = await one.process.take(1000, wait_ms=60_000)
     assert isinstance(hold, Hold)
@@ -82,7 +75,7 @@ async def test_others_give_back_what_a_request_is_short_of(one: Recalling, other
 async def test_who_would_be_short_all_the_same_does_not_ask(one: Recalling, other: Recalling) -> None:
     await one.listens()
     await other.listens()
-    await other.lease()
+    await other.process.lease()
     assert isinstance(await one.process.take(1001), Refused)
     assert other.process.leases.open == 1
 
