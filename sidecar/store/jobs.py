@@ -28,10 +28,5 @@ class Jobs:
         found: list[bytes] = await self._lane.execute("ZRANGEBYSCORE", key, 0, now_ms, "LIMIT", 0, limit)
         return found
 
-    async def count(self, partition: int) -> int:
-        """How many there are."""
-        count: int = await self._lane.execute("ZCARD", self._keys.jobs(partition))
-        return count
-
     def _key(self, customer_id: str) -> bytes:
         return self._keys.jobs(self._keys.partition(customer_id))

@@ -44,12 +44,14 @@ class Polls:
         url = self._settings.upstream.url.rstrip("/") + path
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
-                body = await answer.content.read(ANSWER_MAX_BYTES)
-                if not answer.content.at_eof():
-                    log.warning("the answer at %s is larger than %d bytes", path, ANSWER_MAX_BYTES)
-                    return None
+                body = bytearray()
+                async for piece in answer.content.iter_any():
+                    body += piece
+                    if len(body) > ANSWER_MAX_BYTES:
+                        log.warning("the answer at %s is larger than %d bytes", path, ANSWER_MAX_BYTES)
+                        return None
                 fields = {name.lower(): value for name, value in answer.raw_headers}
-                return Polled(answer.status, fields, body)
+                return Polled(answer.status, fields, bytes(body))
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.info("no answer at %s: %s", path, error)
             return None

@@ -1,5 +1,6 @@
 """Asking a real upstream how a job stands."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sidecar.config.settings import Settings, Timeouts
 from sidecar.config.settings import Upstream as UpstreamSection
 from sidecar.wiring.polls import ANSWER_MAX_BYTES, Polls
-from tests.support.upstream import Exchange, Upstream, answers
+from tests.support.upstream import Exchange, Gate, Upstream, answers, head
 
 
 @pytest.fixture
@@ -48,3 +49,22 @@ async def test_redirects_are_not_followed_and_answers_are_bounded(upstream: Upst
     assert answer.status == 302
     upstream.script = answers(b"x" * (ANSWER_MAX_BYTES + 1))
     assert await polls.fetch("/jobs/7") is None
+
+
+async def test_an_answer_may_come_in_pieces(upstream: Upstream, polls: Polls) -> None:
+    gate = Gate()
+
+    async def slowly(exchange: Exchange) -> None:
+        await exchange.send(head(200, ("content-length", "16")) + b'{"status')
+        await gate.pause()
+        await exchange.send(b'": "ok"}')
+
+    upstream.script = slowly
+    asked = asyncio.ensure_future(polls.fetch("/jobs/7"))
+    await gate.reached(1)
+    # The first piece is there, and nothing else for now.
+    await asyncio.sleep(0)
+    gate.open()
+    answer = await asked
+    assert answer is not None
+    assert answer.body == b'{"status": "ok"}'
