@@ -111,6 +111,6 @@ async def test_one_whose_store_goes_away_meanwhile_is_charged_once(
             return (await ask(sidecar, buyer, path)).status == 200
 
         # Not after the 15 s for which a claim lasts that nobody takes back.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await until_async(passes, "the key to be free")
         await stands(sidecar, buyer, 1)

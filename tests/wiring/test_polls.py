@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -17,12 +18,18 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield upstream
 
 
-@pytest.fixture
-async def polls(upstream: Upstream) -> AsyncIterator[Polls]:
+@asynccontextmanager
+async def opened(upstream: Upstream, timeout_s: float) -> AsyncIterator[Polls]:
     section = UpstreamSection(url=upstream.url + "/base/", headers={"X-Api-Token": "secret"})
-    polls = Polls(Settings(upstream=section, timeouts=Timeouts(head_s=0.5)))
+    polls = Polls(Settings(upstream=section, timeouts=Timeouts(head_s=timeout_s)))
     yield polls
     await polls.close()
+
+
+@pytest.fixture
+async def polls(upstream: Upstream) -> AsyncIterator[Polls]:
+    async with opened(upstream, 20) as polls:
+        yield polls
 
 
 async def test_it_asks_as_requests_do(upstream: Upstream, polls: Polls) -> None:
@@ -34,12 +41,13 @@ async def test_it_asks_as_requests_do(upstream: Upstream, polls: Polls) -> None:
     assert received.get(b"x-api-token") == b"secret"
 
 
-async def test_an_upstream_that_is_away_or_silent_gives_no_answer(upstream: Upstream, polls: Polls) -> None:
+async def test_an_upstream_that_is_silent_gives_no_answer(upstream: Upstream) -> None:
     async def silent(exchange: Exchange) -> None:
         await exchange.gone()
 
     upstream.script = silent
-    assert await polls.fetch("/jobs/7") is None
+    async with opened(upstream, 0.1) as hasty:
+        assert await hasty.fetch("/jobs/7") is None
 
 
 async def test_redirects_are_not_followed_and_answers_are_bounded(upstream: Upstream, polls: Polls) -> None:
