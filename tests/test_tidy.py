@@ -39,6 +39,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/store/ledger_replies.py": "test_ledger.py and its like try what the scripts answer.",
     "sidecar/domain/outcomes.py": "Records without behaviour.",
     "sidecar/domain/request_facts.py": "A record without behaviour.",
+    "sidecar/domain/scopes.py": "Names without behaviour; test_openapi.py sees that each endpoint asks for one.",
     "sidecar/domain/retries.py": "A record without behaviour.",
     "sidecar/http1/answering.py": "A chapter of an exchange: tests/http1/test_exchange.py, test_stop.py and more.",
     "sidecar/http1/errors.py": "Records without behaviour.",

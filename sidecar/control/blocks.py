@@ -14,6 +14,7 @@ from sidecar.control.pools import payer_of, refuse_member
 from sidecar.control.schema import Nothing, Pagination, epoch_ms
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.outcomes import Changed
+from sidecar.domain.scopes import Scope
 from sidecar.store.accounts import balance_of
 
 
@@ -75,13 +76,14 @@ async def _changed(call: Call[Body, Nothing], unit: str, changed: Changed, *, vo
 
 
 ENDPOINTS = (
-    endpoint("GET", f"{BY_ID}/credits/blocks", list_blocks, {200: "The live blocks."}),
+    endpoint("GET", f"{BY_ID}/credits/blocks", list_blocks, {200: "The live blocks."}, scope=Scope.CREDITS_READ),
     endpoint(
         "POST",
         f"{BY_ID}/credits/blocks/{{block_id}}/void",
         void_block,
         {200: "The block is over."},
         Repeat.IN_LEDGER,
+        scope=Scope.CREDITS_WRITE,
     ),
     endpoint(
         "POST",
@@ -89,5 +91,6 @@ ENDPOINTS = (
         extend_block,
         {200: "The block expires when it shall."},
         Repeat.IN_LEDGER,
+        scope=Scope.CREDITS_WRITE,
     ),
 )

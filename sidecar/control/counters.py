@@ -4,6 +4,7 @@ from sidecar.control.credit_schema import CountersView, CounterView
 from sidecar.control.endpoint import BY_ID, Call, Given, endpoint
 from sidecar.control.pools import payer_of
 from sidecar.control.schema import Nothing
+from sidecar.domain.scopes import Scope
 
 
 async def show_counters(call: Call[Nothing, Nothing]) -> Given[CountersView]:
@@ -22,4 +23,4 @@ async def show_counters(call: Call[Nothing, Nothing]) -> Given[CountersView]:
     return Given(view)
 
 
-ENDPOINTS = (endpoint("GET", f"{BY_ID}/counters", show_counters, {200: "The counters."}),)
+ENDPOINTS = (endpoint("GET", f"{BY_ID}/counters", show_counters, {200: "The counters."}, scope=Scope.CREDITS_READ),)

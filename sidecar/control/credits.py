@@ -25,6 +25,7 @@ from sidecar.domain.amounts import render
 from sidecar.domain.blocks import Grant
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.ids import new_id
+from sidecar.domain.scopes import Scope
 from sidecar.store.accounts import balance_of
 
 _WIRE_NAMES: Mapping[str | None, str] = MappingProxyType(
@@ -158,7 +159,8 @@ ENDPOINTS = (
             200: "Its business key was used before, or the cap withheld everything: nothing changed.",
         },
         Repeat.IN_LEDGER,
+        scope=Scope.CREDITS_WRITE,
     ),
-    endpoint("GET", f"{BY_ID}/credits", show_credits, {200: "The balances."}),
-    endpoint("GET", "/v1/units", list_units, {200: "The units."}),
+    endpoint("GET", f"{BY_ID}/credits", show_credits, {200: "The balances."}, scope=Scope.CREDITS_READ),
+    endpoint("GET", "/v1/units", list_units, {200: "The units."}, scope=Scope.CREDITS_READ),
 )

@@ -3,6 +3,7 @@
 from sidecar.control.endpoint import BY_ID, Call, Given, Parts, Repeat, endpoint
 from sidecar.control.schema import CreateCustomer, CustomerView, Nothing
 from sidecar.domain.errors import InvalidInput, NotFound
+from sidecar.domain.scopes import Scope
 from sidecar.store.customers import Customer
 
 
@@ -48,6 +49,7 @@ ENDPOINTS = (
         create_customer,
         {201: "The customer was made.", 200: "The customer was there already."},
         Repeat.RECORDED,
+        scope=Scope.CUSTOMERS_WRITE,
     ),
-    endpoint("GET", BY_ID, show_customer, {200: "The customer."}),
+    endpoint("GET", BY_ID, show_customer, {200: "The customer."}, scope=Scope.CUSTOMERS_READ),
 )

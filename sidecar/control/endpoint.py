@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
+from sidecar.domain.scopes import Scope
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
@@ -122,14 +123,19 @@ class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_onl
     query: type[Query]
     answer: type[Answer]
     repeat: Repeat
-    open: bool
-    """Served without a key."""
+    scope: Scope | None
+    """What a key must be allowed to do; None: it is served without a key."""
     media_types: tuple[str, ...]
     """Of the answer, which may be the first; an answer that is bytes is sent as it is, a `Stream` names its own."""
 
     @property
     def media_type(self) -> str:
         return self.media_types[0]
+
+    @property
+    def open(self) -> bool:
+        """Served without a key."""
+        return self.scope is None
 
     @property
     def name(self) -> str:
@@ -150,7 +156,7 @@ def endpoint(
     statuses: Mapping[int, str],
     repeat: Repeat = Repeat.READ,
     *,
-    open: bool = False,  # noqa: A002  (the word for it)
+    scope: Scope | None,
     media_types: tuple[str, ...] = ("application/json",),
 ) -> Endpoint[Body, Query, Answer]:
     """A line of the table; what it takes and gives is read from the annotations of `work`, the one place."""
@@ -166,6 +172,6 @@ def endpoint(
         query=query,
         answer=answer,
         repeat=repeat,
-        open=open,
+        scope=scope,
         media_types=media_types,
     )

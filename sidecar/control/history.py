@@ -23,6 +23,7 @@ from sidecar.control.schema import Nothing, Pagination, epoch_ms
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import EntryFilter, UsageBy
 from sidecar.domain.journal import Kind
+from sidecar.domain.scopes import Scope
 from sidecar.domain.usage_words import dimension_name
 from sidecar.store.customers import Customer
 
@@ -124,14 +125,22 @@ def _words(text: str, kind: type[Word], field: str) -> list[Word]:
 
 
 ENDPOINTS = (
-    endpoint("GET", f"{BY_ID}/ledger", show_ledger, {200: "One page of entries."}),
+    endpoint("GET", f"{BY_ID}/ledger", show_ledger, {200: "One page of entries."}, scope=Scope.LEDGER_READ),
     endpoint(
         "GET",
         f"{BY_ID}/ledger/export",
         export_customer_ledger,
         {200: "The entries."},
         media_types=exports.MEDIA_TYPES,
+        scope=Scope.LEDGER_READ,
     ),
-    endpoint("GET", "/v1/ledger/export", export_ledger, {200: "The entries."}, media_types=exports.MEDIA_TYPES),
-    endpoint("GET", "/v1/usage/summary", summarise_usage, {200: "One page of sums."}),
+    endpoint(
+        "GET",
+        "/v1/ledger/export",
+        export_ledger,
+        {200: "The entries."},
+        media_types=exports.MEDIA_TYPES,
+        scope=Scope.LEDGER_READ,
+    ),
+    endpoint("GET", "/v1/usage/summary", summarise_usage, {200: "One page of sums."}, scope=Scope.USAGE_READ),
 )

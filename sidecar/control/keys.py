@@ -2,6 +2,7 @@
 
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
 from sidecar.control.schema import CreateKey, KeyPage, KeyView, NewKeyView, Nothing, Pagination, Paging
+from sidecar.domain.scopes import Scope
 
 
 async def create_key(call: Call[CreateKey, Nothing]) -> Given[NewKeyView]:
@@ -28,7 +29,21 @@ async def revoke_key(call: Call[Nothing, Nothing]) -> Given[KeyView]:
 
 
 ENDPOINTS = (
-    endpoint("POST", f"{BY_ID}/keys", create_key, {201: "The key and, this once, its secret."}, Repeat.RECORDED),
-    endpoint("GET", f"{BY_ID}/keys", list_keys, {200: "One page of keys."}),
-    endpoint("DELETE", f"{BY_ID}/keys/{{key_id}}", revoke_key, {200: "The key that was revoked."}, Repeat.RECORDED),
+    endpoint(
+        "POST",
+        f"{BY_ID}/keys",
+        create_key,
+        {201: "The key and, this once, its secret."},
+        Repeat.RECORDED,
+        scope=Scope.KEYS_WRITE,
+    ),
+    endpoint("GET", f"{BY_ID}/keys", list_keys, {200: "One page of keys."}, scope=Scope.KEYS_READ),
+    endpoint(
+        "DELETE",
+        f"{BY_ID}/keys/{{key_id}}",
+        revoke_key,
+        {200: "The key that was revoked."},
+        Repeat.RECORDED,
+        scope=Scope.KEYS_WRITE,
+    ),
 )

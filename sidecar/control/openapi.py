@@ -53,7 +53,6 @@ def document(endpoints: Sequence[Endpoint[Any, Any, Any]]) -> bytes:
                 "version": sidecar.__version__,
                 "description": "Amounts are integers of base units; `display` says the same as decimals.",
             },
-            "security": [{name: []} for name in _SECURITY],
             "paths": paths,
             "components": {"schemas": schemas, "securitySchemes": _SECURITY},
         }
@@ -73,8 +72,9 @@ def _operation(endpoint: Endpoint[Any, Any, Any], path: str) -> dict[str, Any]:
     if endpoint.body is not Nothing:
         required = any(field.required for field in msgspec.structs.fields(endpoint.body))
         operation["requestBody"] = {"required": required, "content": _content("application/json", endpoint.body)}
-    if endpoint.open:
-        operation["security"] = []
+    # OpenAPI 3.1, Security Requirement Object: for other schemes than OAuth 2.0 the names are roles.
+    roles = [] if endpoint.scope is None else [endpoint.scope.value]
+    operation["security"] = [{name: roles} for name in _SECURITY] if roles else []
     return operation
 
 

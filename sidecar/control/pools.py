@@ -7,6 +7,7 @@ from sidecar.control.credit_schema import PoolView, SetPoolCap, ShareView
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Query, Repeat, endpoint
 from sidecar.control.schema import Nothing
 from sidecar.domain.errors import Conflict
+from sidecar.domain.scopes import Scope
 from sidecar.store.customers import Customer
 
 
@@ -52,6 +53,13 @@ async def show_pool(call: Call[Nothing, Nothing]) -> Given[PoolView]:
 
 
 ENDPOINTS = (
-    endpoint("PUT", f"{BY_ID}/pool", set_pool_cap, {200: "The share, with its new cap."}, Repeat.RECORDED),
-    endpoint("GET", f"{BY_ID}/pool", show_pool, {200: "The shares."}),
+    endpoint(
+        "PUT",
+        f"{BY_ID}/pool",
+        set_pool_cap,
+        {200: "The share, with its new cap."},
+        Repeat.RECORDED,
+        scope=Scope.CUSTOMERS_WRITE,
+    ),
+    endpoint("GET", f"{BY_ID}/pool", show_pool, {200: "The shares."}, scope=Scope.CUSTOMERS_READ),
 )

@@ -4,6 +4,7 @@ from sidecar.control.endpoint import BY_ID, Call, Given, endpoint
 from sidecar.control.hold_schema import HoldPage, HoldsQuery, HoldView, SliceView
 from sidecar.control.schema import Nothing, Pagination
 from sidecar.domain.outcomes import OpenHold
+from sidecar.domain.scopes import Scope
 
 
 async def list_reservations(call: Call[Nothing, HoldsQuery]) -> Given[HoldPage]:
@@ -42,6 +43,14 @@ async def _slices(call: Call[Nothing, Nothing], part: OpenHold) -> list[SliceVie
 
 
 ENDPOINTS = (
-    endpoint("GET", "/v1/reservations", list_reservations, {200: "One page of open holds."}),
-    endpoint("GET", f"{BY_ID}/reservations/{{reservation_id}}", show_reservation, {200: "The open hold."}),
+    endpoint(
+        "GET", "/v1/reservations", list_reservations, {200: "One page of open holds."}, scope=Scope.RESERVATIONS_READ
+    ),
+    endpoint(
+        "GET",
+        f"{BY_ID}/reservations/{{reservation_id}}",
+        show_reservation,
+        {200: "The open hold."},
+        scope=Scope.RESERVATIONS_READ,
+    ),
 )

@@ -30,8 +30,8 @@ async def show_openapi(call: Call[Nothing, Nothing]) -> Given[bytes]:
 
 
 ENDPOINTS = (
-    endpoint("GET", "/healthz", show_health, {200: "The process is alive."}, open=True),
-    endpoint("GET", "/readyz", show_readiness, {200: "The process can serve."}, open=True),
-    endpoint("GET", "/metrics", show_metrics, {200: "The metrics."}, open=True, media_types=(CONTENT_TYPE_LATEST,)),
-    endpoint("GET", "/v1/openapi.json", show_openapi, {200: "An OpenAPI 3.1 document."}, open=True),
+    endpoint("GET", "/healthz", show_health, {200: "The process is alive."}, scope=None),
+    endpoint("GET", "/readyz", show_readiness, {200: "The process can serve."}, scope=None),
+    endpoint("GET", "/metrics", show_metrics, {200: "The metrics."}, scope=None, media_types=(CONTENT_TYPE_LATEST,)),
+    endpoint("GET", "/v1/openapi.json", show_openapi, {200: "An OpenAPI 3.1 document."}, scope=None),
 )

@@ -16,4 +16,4 @@ async def settle_request(call: Call[SettleRequest, Nothing]) -> Given[SettledVie
     return Given(SettledView.of(settled, call.parts.units), replayed=settled.replayed)
 
 
-ENDPOINTS = (endpoint("POST", "/v1/settlements", settle_request, {200: "Settled."}, Repeat.BY_ITSELF, open=True),)
+ENDPOINTS = (endpoint("POST", "/v1/settlements", settle_request, {200: "Settled."}, Repeat.BY_ITSELF, scope=None),)

@@ -59,8 +59,16 @@ def test_the_amounts_have_their_bounds() -> None:
     assert (amount["type"], amount["minimum"], amount["maximum"]) == ("integer", 1, 2**53 - 1)
 
 
+def test_a_route_says_which_scope_it_asks_for() -> None:
+    grant = OPERATIONS["POST", "/v1/customers/{customer_id}/credits/grant"]
+    assert grant["security"] == [{"bearer": ["credits:write"]}, {"key": ["credits:write"]}]
+    for (method, path), operation in OPERATIONS.items():
+        for role in [role for way in operation["security"] for roles in way.values() for role in roles]:
+            assert role.endswith(":read") or method != "GET", f"{method} {path} asks for {role}"
+
+
 def test_only_the_open_routes_need_no_key() -> None:
-    open_paths = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
+    open_paths = {path for (_, path), operation in OPERATIONS.items() if operation["security"] == []}
     assert open_paths == {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/settlements"}
 
 
