@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import select
 
-from sidecar.archive import history, schema
+from sidecar.archive import documents, history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.counts import counted
@@ -13,6 +13,7 @@ from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.usage import usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
+from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import StartupError
 from sidecar.domain.history import (
     Anomaly,
@@ -120,6 +121,21 @@ class Archive:
     async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
         """What could not be right in the journal, the newest first."""
         return await history.anomalies_page(self._database, cursor, limit)
+
+    async def put_document(self, kind: str, key: str, body: bytes, *, expected: int | None, now_ms: int) -> Document:
+        """Write a document whose version is `expected` (0: there must be none; None: any).
+
+        Raises Conflict when there must be none and there is one, VersionConflict when it has another version.
+        """
+        return await documents.put(self._database, kind, key, body, expected, now_ms)
+
+    async def remove_document(self, kind: str, key: str, *, expected: int | None, now_ms: int) -> None:
+        """Remove it. Raises NotFound, VersionConflict."""
+        await documents.remove(self._database, kind, key, expected, now_ms)
+
+    async def changed_documents(self, after: int) -> Changes:
+        """All documents that have changed after the change `after`; 0 for everything."""
+        return await documents.changes(self._database, after)
 
     def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
         """Everything in the ledger that is not as it was written; nothing when all is well."""

@@ -175,6 +175,18 @@ class PoolCapRow(msgspec.Struct, frozen=True, kw_only=True):
     cap: int | None
 
 
+class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator wrote. `change` is its place in the order of all changes."""
+
+    kind: str
+    key: str
+    body: str
+    version: int
+    updated_at_ms: int
+    removed: int
+    change: int
+
+
 class AnomalyRow(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
     what: str
@@ -220,6 +232,7 @@ blocks = _table("blocks", BlockRow, "customer_id", "unit", "number")
 customers = _table("customers", CustomerRow, "customer_id")
 keys = _table("keys", KeyRow, "key_id")
 pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
+documents = _table("documents", DocumentRow, "kind", "key")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 scope = _table("scope", ScopeRow, "id")
 positions = _table("positions", PositionRow, "partition")
@@ -236,6 +249,7 @@ Index(
 Index("counts_of_customer", counts.c.customer_id, counts.c.entry_id)
 Index("accounts_of_partition", accounts.c.partition, accounts.c.customer_id)
 Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
+Index("documents_by_change", documents.c.change)
 Index("keys_of_customer", keys.c.customer_id)
 
 

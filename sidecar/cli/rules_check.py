@@ -12,11 +12,12 @@ import msgspec
 
 from sidecar.cli import options
 from sidecar.cli.client import Subparsers
-from sidecar.cli.rules_read import rule_paths, units_of
+from sidecar.cli.rules_read import rule_paths
 from sidecar.cli.screen import plural, show_json
 from sidecar.config.lint import lint
 from sidecar.config.problems import ConfigError, Problem, Severity
 from sidecar.config.rules import in_order, read_rules, rule_files
+from sidecar.config.settings import units_of
 from sidecar.domain.amounts import Unit
 from sidecar.domain.meters.codings import INSTALL, missing
 

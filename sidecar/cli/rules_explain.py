@@ -11,9 +11,10 @@ from typing import Any
 from sidecar.cli import options
 from sidecar.cli.client import Subparsers, customer_argument
 from sidecar.cli.rules_har import Entry, read_har, split_url
-from sidecar.cli.rules_read import configured, units_of
+from sidecar.cli.rules_read import configured
 from sidecar.cli.screen import plural, printable, show_json, show_table
 from sidecar.config.problems import suggestion
+from sidecar.config.settings import units_of
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering import Source

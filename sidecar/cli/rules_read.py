@@ -21,8 +21,3 @@ def rule_paths(settings: Settings) -> list[Path]:
 def configured(settings: Settings, units: Mapping[str, Unit]) -> RuleSet:
     """The rules of the settings; ConfigError with all their problems, or when there are none."""
     return load_rules(rule_paths(settings), units)
-
-
-def units_of(settings: Settings) -> dict[str, Unit]:
-    """All units by name."""
-    return {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}

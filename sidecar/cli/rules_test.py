@@ -5,11 +5,11 @@ from pathlib import Path
 
 from sidecar.cli import options
 from sidecar.cli.client import Subparsers
-from sidecar.cli.rules_read import units_of
 from sidecar.cli.screen import plural
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.config.rule_tests import failures, read_suite
 from sidecar.config.rules import rule_files
+from sidecar.config.settings import units_of
 
 FOLDER = Path("rules") / "tests"
 _DESCRIPTION = """\

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sidecar.domain.amounts import CREDITS
+from sidecar.domain.amounts import CREDITS, Unit
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
@@ -290,3 +290,8 @@ class Settings(Section, frozen=True, kw_only=True):
 
 SECRETS = frozenset({"admin.key", "archive.url", "store.url", "tokens.key", "upstream.headers"})
 """Settings that are never shown, logged or part of an error."""
+
+
+def units_of(settings: Settings) -> dict[str, Unit]:
+    """The configured units, by name."""
+    return {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}

@@ -4,6 +4,7 @@ The work of an endpoint is a function from a `Call`, already decoded and authori
 of the store and knows nothing of HTTP; `serving` does the beats before and after it.
 """
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import Enum, auto
 from typing import Generic, TypeVar, get_args, get_type_hints
@@ -15,6 +16,7 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
+from sidecar.services.catalogue import Catalogue
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
@@ -30,6 +32,10 @@ BY_EXTERNAL_ID = "/v1/customer-by-external-id/{external_customer_id}"
 Body = TypeVar("Body", bound=msgspec.Struct)
 Query = TypeVar("Query", bound=msgspec.Struct)
 Answer = TypeVar("Answer")
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Repeat(Enum):
@@ -51,6 +57,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Accounts
     counters: Counters
     open_holds: OpenHolds
+    catalogue: Catalogue
     customers: Customers
     deferred: Deferred
     once_records: OnceRecords
@@ -59,8 +66,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry
-    now_ms: Callable[[], int]
-    openapi: bytes
+    now_ms: Callable[[], int] = wall_clock_ms
+    """Dates ids and records."""
+    openapi: bytes = b""
 
     def unit(self, name: str) -> Unit:
         """A configured unit, or InvalidInput that names those there are."""

@@ -45,6 +45,12 @@ class Conflict(SidecarError):
     code = "conflict"
 
 
+class VersionConflict(SidecarError):
+    """It was changed since it was read; nothing was changed by this."""
+
+    code = "version_conflict"
+
+
 class IdempotencyMismatch(SidecarError):
     """The idempotency key was used before for a different request."""
 

@@ -71,6 +71,7 @@ _ALL = (
     Kind("method_not_allowed", 405, "Method not allowed"),
     Kind("conflict", 409, "Conflict"),
     Kind("amount_overflow", 409, "Amount overflow"),
+    Kind("version_conflict", 412, "Changed meanwhile"),
     Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),
     INTERNAL,
     Kind("store_corrupt", 500, "Store corrupt"),

@@ -3,9 +3,8 @@
 import asyncio
 import errno
 
-from sidecar.config.settings import Settings
+from sidecar.config.settings import Settings, units_of
 from sidecar.config.values import Endpoint
-from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import StartupError
 from sidecar.domain.rules import RuleSet
 from sidecar.http1.client import ClientConnection
@@ -61,7 +60,7 @@ class ProxyServer:
         self._checking: list[asyncio.Task[None]] = []
         self._story = Story(
             rules=rules,
-            units={name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()},
+            units=units_of(settings),
             holds=holds,
             identities=Identities(customers, holds.outage, settings.environment),
             metrics=metrics,

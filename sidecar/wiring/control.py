@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import time
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -14,11 +15,14 @@ from aiohttp import web
 
 from sidecar.archive.archive import Archive
 from sidecar.config.data_folder import archive_url, ensure_admin_key, find_admin_key
+from sidecar.config.settings import units_of
 from sidecar.config.values import Endpoint
 from sidecar.control.app import make_app
+from sidecar.control.endpoint import Parts
 from sidecar.domain.errors import ArchiveUnavailable, StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
+from sidecar.services.catalogue import Catalogue
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
 from sidecar.services.sweeper import Sweeper
@@ -64,21 +68,22 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         )
     archive = await _open_archive(sidecar, stack)
     written = await _work(sidecar, archive, stack)
-    app = make_app(
+    catalogue = await _catalogue(sidecar, archive, stack)
+    parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
         counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
+        catalogue=catalogue,
         customers=sidecar.customers,
         deferred=sidecar.deferred,
         once_records=sidecar.once_records,
         history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         reloading=sidecar.reloading,
-        settings=settings,
-        admin_key=sidecar.admin_key,
+        units=units_of(settings),
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),
     )
-    await _listen(sidecar, app, stack)
+    await _listen(sidecar, make_app(parts, sidecar.admin_key), stack)
 
 
 async def _listen(sidecar: Sidecar, app: web.Application, stack: AsyncExitStack) -> None:
@@ -117,6 +122,26 @@ async def _open_later(archive: Archive) -> None:
             await archive.open()
             log.info("the archive %s is open", archive)
             return
+
+
+async def _catalogue(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Catalogue:
+    catalogue = Catalogue(archive)
+    with contextlib.suppress(ArchiveUnavailable):
+        await catalogue.refresh()
+    refreshing = sidecar.tasks.start(catalogue.run(), "catalogue")
+
+    async def finish() -> None:
+        catalogue.close()
+        await asyncio.wait((refreshing,), timeout=CONTROL_STOP_S)
+        refreshing.cancel()
+
+    stack.push_async_callback(finish)
+    sidecar.metrics.gauge(
+        "sidecar_catalogue_age_seconds",
+        "How long ago this process last knew that what the operator wrote is as the archive has it.",
+        lambda: (time.time_ns() // 1_000_000 - catalogue.refreshed_at_ms) / 1000,
+    )
+    return catalogue
 
 
 async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Written:

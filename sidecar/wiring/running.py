@@ -14,8 +14,7 @@ from typing import Final
 import msgspec
 
 from sidecar.config.data_folder import make_data_dir, spool_dir
-from sidecar.config.settings import Settings
-from sidecar.domain.amounts import Unit
+from sidecar.config.settings import Settings, units_of
 from sidecar.domain.errors import StartupError, StoreError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
@@ -55,8 +54,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
         raise StartupError(
             "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
         )
-    units = {name: Unit(name=name, scale=unit.scale) for name, unit in settings.units.items()}
-    reloading = Reloading([Path(path) for path in settings.rules.paths], units)
+    reloading = Reloading([Path(path) for path in settings.rules.paths], units_of(settings))
     async with AsyncExitStack() as stack:
         address = parse_address(settings.store.url or await _start_store(settings, stack))
         lane = make_lane(

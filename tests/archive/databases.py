@@ -15,6 +15,13 @@ TRIGGERS = {
     "counts": ("counts_no_update", "counts_no_delete", "counts_no_replace"),
 }
 
+UNDO = {
+    "0002": ("ALTER TABLE entries DROP COLUMN rules_version",),
+    "0003": ("DROP TABLE counts", "ALTER TABLE entries DROP COLUMN counted"),
+    "0004": ("DROP TABLE documents",),
+}
+"""What takes each step of the schema back."""
+
 
 @asynccontextmanager
 async def database_at(url: str) -> AsyncIterator[Database]:
@@ -29,6 +36,12 @@ async def run(database: Database, *statements: str) -> None:
     async with database.writing() as transaction:
         for statement in statements:
             await transaction.connection.execute(text(statement))
+
+
+async def rewind(database: Database, revision: str) -> None:
+    """Make the schema what it was at `revision`, with what is in it."""
+    later = [statement for step in sorted(UNDO, reverse=True) if step > revision for statement in UNDO[step]]
+    await run(database, *later, f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
 async def query(database: Database, statement: str) -> list[tuple[Any, ...]]:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.rules_read import configured, rule_paths, units_of
+from sidecar.cli.rules_read import configured, rule_paths
 from sidecar.config.problems import ConfigError
-from sidecar.config.settings import RulesSection, Settings, UnitSection
+from sidecar.config.settings import RulesSection, Settings, UnitSection, units_of
 
 
 def test_rules_are_those_of_the_settings(tmp_path: Path) -> None:

@@ -2,16 +2,9 @@ import asyncio
 import gzip
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from sidecar.config.settings import Settings
 from sidecar.control.app import BODY_MAX_BYTES, make_app
-from sidecar.domain.tokens import Signer
-from sidecar.services.deferred import Deferred
-from sidecar.store.counters import Counters
-from sidecar.store.once import OnceRecords
-from sidecar.store.open_holds import OpenHolds
-from tests.support.control import ADMIN_KEY, OWNER, Control, assert_problem
+from tests.support.control import ADMIN_KEY, Control, assert_problem
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
@@ -43,20 +36,7 @@ async def test_bytes_that_are_no_request(control: Control) -> None:
 
 async def test_an_empty_admin_key_serves_nobody(control: Control) -> None:
     with pytest.raises(AssertionError):
-        make_app(
-            accounts=control.accounts,
-            counters=Counters(control.lane, **OWNER),
-            open_holds=OpenHolds(control.lane, **OWNER),
-            customers=control.customers,
-            deferred=Deferred(control.ledger, Signer(bytes, **OWNER)),
-            once_records=OnceRecords(control.lane, **OWNER),
-            history=control.history,
-            reloading=control.reloading,
-            settings=Settings(),
-            admin_key="",
-            ready=control.readiness,
-            registry=CollectorRegistry(),
-        )
+        make_app(control.parts, "")
 
 
 async def test_a_body_that_is_not_in_its_coding_is_a_bad_request(control: Control) -> None:

@@ -3,7 +3,7 @@ from datetime import datetime
 
 import pytest
 
-from sidecar.control.app import wall_clock_ms
+from sidecar.control.endpoint import wall_clock_ms
 from sidecar.domain.outcomes import RefusalCode, Refused, Reserved
 from sidecar.domain.proxy_keys import credential
 from tests.support.control import Control

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from sidecar.archive.archive import Archive
-from sidecar.config.settings import Settings, UnitSection
 from sidecar.control.app import make_app
+from sidecar.control.endpoint import Parts
 from sidecar.control.schema import Problem
-from sidecar.domain.amounts import CREDITS
+from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.blocks import Grant
 from sidecar.domain.metering import Bill, Meters, Tariff
 from sidecar.domain.once import Once
@@ -28,6 +28,7 @@ from sidecar.domain.outcomes import Granted, Reserved
 from sidecar.domain.price import Price
 from sidecar.domain.tokens import Signer
 from sidecar.services.archiver import Archiver
+from sidecar.services.catalogue import Catalogue
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
@@ -47,6 +48,7 @@ from sidecar.tasks import Tasks
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
 SIGNING_KEY = b"s" * 32
+UNITS = {"credits": CREDITS, "tokens": Unit(name="tokens", scale=0)}
 RULES = Path(__file__).parents[1] / "cli" / "rules.yaml"
 
 
@@ -88,6 +90,7 @@ class Readiness:
 class Control(msgspec.Struct, kw_only=True):
     """The running API, what is behind it, and a client that sends paths as they are."""
 
+    parts: Parts
     url: str
     session: aiohttp.ClientSession
     lane: Lane
@@ -166,7 +169,8 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
         written = Written(journal, tasks=tasks, timeout_s=archive_timeout_s, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
         archiver = Archiver(journal, archive, passed=written.passed)
         try:
-            async with _listening(lane, History(archive, journal, written), archiver, archiving) as control:
+            history, catalogue = History(archive, journal, written), Catalogue(archive)
+            async with _listening(lane, history, catalogue, archiver, archiving) as control:
                 control.archive()
                 yield control
         finally:
@@ -176,28 +180,31 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _listening(lane: Lane, history: History, archiver: Archiver, archiving: Tasks) -> AsyncIterator[Control]:
+async def _listening(
+    lane: Lane, history: History, catalogue: Catalogue, archiver: Archiver, archiving: Tasks
+) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
-    app = make_app(
+    parts = Parts(
         accounts=accounts,
         counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
+        catalogue=catalogue,
         customers=customers,
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
         reloading=reloading,
-        settings=Settings(units={"credits": UnitSection(scale=6), "tokens": UnitSection(scale=0)}),
-        admin_key=ADMIN_KEY,
+        units=UNITS,
         ready=readiness,
         registry=registry,
     )
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(make_app(parts, ADMIN_KEY), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:
         yield Control(
+            parts=parts,
             url=f"http://127.0.0.1:{runner.addresses[0][1]}",
             session=session,
             lane=lane,

@@ -4,7 +4,7 @@ from sidecar.archive.archive import Archive
 from sidecar.archive.database import Database
 from sidecar.domain.history import EntryFilter
 from sidecar.domain.journal import Position
-from tests.archive.databases import query, run, tamper
+from tests.archive.databases import query, rewind, tamper
 from tests.archive.teller import Clock, Teller
 
 
@@ -12,13 +12,7 @@ async def test_the_chain_goes_on(archive: Archive, archive_url: str, database: D
     teller = Teller(Clock())
     await archive.append(3, [teller.grant(100), teller.commit((1, 30))], Position())
     before = await query(database, "SELECT entry_id, hash FROM entries ORDER BY seq")
-    await run(
-        database,
-        "DROP TABLE counts",
-        "ALTER TABLE entries DROP COLUMN counted",
-        "ALTER TABLE entries DROP COLUMN rules_version",
-        "UPDATE alembic_version SET version_num = '0001'",
-    )
+    await rewind(database, "0001")
     again = Archive(archive_url)
     await again.open()
     assert await query(database, "SELECT entry_id, hash FROM entries ORDER BY seq") == before

@@ -8,7 +8,7 @@ from sidecar.domain.counters import Counted
 from sidecar.domain.errors import ArchiveUnavailable
 from sidecar.domain.history import EntryFilter
 from sidecar.domain.journal import Position
-from tests.archive.databases import query, run, tamper
+from tests.archive.databases import query, rewind, run, tamper
 from tests.archive.teller import Clock, Teller
 
 PAGES = Counted("ocr/pages@2026-11", 12, 3456)
@@ -18,12 +18,7 @@ async def test_the_chain_goes_on(archive: Archive, archive_url: str, database: D
     teller = Teller(Clock())
     await archive.append(3, [teller.grant(100), teller.commit((1, 30), rules_version="3f9a2c41")], Position())
     before = await query(database, "SELECT entry_id, hash FROM entries ORDER BY seq")
-    await run(
-        database,
-        "DROP TABLE counts",
-        "ALTER TABLE entries DROP COLUMN counted",
-        "UPDATE alembic_version SET version_num = '0002'",
-    )
+    await rewind(database, "0002")
     again = Archive(archive_url)
     await again.open()
     assert await query(database, "SELECT entry_id, hash FROM entries ORDER BY seq") == before
