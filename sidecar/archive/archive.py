@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import select
 
-from sidecar.archive import documents, history, schema
+from sidecar.archive import customers, documents, history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.counts import counted
@@ -13,12 +13,14 @@ from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.usage import usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
+from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import StartupError
 from sidecar.domain.history import (
     Anomaly,
     Appended,
     BrokenLink,
+    CustomerFilter,
     CustomerState,
     Entry,
     EntryFilter,
@@ -121,6 +123,10 @@ class Archive:
     async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
         """What could not be right in the journal, the newest first."""
         return await history.anomalies_page(self._database, cursor, limit)
+
+    async def customers(self, wanted: CustomerFilter, cursor: str | None = None, limit: int = 50) -> Page[Customer]:
+        """The newest first; `limit` up to 1,000. `InvalidInput` for a cursor that is none."""
+        return await customers.customers_page(self._database, wanted, cursor, limit)
 
     async def put_document(self, kind: str, key: str, body: bytes, *, expected: int | None, now_ms: int) -> Document:
         """Write a document whose version is `expected` (0: there must be none; None: any).

@@ -29,6 +29,8 @@ Sums = Sequence[int]
 """Amounts by `Moved`."""
 
 _KINDS = max(Moved) + 1
+_SOUGHT = ("external_id", "display_name", "status", "parent_id")
+"""Of a customer's record: by what it is looked for."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -134,7 +136,11 @@ class Books:
         data = _encode(record.data).decode()
         if record.what == "customer":
             self.customers[record.customer_id] = CustomerRow(
-                customer_id=record.customer_id, partition=record.partition, entry_id=at, data=data
+                customer_id=record.customer_id,
+                partition=record.partition,
+                entry_id=at,
+                data=data,
+                **{name: str(record.data.get(name) or "") for name in _SOUGHT},
             )
             return
         if record.what == "pool_cap":

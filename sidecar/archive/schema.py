@@ -154,6 +154,11 @@ class CustomerRow(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     entry_id: str
     data: str
+    external_id: str
+    display_name: str
+    status: str
+    parent_id: str
+    """Who pays for it; empty for who pays for itself."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +253,7 @@ Index(
 )
 Index("counts_of_customer", counts.c.customer_id, counts.c.entry_id)
 Index("accounts_of_partition", accounts.c.partition, accounts.c.customer_id)
+Index("customers_by_external_id", customers.c.external_id)
 Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
 Index("documents_by_change", documents.c.change)
 Index("keys_of_customer", keys.c.customer_id)

@@ -1,6 +1,7 @@
-"""`sidecar customers`: make a customer, show one, say what a member may take of its pool."""
+"""`sidecar customers`: make, find, show, change and rename them, and say what a member may take of its pool."""
 
 import argparse
+from urllib.parse import urlencode
 
 from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path, text_argument
 from sidecar.cli.grant_terms import base_units, decimal
@@ -10,8 +11,8 @@ from sidecar.domain.ids import is_customer_id
 
 
 def add(subparsers: Subparsers) -> None:
-    about = "make and show customers"
-    commands = subparsers.add_parser("customers", help=about, description="Make and show customers.").add_subparsers(
+    about = "make, find and change customers"
+    commands = subparsers.add_parser("customers", help=about, description=f"{about.capitalize()}.").add_subparsers(
         required=True, metavar="COMMAND"
     )
     create = add_command(commands, "create", "make a customer, or find the one with this id", _create)
@@ -24,10 +25,33 @@ def add(subparsers: Subparsers) -> None:
     )
     show = add_command(commands, "show", "show a customer", _show)
     show.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+    _add_list(commands)
+    _add_changes(commands)
     cap = add_command(commands, "cap", "say how much a member of a pool may hold and spend, all in all", _cap)
     cap.add_argument("customer", type=customer_argument, help="your own id of the member, or ours (cus_…)")
     cap.add_argument("amount", type=_decimal_or_none, help="a decimal number such as 100, or none for no cap")
     cap.add_argument("--unit", default=CREDITS.name, help="what of (default: credits)")
+
+
+def _add_list(commands: Subparsers) -> None:
+    found = add_command(commands, "list", "list customers, the newest first", _list)
+    found.add_argument("--search", type=text_argument, help="somewhere in the external id or the name")
+    found.add_argument("--status", choices=("active", "suspended", "merged"))
+    found.add_argument("--metadata", metavar="NAME:VALUE", type=text_argument, help="those that have this")
+    found.add_argument("--limit", type=int, default=50, help="how many at most (default: 50, at most 250)")
+
+
+def _add_changes(commands: Subparsers) -> None:
+    for name, status, about in (
+        ("suspend", "suspended", "refuse whatever a customer asks for"),
+        ("resume", "active", "let a suspended customer spend again"),
+    ):
+        command = add_command(commands, name, about, _set_status)
+        command.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+        command.set_defaults(status=status)
+    rename = add_command(commands, "rename", "give a customer another id of yours", _rename)
+    rename.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+    rename.add_argument("new", type=customer_argument, help="your own id of it from now on")
 
 
 def _create(args: argparse.Namespace, client: Client) -> None:
@@ -58,6 +82,37 @@ def _show(args: argparse.Namespace, client: Client) -> None:
             ]
         ],
     )
+
+
+def _list(args: argparse.Namespace, client: Client) -> None:
+    query = {name: getattr(args, name) for name in ("search", "status", "metadata", "limit") if getattr(args, name)}
+    page = client.call("GET", f"/v1/customers?{urlencode(query)}").document
+    if args.json:
+        show_json(page)
+        return
+    shown = ("customer_id", "external_id", "display_name", "status", "created_at")
+    show_table(
+        ("customer", "external id", "name", "status", "since"),
+        [[customer[name] for name in shown] for customer in page["data"]],
+    )
+    if page["pagination"]["has_more"]:
+        print("There are more: narrow the search, or use --json and next_cursor.")
+
+
+def _set_status(args: argparse.Namespace, client: Client) -> None:
+    customer = client.call("PATCH", customer_path(args.customer), {"status": args.status}).document
+    if args.json:
+        show_json(customer)
+        return
+    print(f"{printable(customer['external_id'])} is {customer['status']}.")
+
+
+def _rename(args: argparse.Namespace, client: Client) -> None:
+    customer = client.call("POST", f"{customer_path(args.customer)}/rename", {"external_id": args.new}).document
+    if args.json:
+        show_json(customer)
+        return
+    print(f"{customer['customer_id']} is {printable(customer['external_id'])} now.")
 
 
 def _cap(args: argparse.Namespace, client: Client) -> None:

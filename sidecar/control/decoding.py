@@ -26,6 +26,7 @@ _MEMBER = re.compile(r"Object (?P<what>contains unknown|missing required) field 
 _WHAT = {"contains unknown": "There is no such field", "missing required": "This field is required"}
 _VISIBLE = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
 _ACTOR = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,255}\Z")
+_ETAG = re.compile(r'"(?P<version>[1-9][0-9]{0,14})"\Z', re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_MAX_CHARS = 80
 
@@ -94,6 +95,29 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
     if len(given) != 1 or _VISIBLE.match(given[0]) is None:
         raise IdempotencyKeyInvalid
     return given[0]
+
+
+def expected_version(request: web.BaseRequest) -> int | None:
+    """The version that `If-Match` names; None: any. InvalidInput for what is no ETag of ours (RFC 9110, 13.1.1)."""
+    given = request.headers.getall("If-Match", [])
+    if not given or given == ["*"]:
+        return None
+    found = _ETAG.match(given[0])
+    if len(given) > 1 or found is None:
+        raise InvalidInput(
+            'If-Match must be sent once, with one ETag as the answer of a GET has it, such as "3", or with *.'
+        )
+    return int(found["version"])
+
+
+def knows_version(request: web.BaseRequest, version: int) -> bool:
+    """Whether `If-None-Match` names this version: then it need not be sent again (RFC 9110, 13.1.2)."""
+    given = ",".join(request.headers.getall("If-None-Match", []))
+    return any(tag.strip().removeprefix("W/") in {"*", etag(version)} for tag in given.split(","))
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
 
 
 def actor(request: web.BaseRequest) -> dict[str, str]:

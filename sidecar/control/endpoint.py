@@ -13,6 +13,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from sidecar.domain.amounts import Unit
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
@@ -22,7 +23,7 @@ from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
-from sidecar.store.customers import Customer, Customers
+from sidecar.store.customers import Customers
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 
@@ -88,6 +89,8 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     path: Mapping[str, str]
     addressed: Customer | None
     repeatable: Once | None
+    expected: int | None
+    """The version that is to be changed, of an endpoint with versions; None: whichever there is."""
     detail: Mapping[str, str]
     """Where credit moves, who asks, for whom and why, as far as the request says."""
 
@@ -105,12 +108,16 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
 
 
 class Given(msgspec.Struct, Generic[Answer], frozen=True):
-    """What an endpoint gives. `remembered` is recorded for a replay in place of `answer`, if it differs."""
+    """What an endpoint gives. `remembered` is recorded for a replay in place of `answer`, if it differs.
+
+    `version` is that of what the answer shows, where it has one: its ETag.
+    """
 
     answer: Answer
     status: int = 200
     replayed: bool = False
     remembered: Answer | None = None
+    version: int | None = None
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -133,6 +140,8 @@ class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_onl
     repeat: Repeat
     scope: Scope | None
     """What a key must be allowed to do; None: it is served without a key."""
+    versioned: bool
+    """What it shows or changes has a version: answers have an ETag, and If-Match and If-None-Match are heeded."""
     media_types: tuple[str, ...]
     """Of the answer, which may be the first; an answer that is bytes is sent as it is, a `Stream` names its own."""
 
@@ -165,6 +174,7 @@ def endpoint(
     repeat: Repeat = Repeat.READ,
     *,
     scope: Scope | None,
+    versioned: bool = False,
     media_types: tuple[str, ...] = ("application/json",),
 ) -> Endpoint[Body, Query, Answer]:
     """A line of the table; what it takes and gives is read from the annotations of `work`, the one place."""
@@ -181,5 +191,6 @@ def endpoint(
         answer=answer,
         repeat=repeat,
         scope=scope,
+        versioned=versioned,
         media_types=media_types,
     )

@@ -20,12 +20,12 @@ from sidecar.control.history_schema import (
 )
 from sidecar.control.pools import payer_of
 from sidecar.control.schema import Nothing, Pagination, epoch_ms
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import EntryFilter, UsageBy
 from sidecar.domain.journal import Kind
 from sidecar.domain.scopes import Scope
 from sidecar.domain.usage_words import dimension_name
-from sidecar.store.customers import Customer
 
 Word = TypeVar("Word", bound=StrEnum)
 

@@ -24,6 +24,21 @@ _ACTOR = [
     }
     for header in ACTOR_HEADERS.values()
 ]
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of what is to be changed: if it was changed since, nothing is, and the answer is 412.",
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of what is known already: if it is still that, the answer is 304.",
+    "schema": {"type": "string"},
+}
+_ETAG = {"ETag": {"description": "The version of what is shown.", "schema": {"type": "string"}}}
 _OPAQUE = {bytes, Stream}
 """Answers that are no record."""
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -64,7 +79,7 @@ def _operation(endpoint: Endpoint[Any, Any, Any], path: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name if path == endpoint.path else f"{endpoint.name}_by_external_id",
         "summary": summary,
-        "parameters": [*_path_parameters(path), *_query_parameters(endpoint.query), *_headers(endpoint.repeat)],
+        "parameters": [*_path_parameters(path), *_query_parameters(endpoint.query), *_headers(endpoint)],
         "responses": _responses(endpoint),
     }
     if description:
@@ -80,7 +95,13 @@ def _operation(endpoint: Endpoint[Any, Any, Any], path: str) -> dict[str, Any]:
 
 def _responses(endpoint: Endpoint[Any, Any, Any]) -> dict[str, Any]:
     content = {kind: _content(kind, endpoint.answer)[kind] for kind in endpoint.media_types}
-    given = {str(status): {"description": says, "content": content} for status, says in endpoint.statuses.items()}
+    given: dict[str, Any] = {
+        str(status): {"description": says, "content": content} for status, says in endpoint.statuses.items()
+    }
+    if endpoint.versioned:
+        given = {status: each | {"headers": _ETAG} for status, each in given.items()}
+        if endpoint.repeat is Repeat.READ:
+            given["304"] = {"description": "It is what `If-None-Match` says.", "headers": _ETAG}
     return given | {"default": {"description": "A problem.", "content": _content(MEDIA_TYPE, Problem)}}
 
 
@@ -104,7 +125,12 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     ]
 
 
-def _headers(repeat: Repeat) -> list[dict[str, Any]]:
+def _headers(endpoint: Endpoint[Any, Any, Any]) -> list[dict[str, Any]]:
+    condition = [_IF_NONE_MATCH if endpoint.repeat is Repeat.READ else _IF_MATCH] if endpoint.versioned else []
+    return [*_repeat_headers(endpoint.repeat), *condition]
+
+
+def _repeat_headers(repeat: Repeat) -> list[dict[str, Any]]:
     if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
         return []
     schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}

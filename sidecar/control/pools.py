@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from sidecar.control.credit_schema import PoolView, SetPoolCap, ShareView
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Query, Repeat, endpoint
 from sidecar.control.schema import Nothing
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict
 from sidecar.domain.scopes import Scope
-from sidecar.store.customers import Customer
 
 
 def payer_of(customer: Customer) -> str:

@@ -1,8 +1,8 @@
-"""What the control API takes and answers, as it is on the wire: what all of it shares, customers and keys.
+"""What the control API takes and answers, as it is on the wire: what all of it shares, and keys.
 
-`credit_schema`, `hold_schema` and `history_schema` have the rest. These records serve the requests and generate the
-OpenAPI document. They are never the store's own: renaming a field here must not touch Redis. Amounts are integers of
-base units; `display` says the same as decimals, for people.
+`customer_schema`, `credit_schema`, `hold_schema` and `history_schema` have the rest. These records serve the requests
+and generate the OpenAPI document. They are never the store's own: renaming a field here must not touch Redis. Amounts
+are integers of base units; `display` says the same as decimals, for people.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.domain.errors import InvalidInput
-from sidecar.store.customers import Customer, ProxyKey
+from sidecar.store.customers import ProxyKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,45 +30,6 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Nothing(Wire, frozen=True, kw_only=True):
     """An endpoint that takes no body, or no query."""
-
-
-class CreateCustomer(Wire, frozen=True, kw_only=True):
-    external_id: Annotated[str, Meta(min_length=1, max_length=255, description="Your own id of the customer.")]
-    display_name: Annotated[str, Meta(max_length=255, description="For people; may be empty.")] = ""
-    parent_customer_id: (
-        Annotated[
-            str,
-            Meta(min_length=1, max_length=64, description="Who pays for it, for ever: it is a member of this pool."),
-        ]
-        | None
-    ) = None
-    parent_external_id: (
-        Annotated[str, Meta(min_length=1, max_length=255, description="The same, by your own id.")] | None
-    ) = None
-
-
-class CustomerView(Wire, frozen=True, kw_only=True):
-    customer_id: str
-    external_id: str
-    display_name: str
-    status: str
-    created_at: datetime
-    parent_customer_id: Annotated[
-        str | None, Meta(description="Of a member of a pool, who pays for it; null for who pays for itself.")
-    ]
-    parent_external_id: str | None
-
-    @classmethod
-    def of(cls, customer: Customer, parent: Customer | None) -> "CustomerView":
-        return cls(
-            customer_id=customer.customer_id,
-            external_id=customer.external_id,
-            display_name=customer.display_name,
-            status=customer.status,
-            created_at=instant(customer.created_at_ms),
-            parent_customer_id=customer.parent_id,
-            parent_external_id=parent.external_id if parent else None,
-        )
 
 
 class CreateKey(Wire, frozen=True, kw_only=True):

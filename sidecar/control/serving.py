@@ -13,10 +13,10 @@ from aiohttp import web
 
 from sidecar.control import decoding, streaming
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import NotFound, StoreError
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.once import Once
-from sidecar.store.customers import Customer
 
 _EXTERNAL_ID_SEGMENT = BY_EXTERNAL_ID.split("/").index("{external_customer_id}")
 
@@ -26,6 +26,7 @@ class _Recorded(msgspec.Struct, frozen=True):
 
     status: int
     body: msgspec.Raw
+    version: int | None = None
 
 
 async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.StreamResponse:
@@ -43,6 +44,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         path=path,
         addressed=customer,
         repeatable=once,
+        expected=decoding.expected_version(request) if endpoint.versioned else None,
         detail=decoding.actor(request) if endpoint.repeat is Repeat.IN_LEDGER else {},
     )
     if endpoint.repeat is Repeat.RECORDED and once is not None:
@@ -51,7 +53,13 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     given = await endpoint.work(call)
     if isinstance(given.answer, Stream):
         return await streaming.send(request, given.answer)
-    return _response(endpoint, given.status, _encode(given.answer), replayed=given.replayed)
+    if (
+        given.version is not None
+        and endpoint.repeat is Repeat.READ
+        and decoding.knows_version(request, given.version)
+    ):
+        return web.Response(status=304, headers={"ETag": decoding.etag(given.version)})
+    return _response(endpoint, given.status, _encode(given.answer), replayed=given.replayed, version=given.version)
 
 
 async def _work_once(
@@ -60,7 +68,7 @@ async def _work_once(
     records = call.parts.once_records
     if (stored := await records.begin(scope, once)) is not None:
         recorded = msgspec.json.decode(stored, type=_Recorded)
-        return _response(endpoint, recorded.status, bytes(recorded.body), replayed=True)
+        return _response(endpoint, recorded.status, bytes(recorded.body), replayed=True, version=recorded.version)
     try:
         given = await endpoint.work(call)
     except Exception:
@@ -69,9 +77,9 @@ async def _work_once(
             await records.abandon(scope, once)
         raise
     remembered = given.answer if given.remembered is None else given.remembered
-    record = _Recorded(given.status, msgspec.Raw(_encode(remembered)))
+    record = _Recorded(given.status, msgspec.Raw(_encode(remembered)), given.version)
     await records.finish(scope, once, msgspec.json.encode(record))
-    return _response(endpoint, given.status, _encode(given.answer), replayed=False)
+    return _response(endpoint, given.status, _encode(given.answer), replayed=False, version=given.version)
 
 
 async def _addressed(parts: Parts, request: web.Request) -> Customer:
@@ -82,10 +90,10 @@ async def _addressed(parts: Parts, request: web.Request) -> Customer:
         return await parts.customers.get(customer_id)
     # The raw path, because routers decode early: in `a%2Fb` the slash is data.
     segment = request.rel_url.raw_path.split("/")[_EXTERNAL_ID_SEGMENT]
-    found = await parts.customers.resolve(decoding.path_segment(segment, "external_customer_id"))
+    found = await parts.customers.find(decoding.path_segment(segment, "external_customer_id"))
     if found is None:
         raise NotFound("There is no customer with this external id; POST /v1/customers makes one.")
-    return await parts.customers.get(found)
+    return found
 
 
 def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:
@@ -99,8 +107,12 @@ def _encode(answer: object) -> bytes:
     return answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
 
 
-def _response(endpoint: Endpoint[Any, Any, Any], status: int, body: bytes, *, replayed: bool) -> web.Response:
+def _response(
+    endpoint: Endpoint[Any, Any, Any], status: int, body: bytes, *, replayed: bool, version: int | None
+) -> web.Response:
     headers = {"Content-Type": endpoint.media_type, "Cache-Control": "no-store"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
+    if version is not None:
+        headers["ETag"] = decoding.etag(version)
     return web.Response(status=status, body=body, headers=headers)

@@ -50,6 +50,18 @@ class EntryFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Event time: `from_ms` is within, `to_ms` is not."""
 
 
+class CustomerFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which customers. What is None, or empty, does not matter."""
+
+    status: str | None = None
+    parent_id: str | None = None
+    external_id_prefix: str = ""
+    words: str = ""
+    """Somewhere in the external id or the name, whatever the case of ASCII letters."""
+    metadata: tuple[str, str] | None = None
+    """A name and its value."""
+
+
 class EntryMove(msgspec.Struct, frozen=True):
     """`block_id` is empty for what no block covered."""
 

@@ -43,6 +43,12 @@ def external_credential(external_id: str) -> str:
     return "external:" + external_id
 
 
+def external_id_of(credential_text: str) -> str:
+    """The external id of such a credential; empty for a key's."""
+    name, _, external_id = credential_text.partition(":")
+    return external_id if name == "external" else ""
+
+
 def hint(text: str) -> str:
     """What may be shown of a key: its recognisable start and its last 4 characters."""
     return f"{text[:12]}…{text[-4:]}"

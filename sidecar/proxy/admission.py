@@ -80,15 +80,14 @@ class Admission:
             if isinstance(read, KeyRefused):
                 return read
             key = read
+        failure = exchange.failure
         if _lacks_body(exchange, terms) or (key and not exchange.request_done):
-            crowded = await self._read_body(exchange)
-            if crowded is not None:
-                return crowded
-        if exchange.failure is not None:
-            return exchange.failure
+            failure = await self._read_body(exchange) or exchange.failure
+        if failure is not None:
+            return failure
         external_id = await self._identities.external_id(payer) if terms.needs_external_id else ""
         if external_id is None:
-            return Refused(RefusalCode.UNIDENTIFIED)
+            return await self._unidentified(exchange, route, payer)
         facts = self._facts(exchange, route, payer.customer_id, external_id)
         quote = rule.quote(facts)
         if isinstance(quote, Unquoted):
@@ -96,13 +95,15 @@ class Admission:
         if key:
             return await self._attempt(exchange, route, payer, facts, quote, key)
         hold = await self._take(exchange, terms, payer, facts, quote, rule.on_short.wait_ms)
-        if isinstance(hold, Refused):
-            return await self._refused(exchange, route, payer, facts, hold)
-        return Admitted(_held(quote, hold), hold)
+        if not isinstance(hold, Refused):
+            return Admitted(_held(quote, hold), hold)
+        if hold.code is RefusalCode.UNIDENTIFIED:
+            return await self._unidentified(exchange, route, payer)
+        return await self._refused(exchange, route, payer, facts, hold)
 
     async def _attempt(
         self, exchange: Exchange, route: Route, payer: Payer, facts: RequestFacts, quote: Quote, key: bytes
-    ) -> Admitted | Kept | Failure | Refused:
+    ) -> Admitted | Kept | Failure | Unquoted | Refused | KeyRefused:
         """Hold what an attempt of a request may cost beyond those before it, unless one of them is open."""
         rule, repeats = route.terms.rule, self._holds.repeats
         assert rule.idempotency is not None
@@ -115,6 +116,8 @@ class Admission:
             # It may be this attempt's now, which will never be reserved.
             self._holds.unclaim_later(Claim(customer_id, request.name, attempt_id))
             raise
+        if isinstance(claim, Refused) and claim.code is RefusalCode.UNIDENTIFIED:
+            return await self._unidentified(exchange, route, payer)
         if not isinstance(claim, Claim):
             return claim
         hold = await self._take(exchange, route.terms, payer, facts, quote, wait_ms, claim)
@@ -151,6 +154,16 @@ class Admission:
         if clamp is None or refused.code not in _SHORT:
             return refused
         return await self._clamp(clamp, facts, exchange, route.terms, payer, refused, claim)
+
+    async def _unidentified(
+        self, exchange: Exchange, route: Route, payer: Payer
+    ) -> Admitted | Kept | Failure | Unquoted | Refused | KeyRefused:
+        """Admit the request of whoever its external id belongs to by now; it may have changed hands."""
+        sources = route.terms.rule.identity
+        other = await self._identities.look_again(payer, sources, exchange.head, exchange.peer)
+        if other is None:
+            return Refused(RefusalCode.UNIDENTIFIED)
+        return await self.admit(exchange, route, other)
 
     async def _read_body(self, exchange: Exchange) -> Failure | None:
         """Read what has not come yet, if there is memory for it; it is given back when the body can go on."""

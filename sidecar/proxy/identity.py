@@ -85,6 +85,18 @@ class Identities:
                 return payer
         return None
 
+    async def look_again(
+        self, payer: Payer, sources: Iterable[IdentitySource], head: Head, peer: bytes
+    ) -> Payer | None:
+        """Who pays for a request that named `payer` by an external id which the store does not know of it (any more).
+
+        None: nobody else. Raises StoreError.
+        """
+        if self._by_external_id.pop(proxy_keys.external_id_of(payer.credential).encode(), None) is None:
+            return None
+        found = await self.look_up(sources, head, peer)
+        return found if found != payer else None
+
     async def external_id(self, payer: Payer) -> str | None:
         """The operator's own id of a payer, as it was at most `NAMED_S` ago; None: there is no such customer.
 

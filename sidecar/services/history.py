@@ -7,8 +7,9 @@ be durable waits for its own place in the journal. It knows neither SQL nor Redi
 from collections.abc import AsyncIterator, Sequence
 
 from sidecar.archive.archive import Archive
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import ArchiveUnavailable
-from sidecar.domain.history import Entry, EntryFilter, Page, UsageRow
+from sidecar.domain.history import CustomerFilter, Entry, EntryFilter, Page, UsageRow
 from sidecar.domain.journal import Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
@@ -52,6 +53,11 @@ class History:
         await self._catch_up(wanted.customer_id)
         async for entry in self._archive.export(wanted):
             yield entry
+
+    async def customers(self, wanted: CustomerFilter, cursor: str | None, limit: int) -> Page[Customer]:
+        """The newest first. InvalidInput for a cursor that is none."""
+        await self._catch_up(None)
+        return await self._archive.customers(wanted, cursor, limit)
 
     async def totals_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
         """What each account of a payer came to at some time, by unit; `held` as of the last entry before."""

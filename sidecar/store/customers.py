@@ -1,40 +1,43 @@
 """Customers and their proxy keys, all in the customer's own hash, where `reserve` finds what it needs.
 
 A customer is made in two steps, because its external id lives in another partition: the external id is given to a new
-customer id, then the customer is made if it is missing. A crash between the two is mended by the next attempt.
+customer id, then the customer is made if it is missing. It is renamed in three: the new external id is given to it,
+the customer says that it has it, the old one is free. A crash in between is mended by the next attempt: an external
+id belongs to a customer only if both say so.
 """
 
 import asyncio
 import os
 import struct
-import unicodedata
+from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.domain import proxy_keys
 from sidecar.domain.amounts import checked
-from sidecar.domain.errors import Conflict, InvalidInput, NotFound, StoreCorrupt
+from sidecar.domain.customers import (
+    NO_METADATA,
+    Customer,
+    Status,
+    checked_external_id,
+    checked_metadata,
+    checked_name,
+)
+from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt, VersionConflict
 from sidecar.domain.ids import new_id
-from sidecar.store.commands import CREATE_CUSTOMER, CREATE_KEY, REVOKE_KEY, SET_POOL_CAP
+from sidecar.store.commands import CREATE_CUSTOMER, CREATE_KEY, REVOKE_KEY, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
 from sidecar.store.keys import Keys, checked_unit
 from sidecar.store.lane import Lane
 
-NAME_MAX_CHARACTERS = 255
-
-_FIELDS = ("status", "external_id", "display_name", "created_at_ms", "parent")
+_FIELDS = (
+    "status", "external_id", "display_name", "created_at_ms", "parent", "metadata", "version", "merged_into",
+)  # fmt: skip
+_CLAIMS_MAX = 5
+"""So often an external id is taken over from a customer that has another one now."""
+_UPDATES_MAX = 20
+"""So often a change is tried again that met another one."""
 _SHARE = struct.Struct(">3d")
-
-
-class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who pays. `external_id` is the operator's own name of the customer; `status` is active or suspended."""
-
-    customer_id: str
-    external_id: str
-    display_name: str
-    status: str
-    created_at_ms: int
-    parent_id: str | None = None
-    """Who pays for it, if not itself."""
 
 
 class PoolShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,26 +69,6 @@ class KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
-def checked_external_id(text: str) -> str:
-    """NFC of `text`: 1 to 255 characters, no control characters, no space at its ends; or `InvalidInput`."""
-    external_id = checked_name(text, "external_id")
-    if not external_id:
-        raise InvalidInput("external_id must not be empty.", "external_id")
-    return external_id
-
-
-def checked_name(text: str, what: str) -> str:
-    """The same for a name that may be empty."""
-    name = unicodedata.normalize("NFC", text)
-    if len(name) > NAME_MAX_CHARACTERS:
-        raise InvalidInput(f"{what} must have at most {NAME_MAX_CHARACTERS} characters; got {len(name)}.", what)
-    if name != name.strip():
-        raise InvalidInput(f"{what} must not start or end with a space; got {name!r}.", what)
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise InvalidInput(f"{what} must not have control characters; got {name!r}.", what)
-    return name
-
-
 class Customers:
     """The customers of one tenant's environment. Every method raises StoreError when the store does not answer."""
 
@@ -95,7 +78,13 @@ class Customers:
         self._keys = Keys(tenant, environment)
 
     async def create(
-        self, *, external_id: str, display_name: str = "", now_ms: int, parent_id: str | None = None
+        self,
+        *,
+        external_id: str,
+        display_name: str = "",
+        now_ms: int,
+        parent_id: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> tuple[Customer, bool]:
         """Make a customer; False beside it when the external id had one already, which is returned unchanged.
 
@@ -106,10 +95,7 @@ class Customers:
         display_name = checked_name(display_name, "display_name")
         if parent_id is not None and (await self.get(parent_id)).parent_id is not None:
             raise Conflict(f"{parent_id} is a member of a pool itself; a pool has one level.")
-        index = self._keys.external(external_id)
-        fresh_id = self._new_id(now_ms, parent_id)
-        claimed = await self._lane.execute("SET", index, fresh_id, "NX")
-        customer_id = fresh_id if claimed else (await self._lane.execute("GET", index)).decode()
+        customer_id = await self._claim(external_id, self._new_id(now_ms, parent_id))
         if parent_id is not None and self._keys.partition(customer_id) != self._keys.partition(parent_id):
             return await self.get(customer_id), False
         customer = Customer(
@@ -119,12 +105,16 @@ class Customers:
             status="active",
             created_at_ms=now_ms,
             parent_id=parent_id,
+            metadata=checked_metadata(metadata),
         )
         place = self._keys.of(customer_id)
         packed = CREATE_CUSTOMER.pack(
             [place.customer, place.journal],
-            [customer_id, external_id, display_name, now_ms, parent_id or "", msgspec.json.encode(customer)],
-        )
+            [
+                customer_id, external_id, display_name, now_ms, parent_id or "",
+                msgspec.json.encode(customer.metadata), msgspec.json.encode(customer),
+            ],
+        )  # fmt: skip
         match (await self._lane.send(packed))[0]:
             case b"created":
                 return customer, True
@@ -140,20 +130,118 @@ class Customers:
             if parent_id is None or self._keys.partition(customer_id) == self._keys.partition(parent_id):
                 return customer_id
 
+    async def _claim(self, external_id: str, customer_id: str) -> str:
+        """Give the external id to this customer, unless another has it; whose it is then."""
+        index = self._keys.external(external_id)
+        for _ in range(_CLAIMS_MAX):
+            if await self._lane.execute("SET", index, customer_id, "NX"):
+                return customer_id
+            owner = await self.resolve(external_id)
+            if owner is None:
+                continue
+            kept = await self._read(owner)
+            # One that was never made is made by who comes next; one that was renamed has no more right to it.
+            if owner == customer_id or kept is None or kept.external_id == external_id:
+                return owner
+            await self._lane.send(UNCLAIM.pack([index], [owner]))
+        raise Conflict(f"The external id {external_id!r} is being given to others; try again.")
+
     async def get(self, customer_id: str) -> Customer:
         """Raises NotFound."""
+        if (customer := await self._read(customer_id)) is None:
+            raise NotFound(f"There is no customer {customer_id}.")
+        return customer
+
+    async def find(self, external_id: str) -> Customer | None:
+        """The customer whose external id this is."""
+        customer_id = await self.resolve(external_id)
+        customer = None if customer_id is None else await self._read(customer_id)
+        if customer is None or customer.external_id != checked_external_id(external_id):
+            return None
+        return customer
+
+    async def _read(self, customer_id: str) -> Customer | None:
         reply = await self._lane.execute("HMGET", self._keys.of(customer_id).customer, *_FIELDS)
         if reply[0] is None:
-            raise NotFound(f"There is no customer {customer_id}.")
+            return None
         status, external_id, display_name, created_at_ms = (field.decode() for field in reply[:4])
+        parent, metadata, version, merged_into = reply[4:]
         return Customer(
             customer_id=customer_id,
             external_id=external_id,
             display_name=display_name,
             status=status,
             created_at_ms=int(created_at_ms),
-            parent_id=reply[4].decode() if reply[4] else None,
+            parent_id=parent.decode() if parent else None,
+            metadata=msgspec.json.decode(metadata, type=dict[str, str]) if metadata else {},
+            version=int(version or 1),
+            merged_into=merged_into.decode() if merged_into else None,
         )
+
+    async def update(
+        self, customer_id: str, change: Callable[[Customer], Customer], *, expected: int | None = None
+    ) -> Customer:
+        """Let a customer be what `change` makes of it; nothing is written where that is what it was.
+
+        Raises NotFound; VersionConflict when its version is not `expected`; Conflict when others change it all the
+        time, or it was merged into another.
+        """
+        for _ in range(_UPDATES_MAX):
+            customer = await self.get(customer_id)
+            if expected not in {None, customer.version}:
+                raise VersionConflict(
+                    f"{customer_id} has version {customer.version} now, not {expected}: read it again."
+                )
+            if customer.status == Status.MERGED:
+                raise Conflict(f"{customer_id} was merged into {customer.merged_into} and is no more.")
+            changed = change(customer)
+            if changed == customer:
+                return customer
+            changed = replace(changed, version=customer.version + 1)
+            if await self._write(changed, customer.version):
+                return changed
+        raise Conflict(f"{customer_id} is being changed by others; try again.")
+
+    async def _write(self, customer: Customer, read: int) -> bool:
+        place = self._keys.of(customer.customer_id)
+        packed = UPDATE_CUSTOMER.pack(
+            [place.customer, place.journal],
+            [
+                customer.customer_id, read, customer.external_id, customer.display_name, customer.status,
+                msgspec.json.encode(customer.metadata), customer.merged_into or "", msgspec.json.encode(customer),
+            ],
+        )  # fmt: skip
+        match (await self._lane.send(packed))[0]:
+            case b"updated":
+                return True
+            case b"changed":
+                return False
+            case b"unknown":
+                raise NotFound(f"There is no customer {customer.customer_id}.")
+            case word:
+                raise StoreCorrupt(f"The script update_customer answered {word!r}.")
+
+    async def rename(self, customer_id: str, external_id: str, *, expected: int | None = None) -> Customer:
+        """Give a customer another external id; the old one is free then. Raises as `update`; Conflict when taken."""
+        external_id = checked_external_id(external_id)
+        before = await self.get(customer_id)
+        owner = await self._claim(external_id, customer_id)
+        if owner != customer_id:
+            raise Conflict(f"The external id {external_id!r} belongs to {owner}.")
+        try:
+            renamed = await self.update(
+                customer_id, lambda customer: replace(customer, external_id=external_id), expected=expected
+            )
+        except (Conflict, VersionConflict, NotFound):
+            if before.external_id != external_id:
+                await self._unclaim(external_id, customer_id)
+            raise
+        if before.external_id != external_id:
+            await self._unclaim(before.external_id, customer_id)
+        return renamed
+
+    async def _unclaim(self, external_id: str, customer_id: str) -> None:
+        await self._lane.send(UNCLAIM.pack([self._keys.external(external_id)], [customer_id]))
 
     async def set_pool_cap(self, customer_id: str, unit: str, cap: int | None) -> PoolShare:
         """Say how much of its parent's account a member may hold and spend, all in all. Raises NotFound, Conflict."""
@@ -181,7 +269,7 @@ class Customers:
         return PoolShare(unit=unit, cap=None if cap < 0 else cap, held=held, spent=spent)
 
     async def resolve(self, external_id: str) -> str | None:
-        """The customer that an external id was given to; it never changes once it is there."""
+        """The customer that an external id was given to; the customer itself says whether it has it still."""
         reply: bytes | None = await self._lane.execute("GET", self._keys.external(checked_external_id(external_id)))
         return None if reply is None else reply.decode()
 

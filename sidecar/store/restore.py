@@ -10,6 +10,7 @@ import msgspec
 
 from sidecar.domain.blocks import NEVER_MS, Block, BlockState
 from sidecar.domain.counters import Counter, Stand
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreCorrupt
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState
 from sidecar.domain.proxy_keys import external_credential
@@ -18,7 +19,7 @@ from sidecar.store.accounts import scope_of
 from sidecar.store.business_keys import BusinessKeys
 from sidecar.store.commands import RESTORE_ACCOUNT, RESTORE_CUSTOMER
 from sidecar.store.counter_text import LIST, field_of, list_of
-from sidecar.store.customers import Customer, KeyDetails
+from sidecar.store.customers import KeyDetails
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
@@ -156,8 +157,12 @@ def _fields(customer: Customer) -> Pairs:
     fields: Pairs = [
         "status", customer.status, "external_id", customer.external_id, "display_name", customer.display_name,
         "created_at_ms", customer.created_at_ms, external_credential(customer.external_id), 1,
+        "metadata", msgspec.json.encode(customer.metadata), "version", customer.version,
     ]  # fmt: skip
-    return [*fields, "parent", customer.parent_id] if customer.parent_id is not None else fields
+    for name, value in (("parent", customer.parent_id), ("merged_into", customer.merged_into)):
+        if value is not None:
+            fields += [name, value]
+    return fields
 
 
 def _packed(customer_id: str, state: AccountState) -> tuple[bytes, bytes, Pairs, Pairs]:

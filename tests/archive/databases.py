@@ -19,6 +19,13 @@ UNDO = {
     "0002": ("ALTER TABLE entries DROP COLUMN rules_version",),
     "0003": ("DROP TABLE counts", "ALTER TABLE entries DROP COLUMN counted"),
     "0004": ("DROP TABLE documents",),
+    "0005": (
+        "DROP INDEX customers_by_external_id",
+        *(
+            f"ALTER TABLE customers DROP COLUMN {name}"
+            for name in ("external_id", "display_name", "status", "parent_id")
+        ),
+    ),
 }
 """What takes each step of the schema back."""
 

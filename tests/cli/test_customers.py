@@ -66,3 +66,17 @@ async def test_a_member_gets_a_cap(sidecar: Command) -> None:
     assert ran.code == 1
     assert "in no pool" in ran.err
     assert (await sidecar("customers", "cap", "alice", "-5")).code == 2
+
+
+async def test_customers_are_found_changed_and_renamed(sidecar: Command) -> None:
+    for name in ("alice", "bob"):
+        await sidecar("customers", "create", name)
+    assert (await sidecar("customers", "suspend", "bob")).out == "bob is suspended.\n"
+    listed = await sidecar("customers", "list", "--status", "suspended")
+    assert "bob" in listed.out
+    assert "alice" not in listed.out
+    assert (await sidecar("customers", "resume", "bob")).out == "bob is active.\n"
+    assert (await sidecar("customers", "rename", "bob", "robert")).out.endswith(" is robert now.\n")
+    found = await sidecar("customers", "list", "--limit", "1", "--json")
+    assert [each["external_id"] for each in found.json["data"]] == ["robert"]
+    assert "There are more" in (await sidecar("customers", "list", "--limit", "1")).out

@@ -3,7 +3,8 @@ from multidict import MultiDict
 
 from sidecar.control import decoding
 from sidecar.control.credit_schema import GrantCredits
-from sidecar.control.schema import CreateCustomer, CreateKey, Paging
+from sidecar.control.customer_schema import CreateCustomer
+from sidecar.control.schema import CreateKey, Paging
 from sidecar.domain.errors import InvalidInput
 
 

@@ -81,8 +81,8 @@ async def test_other_paths_are_not_found(control: Control, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "/v1/customers", {"POST"}),
-        ("GET", "/v1/customers", {"POST"}),
+        ("PUT", "/v1/customers", {"GET", "HEAD", "POST"}),
+        ("GET", "/v1/customer-by-external-id/a/rename", {"POST"}),
         ("DELETE", "/v1/customer-by-external-id/a%2Fb/keys", {"GET", "HEAD", "POST"}),
         ("POST", "/healthz", {"GET", "HEAD"}),
     ],

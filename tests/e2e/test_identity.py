@@ -46,3 +46,17 @@ async def test_two_identities_of_one_kind_are_none(house: House) -> None:
         assert (await fetch(house.port, "GET", "/fixed/a", first.bearer, second.bearer)).status in {400, 401}
     assert house.upstream.requests == []
     await house.settled(rich, spent=0)
+
+
+async def test_an_external_id_that_changes_hands_is_the_new_owners_at_once(house: House) -> None:
+    """Also for a proxy that has seen it with the old one."""
+    house.upstream.script = answers()
+    old, new = await house.control.buyer(5 * CREDIT), await house.control.buyer(5 * CREDIT)
+    name = ("X-Customer", old.external_id)
+    assert (await fetch(house.port, "GET", "/trusted", name)).status == 200
+    await house.control.call("POST", f"/v1/customers/{old.customer_id}/rename", {"external_id": f"{name[1]}-old"})
+    assert (await fetch(house.port, "GET", "/trusted", name)).status == 401
+    await house.control.call("POST", f"/v1/customers/{new.customer_id}/rename", {"external_id": name[1]})
+    assert (await fetch(house.port, "GET", "/trusted", name)).status == 200
+    await house.settled(old, spent=CREDIT)
+    await house.settled(new, spent=CREDIT)

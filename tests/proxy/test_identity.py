@@ -5,13 +5,14 @@ import ipaddress
 import pytest
 
 from sidecar.domain import proxy_keys
+from sidecar.domain.customers import Customer
 from sidecar.domain.ids import new_id
 from sidecar.domain.rules import DEFAULT_IDENTITY, ApiKey, IdentitySource, TrustedHeader
 from sidecar.http1.heads import RequestHead, parse_request
 from sidecar.proxy import identity
 from sidecar.proxy.identity import KNOWN_MAX, NAMED_S, Identities, Payer
 from sidecar.services.outage import Outage
-from sidecar.store.customers import Customer, Customers
+from sidecar.store.customers import Customers
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks

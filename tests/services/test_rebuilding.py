@@ -10,13 +10,14 @@ import pytest
 
 from sidecar.domain import proxy_keys
 from sidecar.domain.blocks import BlockState
+from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreTimeout
 from sidecar.domain.journal import Kind, Line, Position
 from sidecar.domain.outcomes import Account, Ended, Granted, RefusalCode, Refused, Reserved, UnknownReservation
 from sidecar.services.lease import WORKER
 from sidecar.services.rebuilding import Rebuilding, Rebuilt
 from sidecar.store.audit import Audit
-from sidecar.store.customers import Customer, PoolShare, ProxyKey
+from sidecar.store.customers import PoolShare, ProxyKey
 from sidecar.store.journal import START
 from sidecar.store.leases import Leases
 from sidecar.store.restore import Restore

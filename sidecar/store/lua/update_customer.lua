@@ -1,0 +1,26 @@
+-- Writes what is changed about a customer, if nobody has changed it since it was read.
+--
+-- KEYS[1]  hash    the customer
+-- KEYS[2]  stream  the partition's journal
+-- ARGV[1]  customer id
+-- ARGV[2]  the version that was read; the new one is one more
+-- ARGV[3]  external id
+-- ARGV[4]  display name
+-- ARGV[5]  status
+-- ARGV[6]  metadata, JSON
+-- ARGV[7]  who it was merged into, or ''
+-- ARGV[8]  all of this as JSON, for the journal
+--
+-- Answers, the first that applies:
+--   unknown  nothing changed
+--   changed  it has another version; nothing changed
+--   updated
+local now = redis.call('HMGET', KEYS[1], 'status', 'version', 'external_id')
+if not now[1] then return {'unknown'} end
+if (now[2] or '1') ~= ARGV[2] then return {'changed'} end
+if now[3] ~= ARGV[3] then redis.call('HDEL', KEYS[1], 'external:' .. now[3]) end
+redis.call('HSET', KEYS[1], 'version', ARGV[2] + 1, 'external_id', ARGV[3], 'external:' .. ARGV[3], '1',
+  'display_name', ARGV[4], 'status', ARGV[5], 'metadata', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'merged_into', ARGV[7]) end
+redis.call('XADD', KEYS[2], '*', 'customer', ARGV[1], 'data', ARGV[8])
+return {'updated'}
