@@ -7,6 +7,8 @@ import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from sidecar.domain.denials import Denial
+
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """From the proxy's own share of a request to the longest stream."""
 
@@ -37,12 +39,13 @@ class Histogram:
 class Metrics:
     """The counters. `requests` is by (rule, outcome), where outcome is how the proxy ended a request.
 
-    `shadow_refusals` is by (rule, code).
+    `shadow_refusals` is by (rule, code). `denials` are counted for reports, which take them away every few seconds.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.denials: Counter[Denial] = Counter()
         self.clamped: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
         self.sessions: Counter[str] = Counter()
@@ -62,6 +65,11 @@ class Metrics:
         self.totals: list[tuple[str, str, Callable[[], float]]] = []
         self.gauges_by: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
         self.totals_by: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
+
+    def take_denials(self) -> Counter[Denial]:
+        """What was counted since this was called last."""
+        taken, self.denials = self.denials, Counter()
+        return taken
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A value that another part holds, read at each scrape."""

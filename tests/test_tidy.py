@@ -34,6 +34,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/__main__.py": "Two lines; every test that starts a process goes through it.",
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/control/customer_schema.py": "Records; test_customers.py and test_customer_changes.py see them.",
+    "sidecar/control/report_schema.py": "Records; test_reports.py sees them on the wire.",
+    "sidecar/domain/denials.py": "A record without behaviour.",
     "sidecar/domain/documents.py": "Records without behaviour.",
     "sidecar/domain/fields.py": "A protocol: types only.",
     "sidecar/domain/history.py": "Records without behaviour.",

@@ -11,7 +11,8 @@ from sidecar.archive.counts import counted
 from sidecar.archive.database import Database
 from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
-from sidecar.archive.usage import usage_conditions, usage_page
+from sidecar.archive.stats import stats
+from sidecar.archive.usage import top_usage, usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
 from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
@@ -25,6 +26,7 @@ from sidecar.domain.history import (
     Entry,
     EntryFilter,
     Page,
+    Stats,
     UsageRow,
 )
 from sidecar.domain.journal import Line, Position, Record, Totals
@@ -119,6 +121,23 @@ class Archive:
         """
         conditions = usage_conditions(from_ms, to_ms, customer_id, asker_id, unit)
         return await usage_page(self._database, group_by, conditions, cursor, limit)
+
+    async def top_usage(
+        self,
+        by: str,
+        unit: str,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        *,
+        limit: int = 10,
+    ) -> tuple[UsageRow, ...]:
+        """The groups that were charged most of one unit, the most first; without their meters."""
+        conditions = usage_conditions(from_ms, to_ms, None, None, unit)
+        return await top_usage(self._database, by, conditions, limit)
+
+    async def stats(self) -> Stats:
+        """How many customers, accounts and entries there are, and what is in all accounts together."""
+        return await stats(self._database)
 
     async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
         """What could not be right in the journal, the newest first."""

@@ -4,7 +4,7 @@ Or by a dimension that their price was chosen by, which is looked for in the tex
 Units are never mixed: each has rows of its own. A reservation in several units shows its meters in each of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -48,15 +48,18 @@ async def usage_page(
         found = [tuple(row)[: len(keys)] for row in rows[:limit]]
         meters = await _meters(transaction, _commits(conditions), keys, found)
     items = tuple(
-        UsageRow(
-            group={str(by): _shown(by, key) for by, key in zip(group_by, place[:-1], strict=True)},
-            unit=str(place[-1]),
-            meters=meters.get(place, {}),
-            **{name: int(amount) for name, amount in row._mapping.items() if name in _SUM_NAMES},
-        )
-        for place, row in zip(found, rows, strict=False)
+        _row(group_by, place, row._mapping, meters.get(place, {})) for place, row in zip(found, rows, strict=False)
     )
     return Page(items, cursor_of(found[-1]) if len(rows) > limit else None)
+
+
+def _row(group_by: Sequence[str], place: Keys, sums: Mapping[Any, Any], meters: dict[str, int | float]) -> UsageRow:
+    return UsageRow(
+        group={str(by): _shown(by, key) for by, key in zip(group_by, place[:-1], strict=True)},
+        unit=str(place[-1]),
+        meters=meters,
+        **{name: int(amount) for name, amount in sums.items() if name in _SUM_NAMES},
+    )
 
 
 def usage_conditions(
@@ -68,14 +71,32 @@ def usage_conditions(
     return in_time(from_ms, to_ms) + [column == value for column, value in given if value is not None]
 
 
-_SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late")
+async def top_usage(
+    database: Database, by: str, conditions: Sequence[ColumnElement[bool]], limit: int
+) -> tuple[UsageRow, ...]:
+    """The groups that were charged most, the most first; of one unit, as the conditions say."""
+    (group,) = _groups([by], postgresql=not database.address.path)
+    keys = (group, schema.entries.c.unit)
+    most = func.sum(schema.entries.c.charged).desc()
+    statement = _commits(conditions).group_by(*keys).order_by(most, *keys).limit(checked_limit(limit))
+    async with database.reading() as transaction:
+        rows = (await transaction.connection.execute(statement.add_columns(*keys, *_sums()))).all()
+    return tuple(_row([by], tuple(row)[:2], row._mapping, {}) for row in rows)
+
+
+_SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late", "held", "above_hold")
 
 
 def _sums() -> list[ColumnElement[Any]]:
     table = schema.entries
     estimated = case((table.c.source != Source.REPORTED, table.c.charged), else_=0)
     late = case((table.c.type == Kind.LATE_COMMIT.value, 1), else_=0)
-    added = (func.sum(each) for each in (table.c.charged, estimated, table.c.owed, table.c.uncollected, late))
+    # Steps have taken their part out of the hold before the end; the end says what is left of it, and that part.
+    ended = table.c.type != Kind.STEP_COMMIT.value
+    held = case((ended, table.c.held + table.c.charged_before), else_=0)
+    above = case((ended & (table.c.charged > table.c.held), table.c.charged - table.c.held), else_=0)
+    amounts = (table.c.charged, estimated, table.c.owed, table.c.uncollected, late, held, above)
+    added = (func.sum(each) for each in amounts)
     return [column.label(name) for column, name in zip((func.count(), *added), _SUM_NAMES, strict=True)]
 
 

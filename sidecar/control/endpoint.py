@@ -24,6 +24,7 @@ from sidecar.services.reloading import Reloading
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
+from sidecar.store.denials import DenialCounts
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 
@@ -61,6 +62,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     customers: Customers
     deferred: Deferred
+    denials: DenialCounts
     once_records: OnceRecords
     history: History
     reloading: Reloading

@@ -1,6 +1,7 @@
 """The past: the ledger of a customer, what was used, and all of it as a file."""
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
@@ -65,9 +66,10 @@ async def summarise_usage(call: Call[Nothing, UsageQuery]) -> Given[UsagePage]:
     a customer with a pool, what its members used counts too.
     """
     query, parts = call.query, call.parts
-    groups = [_group(word) for word in query.group_by.split(",")]
+    groups = [group_word(word) for word in query.group_by.split(",")]
     customer = await parts.customers.get(query.customer_id) if query.customer_id else None
-    page = await parts.history.usage(groups, _about(customer, query), query.cursor, query.limit)
+    wanted = about(customer, query.unit, query.since, query.until)
+    page = await parts.history.usage(groups, wanted, query.cursor, query.limit)
     views = [UsageView.of(row, parts.units) for row in page.items]
     return Given(UsagePage(data=views, pagination=Pagination.of(page.next_cursor)))
 
@@ -84,7 +86,7 @@ async def _let_happen(call: Call[Nothing, Query], customer: Customer) -> None:
 
 def _entries(query: EntriesWanted, customer: Customer | None) -> EntryFilter:
     return msgspec.structs.replace(
-        _about(customer, query),
+        about(customer, query.unit, query.since, query.until),
         types=() if query.type is None else tuple(_words(query.type, Kind, "type")),
         reservation_id=query.reservation_id,
         feature=query.feature,
@@ -92,20 +94,20 @@ def _entries(query: EntriesWanted, customer: Customer | None) -> EntryFilter:
     )
 
 
-def _about(customer: Customer | None, query: EntriesWanted | UsageQuery) -> EntryFilter:
+def about(customer: Customer | None, unit: str | None, since: datetime | None, until: datetime | None) -> EntryFilter:
     """Of a member of a pool only what it asked for, of everybody else all of its accounts."""
-    if query.since is not None and query.until is not None and query.until <= query.since:
+    if since is not None and until is not None and until <= since:
         raise InvalidInput("`to` must be later than `from`.", "to")
     return EntryFilter(
         customer_id=None if customer is None else payer_of(customer),
         asker_id=customer.customer_id if customer is not None and customer.parent_id else None,
-        unit=query.unit,
-        from_ms=None if query.since is None else epoch_ms(query.since, "from"),
-        to_ms=None if query.until is None else epoch_ms(query.until, "to"),
+        unit=unit,
+        from_ms=None if since is None else epoch_ms(since, "from"),
+        to_ms=None if until is None else epoch_ms(until, "to"),
     )
 
 
-def _group(word: str) -> str:
+def group_word(word: str) -> str:
     """A word of `group_by`."""
     if word in set(UsageBy):
         return UsageBy(word)

@@ -213,6 +213,10 @@ class UsageView(Wire, frozen=True, kw_only=True):
     owed: int
     uncollected: int
     late: Annotated[int, Meta(description="How many commits came after their hold had expired.")]
+    held: Annotated[
+        int, Meta(description="What had been held for the requests that ended: what they were estimated to cost.")
+    ]
+    above_hold: Annotated[int, Meta(description="By how much requests cost more than was held for them.")]
     meters: dict[str, int | float]
     display: UsageDisplay | UnsetType = UNSET
 
@@ -230,6 +234,8 @@ class UsageView(Wire, frozen=True, kw_only=True):
             owed=row.owed,
             uncollected=row.uncollected,
             late=row.late,
+            held=row.held,
+            above_hold=row.above_hold,
             meters=row.meters,
             display=UsageDisplay(**{name: render(getattr(row, name), unit) for name in names}) if unit else UNSET,
         )

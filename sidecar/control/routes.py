@@ -10,6 +10,7 @@ from sidecar.control import (
     history,
     keys,
     pools,
+    reports,
     reservations,
     rules,
     service,
@@ -27,6 +28,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *reservations.ENDPOINTS,
     *settlements.ENDPOINTS,
     *history.ENDPOINTS,
+    *reports.ENDPOINTS,
     *rules.ENDPOINTS,
     *service.ENDPOINTS,
 )

@@ -140,7 +140,28 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     uncollected: int
     late: int
     """How many commits came after their hold had expired."""
+    held: int
+    """What had been set aside for the requests that ended: the estimates that `charged` can be compared with."""
+    above_hold: int
+    """The part of `charged` by which requests cost more than was held."""
     meters: dict[str, int | float] = {}
+
+
+class UnitTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """All accounts of one unit."""
+
+    unit: str
+    accounts: int
+    totals: Totals
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of everything there is."""
+
+    customers: dict[str, int]
+    """By status."""
+    entries: int
+    units: tuple[UnitTotals, ...]
 
 
 class Anomaly(msgspec.Struct, frozen=True, kw_only=True):

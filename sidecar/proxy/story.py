@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from sidecar.domain.amounts import Unit
+from sidecar.domain.denials import Denial
 from sidecar.domain.errors import StoreError
 from sidecar.domain.forms import may_be_form
 from sidecar.domain.idempotency import KeyRefused
@@ -368,6 +369,7 @@ class Story:
     def _answer(self, exchange: Exchange, terms: Terms, refusal: Refusal) -> None:
         exchange.answer(refusal.status, reason_of(refusal.status), refusal.pairs, refusal.body)
         self._metrics.refusals[refusal.code] += 1
+        self._metrics.denials[Denial(refusal.code, terms.rule.name, exchange.party)] += 1
         self._count(exchange, terms, "refused")
 
     def _count(self, exchange: Exchange, terms: Terms, outcome: str, would_be: str = "") -> None:

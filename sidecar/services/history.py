@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from sidecar.archive.archive import Archive
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import ArchiveUnavailable
-from sidecar.domain.history import CustomerFilter, Entry, EntryFilter, Page, UsageRow
+from sidecar.domain.history import CustomerFilter, Entry, EntryFilter, Page, Stats, UsageRow
 from sidecar.domain.journal import Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
@@ -83,6 +83,17 @@ class History:
             cursor=cursor,
             limit=limit,
         )
+
+    async def top_usage(self, by: str, wanted: EntryFilter, limit: int) -> tuple[UsageRow, ...]:
+        """What was charged most, the most first; of `wanted`, unit and time matter."""
+        assert wanted.unit is not None, "units are never compared"
+        await self._catch_up(None)
+        return await self._archive.top_usage(by, wanted.unit, wanted.from_ms, wanted.to_ms, limit=limit)
+
+    async def stats(self) -> Stats:
+        """How much of everything there is."""
+        await self._catch_up(None)
+        return await self._archive.stats()
 
     async def _catch_up(self, customer_id: str | None) -> None:
         if customer_id is None:

@@ -139,6 +139,11 @@ class Keys:
         """Who does the work `name` now."""
         return self._key(self.partition(f"lease:{name}"), f"lease:{name}")
 
+    def denials(self, hour: int) -> bytes:
+        """How often whom was refused what in an hour."""
+        name = f"denials:{hour}"
+        return self._key(self.partition(name), name)
+
     def external(self, external_id: str) -> bytes:
         """Which customer an external id belongs to."""
         return self._key(self.partition(external_id), f"external:{external_id}")

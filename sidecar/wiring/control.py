@@ -29,6 +29,7 @@ from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
+from sidecar.store.denials import DenialCounts
 from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
 from sidecar.wiring.parts import Sidecar
@@ -76,6 +77,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         catalogue=catalogue,
         customers=sidecar.customers,
         deferred=sidecar.deferred,
+        denials=DenialCounts(sidecar.lane, **names),
         once_records=sidecar.once_records,
         history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         reloading=sidecar.reloading,

@@ -19,6 +19,7 @@ from sidecar.domain.errors import StartupError, StoreError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
 from sidecar.services.credit_leases import LeaseTerms
+from sidecar.services.denials import Denials
 from sidecar.services.holds import Holds
 from sidecar.services.lease import POLLING, Lease
 from sidecar.services.polling import Polling
@@ -29,6 +30,7 @@ from sidecar.services.reloading import Reloading
 from sidecar.services.spool import Spool
 from sidecar.store.address import parse_address
 from sidecar.store.bundled import BundledStore
+from sidecar.store.denials import DenialCounts
 from sidecar.store.jobs import Jobs
 from sidecar.store.lanes import make_lane
 from sidecar.store.leases import Leases
@@ -146,6 +148,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     sidecar.tasks.start(spool.run(sidecar.ledger), "spool")
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     _start_leases(sidecar, holds)
+    _count_denials(sidecar, stack)
     polls, names = Polls(settings), {"tenant": settings.tenant, "environment": settings.environment}
     stack.push_async_callback(polls.close)
     polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
@@ -173,6 +176,13 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
     _measure_queue(sidecar, queue)
     _measure_polling(sidecar, polling)
+
+
+def _count_denials(sidecar: Sidecar, stack: AsyncExitStack) -> None:
+    names = {"tenant": sidecar.settings.tenant, "environment": sidecar.settings.environment}
+    denials = Denials(DenialCounts(sidecar.lane, **names), sidecar.metrics.take_denials)
+    stack.push_async_callback(denials.flush)
+    sidecar.tasks.start(denials.run(), "denials")
 
 
 def _start_leases(sidecar: Sidecar, holds: Holds) -> None:

@@ -75,6 +75,8 @@ class Teller:
         usage: str = "",
         reservation_id: str = "",
         counted: tuple[Counted, ...] = (),
+        held: int | None = None,
+        charged_before: int = 0,
     ) -> Line:
         """`slices` are what blocks pay: number, amount."""
         charged = sum(amount for _, amount in slices) + owed
@@ -84,9 +86,9 @@ class Teller:
             feature=feature,
             rule=rule,
             rules_version=rules_version,
-            held=charged,
+            held=charged if held is None else held,
             reserved_at_ms=self.clock.now_ms,
-            charged_before=0,
+            charged_before=charged_before,
         )
         moves = [Move(Moved.SPENT, number, amount) for number, amount in slices]
         for number, amount in slices:

@@ -54,6 +54,8 @@ async def test_by_feature_with_everything(used: Archive) -> None:
             owed=0,
             uncollected=0,
             late=0,
+            held=30,
+            above_hold=0,
             meters={"input_tokens": 301, "seconds": 0.75},
         ),
         UsageRow(
@@ -65,6 +67,8 @@ async def test_by_feature_with_everything(used: Archive) -> None:
             owed=0,
             uncollected=0,
             late=0,
+            held=7,
+            above_hold=0,
             meters={"input_tokens": 200},
         ),
         UsageRow(
@@ -76,6 +80,8 @@ async def test_by_feature_with_everything(used: Archive) -> None:
             owed=3,
             uncollected=2,
             late=1,
+            held=8,
+            above_hold=0,
         ),
     )
 
@@ -175,3 +181,26 @@ async def test_a_cursor_of_another_grouping_is_refused(used: Archive) -> None:
 async def test_an_empty_archive_used_nothing(archive: Archive) -> None:
     page = await archive.usage([UsageBy.DAY])
     assert (page.items, page.next_cursor) == ((), None)
+
+
+async def test_what_was_held_compares_with_what_was_charged(archive: Archive) -> None:
+    """A step takes its part out of the hold, so it counts at the end."""
+    teller = Teller(Clock())
+    lines = [
+        teller.grant(1_000),
+        teller.commit((1, 10), held=25),
+        teller.commit((1, 5), kind=Kind.STEP_COMMIT, held=40),
+        teller.commit((1, 20), held=15, charged_before=5),
+    ]
+    await archive.append(3, lines, Position())
+    (row,) = (await archive.usage([UsageBy.FEATURE])).items
+    assert (row.charged, row.held, row.above_hold) == (35, 45, 5)
+
+
+async def test_the_most_come_first(used: Archive) -> None:
+    rows = await used.top_usage(UsageBy.CUSTOMER, "credits")
+    assert shown(rows, "charged") == [("cus_m", "credits", 20), ("cus_a", "credits", 19)]
+    assert shown(await used.top_usage(UsageBy.MODEL, "credits", limit=1), "charged") == [("large", "credits", 20)]
+    later = await used.top_usage(UsageBy.CUSTOMER, "credits", START_MS + HOUR_MS)
+    assert shown(later, "charged") == [("cus_a", "credits", 9)]
+    assert await used.top_usage(UsageBy.CUSTOMER, "litres") == ()

@@ -46,6 +46,8 @@ def test_hours_and_days_are_shown_by_their_start() -> None:
         owed=0,
         uncollected=0,
         late=0,
+        held=6,
+        above_hold=0,
     )
     assert UsageView.of(row, {}).group == {"model": "m", "hour": "2023-11-14T22:00:00Z"}
 

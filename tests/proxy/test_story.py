@@ -3,6 +3,7 @@
 import pytest
 
 from sidecar.config.settings import Proxy, Timeouts
+from sidecar.domain.denials import Denial
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
@@ -106,6 +107,17 @@ async def test_what_is_refused_reaches_nobody(lane: Lane, target: str, status: i
             assert (answer.status, answer.get("x-sidecar-refusal")) == (status, code)
         assert upstream.requests == []
         assert shop.metrics.refusals[code] == 2
+
+
+async def test_who_is_refused_what_is_counted_for_reports(lane: Lane) -> None:
+    async with Upstream() as upstream, Shop(lane, upstream, granted=1) as shop:
+        for fields in ((), (shop.bearer,), (shop.bearer,)):
+            await fetch(shop.port, "GET", "/fixed/a", *fields)
+        assert shop.metrics.take_denials() == {
+            Denial("unidentified", "fixed", ""): 1,
+            Denial("insufficient_credits", "fixed", shop.customer_id): 2,
+        }
+        assert shop.metrics.take_denials() == {}
 
 
 async def test_options_star_is_no_path(lane: Lane) -> None:

@@ -37,6 +37,7 @@ from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
+from sidecar.store.denials import DenialCounts
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
@@ -191,6 +192,7 @@ async def _listening(
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
         customers=customers,
+        denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
