@@ -3,78 +3,59 @@
 Apart from `telemetry`, because prometheus-client brings 7 MB of modules which only a process that is scraped needs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sidecar.telemetry import Metrics
+from sidecar.telemetry import BUCKETS_S, Family, Kind, Metrics
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""Of a `page`."""
 
 
 class Exposition(Collector):
-    """Turns what `metrics` has counted into samples, at each scrape."""
+    """Turns families into samples; they are read at each scrape."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, read: Callable[[], Sequence[Family]]) -> None:
+        self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        yield self._by_rule(
-            "sidecar_requests", "Requests by rule and by how they ended.", "outcome", metrics.requests
-        )
-        would = "Requests served in shadow that would have been refused, by rule and code."
-        yield self._by_rule("sidecar_shadow_refusals", would, "code", metrics.shadow_refusals)
-        yield from self._by_label()
-        for name, text, histogram in metrics.histograms:
-            family = HistogramMetricFamily(name, text)
-            family.add_metric([], histogram.buckets(), histogram.total_s)
-            yield family
-        for name, text, read in metrics.gauges:
-            yield GaugeMetricFamily(name, text, value=read())
-        for name, text, read in metrics.totals:
-            yield CounterMetricFamily(name, text, value=read())
-        for name, text, label, read_all in metrics.gauges_by:
-            yield _labelled(GaugeMetricFamily(name, text, labels=[label]), read_all())
-        for name, text, label, read_all in metrics.totals_by:
-            yield _labelled(CounterMetricFamily(name, text, labels=[label]), read_all())
-
-    def _by_rule(self, name: str, text: str, label: str, counter: Mapping[tuple[str, str], int]) -> Metric:
-        family = CounterMetricFamily(name, text, labels=["rule", label])
-        for labels, count in list(counter.items()):
-            family.add_metric(labels, count)
-        return family
-
-    def _by_label(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        for name, text, label, counter in (
-            ("sidecar_refusals", "Requests that were refused, by code.", "code", metrics.refusals),
-            ("sidecar_streams_cut", "Answers ended because credit had.", "rule", metrics.cut),
-            ("sidecar_clamped", "Requests lowered to what the balance buys.", "rule", metrics.clamped),
-            (
-                "sidecar_upstream_failures",
-                "Requests that the upstream failed, by phase.",
-                "phase",
-                metrics.upstream_failures,
-            ),
-            ("sidecar_charges", "Settled requests, by where their charge comes from.", "source", metrics.charges),
-            ("sidecar_held_base_units", "Amounts held.", "unit", metrics.held),
-            ("sidecar_charged_base_units", "Amounts charged.", "unit", metrics.charged),
-            ("sidecar_returned_base_units", "Amounts of holds that went back.", "unit", metrics.returned),
-            ("sidecar_shadow_uncharged_base_units", "What such requests would have cost.", "unit", metrics.uncharged),
-            ("sidecar_owed_base_units", "Charged amounts that became debt.", "unit", metrics.owed),
-        ):
-            yield _labelled(CounterMetricFamily(name, text, labels=[label]), counter)
-
-
-def _labelled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
-    for label, value in list(values.items()):
-        family.add_metric([label], value)
-    return family
+        return map(_shown, self._read())
 
 
 def exposed(metrics: Metrics) -> CollectorRegistry:
     """A registry with these metrics and nothing else."""
     registry = CollectorRegistry()
-    registry.register(Exposition(metrics))
+    registry.register(Exposition(metrics.families))
     return registry
+
+
+def page(families: Sequence[Family]) -> bytes:
+    """What a scrape gets."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(lambda: families))
+    return generate_latest(registry)
+
+
+def _shown(family: Family) -> Metric:
+    if family.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(family.name, family.text)
+        histogram.add_metric([], _buckets(family), family.total_s)
+        return histogram
+    made = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    metric = made(family.name, family.text, labels=family.labels)
+    for labels, value in family.samples.items():
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _buckets(family: Family) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    total = 0.0
+    rows = []
+    for place, bound in enumerate((*map(str, BUCKETS_S), "+Inf")):
+        total += family.samples[str(place),]
+        rows.append((bound, total))
+    return rows

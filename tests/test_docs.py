@@ -10,7 +10,6 @@ from sidecar.cli.main import parser
 from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.problems import KINDS
-from sidecar.exposition import Exposition
 from sidecar.telemetry import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -75,5 +74,5 @@ def test_every_metric_is_documented() -> None:
     named_by_parts = {
         name for path in (ROOT / "sidecar").rglob("*.py") for name in METRIC_NAME.findall(path.read_text())
     }
-    own = {family.name for family in Exposition(Metrics()).collect()}
+    own = {family.name for family in Metrics().families()}
     assert set(METRIC_ROW.findall((ROOT / "docs/metrics.md").read_text())) == named_by_parts | own

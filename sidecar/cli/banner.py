@@ -34,6 +34,8 @@ def print_up(sidecar: Sidecar) -> None:
     if sidecar.proxy_port is not None:
         rows += [("proxy", f"{_url(settings.proxy.listen, sidecar.proxy_port)} -> {settings.upstream.url}")]
         rows += [("rules", _rules(settings, sidecar.rules))]
+    if sidecar.admin_port is not None:
+        rows += [("admin", _url(settings.proxy.admin_listen, sidecar.admin_port))]
     if sidecar.control_port is not None:
         rows += [("control", _url(settings.control.listen, sidecar.control_port))]
     rows += [("store", f"bundled, in {data_dir(settings)}" if not settings.store.url else sidecar.store)]
@@ -54,6 +56,8 @@ def print_workers_up(settings: Settings, count: int) -> None:
         ("rules", _rules(settings, None)),
         ("workers", str(count)),
     ]
+    if settings.proxy.admin_listen:
+        rows.insert(2, ("admin", f"http://{settings.proxy.admin_listen}"))
     _print_rows(f"sidecar {__version__} is running", rows, Ink.of(sys.stdout))
     print("Ctrl-C stops it.", flush=True)
 

@@ -12,33 +12,45 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from sidecar.config.settings import Settings
-from sidecar.wiring import Role, Sidecar, running
+from sidecar.wiring import Role, Sidecar, answering_for_workers, running
 
 log = logging.getLogger("sidecar")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], *, lifeline: int | None = None) -> int:
+class Place(msgspec.Struct, frozen=True):
+    """That of one of several processes on one port."""
+
+    lifeline: int
+    """A file descriptor whose end also ends the process, since the parent holds the other end."""
+    report_at: Path | None
+    """Where it says how it is, to the process that answers probes for all."""
+
+
+def serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], *, place: Place | None = None) -> int:
     """Serve `role` until a signal; `announce` is called once when everything is up.
 
-    `lifeline` makes this process one of several on one port; it is a file descriptor whose end also ends the process,
-    since the parent holds the other end.
+    `place` makes this process one of several on one port.
     """
     with asyncio.Runner(loop_factory=_new_loop()) as runner:
-        return runner.run(_serve(settings, role, announce, lifeline))
+        return runner.run(_serve(settings, role, announce, place))
 
 
-async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], lifeline: int | None) -> int:
-    stop = _Stop()
-    if lifeline is not None:
-        stop.watch(lifeline)
+async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], None], place: Place | None) -> int:
+    stop, report_at = _Stop(), None
+    if place is not None:
+        stop.watch(place.lifeline)
+        report_at = place.report_at
     try:
-        async with running(settings, role, share_port=lifeline is not None) as sidecar:
+        async with running(settings, role, share_port=place is not None, report_at=report_at) as sidecar:
             stop.started(lambda: sidecar.tasks.start(sidecar.reloading.reload("of SIGHUP"), "reload"))
             announce(sidecar)
             if Role.PROXY in role:
@@ -49,6 +61,28 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
                 "stopping: requests under way have %g seconds; a second signal ends at once",
                 settings.timeouts.shutdown_s,
             )
+    except asyncio.CancelledError:
+        if stop.signal is None:
+            raise
+        return 128 + stop.signal
+    return 0
+
+
+def answer(listen: str, folder: Path, announce: Callable[[], None], lifeline: int) -> int:
+    """Answer probes and Prometheus for the workers that report in `folder`, until a signal or the parent's end."""
+    with asyncio.Runner(loop_factory=_new_loop()) as runner:
+        return runner.run(_answer(listen, folder, announce, lifeline))
+
+
+async def _answer(listen: str, folder: Path, announce: Callable[[], None], lifeline: int) -> int:
+    stop = _Stop()
+    stop.watch(lifeline)
+    try:
+        async with answering_for_workers(listen, folder):
+            stop.started(lambda: None)
+            announce()
+            _settle_memory()
+            await stop.wait()
     except asyncio.CancelledError:
         if stop.signal is None:
             raise

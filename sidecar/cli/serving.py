@@ -20,7 +20,9 @@ def proxy(settings: Settings, count: int) -> int:
     if count == 1:
         return process.serve(settings, Role.PROXY, banner.print_up)
 
-    def work(fixed: Settings, ready: Callable[[], None], lifeline: int) -> int:
-        return process.serve(fixed, Role.PROXY, lambda _: ready(), lifeline=lifeline)
+    def work(fixed: Settings, ready: Callable[[], None], place: process.Place) -> int:
+        return process.serve(fixed, Role.PROXY, lambda _: ready(), place=place)
 
-    return workers.supervise(settings, count, work, lambda fixed: banner.print_workers_up(fixed, count))
+    return workers.supervise(
+        settings, count, work, process.answer, lambda fixed: banner.print_workers_up(fixed, count)
+    )

@@ -2,7 +2,8 @@
 
 The kernel spreads connections over the workers (SO_REUSEPORT). A worker that ends is started again; before the first
 one is up, its end is the end of all, so that a mistake is reported once and not for ever. On SIGHUP each of them
-loads the rules again.
+loads the rules again. With `proxy.admin_listen` one process more answers probes and Prometheus for all of them: it
+comes before the first worker and goes after the last, so that readiness is never unanswered.
 """
 
 import contextlib
@@ -11,14 +12,17 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
 
 from sidecar.cli.exits import exit_code
-from sidecar.cli.process import STOP_SIGNALS, Terminal
+from sidecar.cli.process import STOP_SIGNALS, Place, Terminal
+from sidecar.config.data_folder import make_data_dir
 from sidecar.config.settings import Settings
 from sidecar.config.values import Endpoint
 from sidecar.domain.errors import StartupError
@@ -28,11 +32,15 @@ SHORT_LIFE_S: Final = 1.0
 
 _SIGNALS: Final = {signal.SIGCHLD, signal.SIGHUP, *STOP_SIGNALS}
 
-Work = Callable[[Settings, Callable[[], None], int], int]
-"""What a worker does: with settings whose port is fixed, a call for when it serves, and its lifeline."""
+Work = Callable[[Settings, Callable[[], None], Place], int]
+"""What a worker does: with settings whose port is fixed, a call for when it serves, and its place."""
+Answer = Callable[[str, Path, Callable[[], None], int], int]
+"""What answers for them: where it listens, the folder they report in, a call for when it serves, its lifeline."""
 
 
-def supervise(settings: Settings, count: int, work: Work, announce: Callable[[Settings], None]) -> int:
+def supervise(
+    settings: Settings, count: int, work: Work, answer: Answer, announce: Callable[[Settings], None]
+) -> int:
     """Run `count` workers until a signal; the exit code of the first one when that did not come up.
 
     `announce` is called once when they serve, with the settings that have the real port.
@@ -42,7 +50,11 @@ def supervise(settings: Settings, count: int, work: Work, announce: Callable[[Se
         assert host is not None, "the settings have been checked"
         listen = str(Endpoint(host.host, reserved.getsockname()[1]))
         proxy = msgspec.structs.replace(settings.proxy, listen=listen)
-        return _Supervisor(msgspec.structs.replace(settings, proxy=proxy), work).run(count, announce)
+        fixed = msgspec.structs.replace(settings, proxy=proxy)
+        if not proxy.admin_listen:
+            return _Supervisor(fixed, work, answer, None).run(count, announce)
+        with tempfile.TemporaryDirectory(prefix="workers-", dir=make_data_dir(settings)) as folder:
+            return _Supervisor(fixed, work, answer, Path(folder)).run(count, announce)
 
 
 def _reserved(listen: str) -> socket.socket:
@@ -69,32 +81,45 @@ def _reserved(listen: str) -> socket.socket:
     return reserved
 
 
-class _Worker(msgspec.Struct, frozen=True):
+class _Child(msgspec.Struct, frozen=True):
     pid: int
     born: float
     ready: int
-    """Gives one byte when the worker serves, and ends when the worker does."""
+    """Gives one byte when the child serves, and ends when the child does."""
+    number: int | None
+    """Of a worker; None of the one that answers for them."""
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, work: Work) -> None:
+    def __init__(self, settings: Settings, work: Work, answer: Answer, folder: Path | None) -> None:
+        """`folder` is where workers report, if somebody answers for them."""
         self._settings = settings
         self._work = work
-        self._workers: dict[int, _Worker] = {}
+        self._answer = answer
+        self._folder = folder
+        self._children: dict[int, _Child] = {}
         self._terminal = Terminal()
         self._stopping = False
         self._code = 0
         self._lifeline, self._our_end = os.pipe()
 
+    @property
+    def _workers(self) -> list[int]:
+        """The process ids of the workers."""
+        return [child.pid for child in self._children.values() if child.number is not None]
+
     def run(self, count: int, announce: Callable[[Settings], None]) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        first = self._start()
-        if not os.read(first.ready, 1):
-            code = os.waitstatus_to_exitcode(os.waitpid(first.pid, 0)[1])
-            return code if code >= 0 else 128 - code
+        for number in (0,) if self._folder is None else (None, 0):
+            child = self._start(number)
+            if not os.read(child.ready, 1):
+                del self._children[child.pid]
+                self._end_answering()
+                code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+                return code if code >= 0 else 128 - code
         announce(self._settings)
-        for _ in range(count - 1):
-            self._start()
+        for number in range(1, count):
+            self._start(number)
         while self._workers:
             match signal.sigwait(_SIGNALS):
                 case signal.SIGCHLD:
@@ -104,19 +129,20 @@ class _Supervisor:
                         os.kill(pid, signal.SIGHUP)
                 case number:
                     self._stop(number)
+        self._end_answering()
         return self._code
 
-    def _start(self) -> _Worker:
-        ready, worker_end = os.pipe()
+    def _start(self, number: int | None) -> _Child:
+        ready, child_end = os.pipe()
         born = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            self._be_worker(worker_end)
-        os.close(worker_end)
-        worker = self._workers[pid] = _Worker(pid, born, ready)
-        return worker
+            self._be_child(number, child_end)
+        os.close(child_end)
+        child = self._children[pid] = _Child(pid, born, ready, number)
+        return child
 
-    def _be_worker(self, ready: int) -> NoReturn:
+    def _be_child(self, number: int | None, ready: int) -> NoReturn:
         # A group of its own: Ctrl-C reaches the parent alone, which asks each worker once.
         os.setpgid(0, 0)
         os.close(self._our_end)
@@ -125,31 +151,45 @@ class _Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         code = 1
         try:
-            code = exit_code(lambda: self._work(self._settings, lambda: _say(ready), self._lifeline))
+            code = exit_code(lambda: self._do(number, lambda: _say(ready)))
             sys.stdout.flush()
         finally:
             os._exit(code)
 
+    def _do(self, number: int | None, ready: Callable[[], None]) -> int:
+        if number is None:
+            assert self._folder is not None
+            return self._answer(self._settings.proxy.admin_listen, self._folder, ready, self._lifeline)
+        report_at = None if self._folder is None else self._folder / str(number)
+        return self._work(self._settings, ready, Place(self._lifeline, report_at))
+
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                worker = self._workers.pop(ended[0])
-                os.close(worker.ready)
+                child = self._children.pop(ended[0])
+                os.close(child.ready)
                 code = os.waitstatus_to_exitcode(ended[1])
-                if self._stopping:
+                if self._stopping and child.number is not None:
                     self._code = self._code or abs(code)
                     continue
-                print(f"sidecar: a worker ended ({_ending(code)}); starting another", file=sys.stderr)
-                if time.monotonic() - worker.born < SHORT_LIFE_S:
+                who = "a worker" if child.number is not None else "what answers probes"
+                print(f"sidecar: {who} ended ({_ending(code)}); starting another", file=sys.stderr)
+                if time.monotonic() - child.born < SHORT_LIFE_S:
                     time.sleep(SHORT_LIFE_S)
-                self._start()
+                self._start(child.number)
 
     def _stop(self, number: int) -> None:
-        for pid in self._workers:
+        for pid in self._children if self._stopping else self._workers:
             os.kill(pid, signal.SIGKILL if self._stopping else signal.SIGTERM)
         if self._stopping:
             os._exit(128 + number)
         self._stopping = True
+
+    def _end_answering(self) -> None:
+        """By its lifeline: after the last worker, or instead of the first."""
+        os.close(self._our_end)
+        for pid in self._children:
+            os.waitpid(pid, 0)
 
 
 def _say(ready: int) -> None:

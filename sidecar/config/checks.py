@@ -53,6 +53,10 @@ def _same_address(settings: Settings, given: Collection[str]) -> Iterator[Confli
         both = ("proxy.listen", "control.listen")
         name, other = both if "proxy.listen" in given else both[::-1]
         yield Conflict(name, f"must differ from {other}, {listen}")
+    admin = settings.proxy.admin_listen
+    for other, taken in (("proxy.listen", listen), ("control.listen", settings.control.listen)):
+        if admin == taken and not admin.endswith(":0"):
+            yield Conflict("proxy.admin_listen", f"must differ from {other}, {taken}")
 
 
 def _upstream(settings: Settings, given: Collection[str]) -> Iterator[Conflict]:

@@ -18,6 +18,7 @@ SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 Listen = Annotated[str, Meta(extra={"kind": "listen"})]
+ListenOrNone = Annotated[str, Meta(extra={"kind": "listen_or_none"})]
 HttpUrl = Annotated[str, Meta(extra={"kind": "http_url"})]
 StoreUrl = Annotated[str, Meta(extra={"kind": "store_url"})]
 ArchiveUrl = Annotated[str, Meta(extra={"kind": "archive_url"})]
@@ -79,6 +80,9 @@ class Tokens(Section, frozen=True, kw_only=True):
 class Proxy(Section, frozen=True, kw_only=True):
     listen: Listen = "127.0.0.1:8080"
     """Where the proxied API is served."""
+    admin_listen: ListenOrNone = ""
+    """Where probes and Prometheus find ``/healthz``, ``/readyz`` and ``/metrics`` of a process without a control API,
+    such as 0.0.0.0:15081. Empty: nowhere."""
     forwarding: Forwarding = Forwarding.X_FORWARDED
     """Headers that name the client to the upstream."""
     trust_forwarded: bool = False

@@ -54,6 +54,10 @@ def listen(text: str) -> str | None:
     return None
 
 
+def listen_or_none(text: str) -> str | None:
+    return listen(text) if text else None
+
+
 def http_url(text: str) -> str | None:
     """An origin with an optional path prefix: credentials, query and fragment have no place in it."""
     if not text:
@@ -150,6 +154,7 @@ def _split(text: str) -> SplitResult | None:
 
 KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "listen": listen,
+    "listen_or_none": listen_or_none,
     "http_url": http_url,
     "url_path": url_path,
     "store_url": store_url,

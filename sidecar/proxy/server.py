@@ -23,7 +23,7 @@ from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
 from sidecar.services.polling import Polling
 from sidecar.store.customers import Customers
-from sidecar.telemetry import Metrics
+from sidecar.telemetry import Fold, Metrics
 
 BACKLOG = 4096
 TICK_MAX_S = 0.25
@@ -183,6 +183,7 @@ class ProxyServer:
             "1 while requests go to this address, 0 while it is left alone after failures.",
             "address",
             lambda: {str(each.pool.origin): int(each.breaker.closed) for each in upstreams.addresses},
+            Fold.LEAST,
         )
         metrics.total_by(
             "sidecar_upstream_opened",

@@ -56,6 +56,7 @@ class Sidecar:
         self.metrics = Metrics()
         self.proxy_port: int | None = None
         self.control_port: int | None = None
+        self.admin_port: int | None = None
         self.admin_key = ""
         self.admin_key_made = False
         self.unready: str | None = "The process is starting."

@@ -35,6 +35,8 @@ from sidecar.store.jobs import Jobs
 from sidecar.store.lanes import make_lane
 from sidecar.store.leases import Leases
 from sidecar.store.pauses import Pauses
+from sidecar.telemetry import Fold
+from sidecar.wiring.admin import serve_admin
 from sidecar.wiring.parts import Role, Sidecar
 from sidecar.wiring.polls import Polls
 
@@ -45,10 +47,13 @@ SETTLE_S: Final = 4.0
 
 
 @asynccontextmanager
-async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool = False) -> AsyncIterator[Sidecar]:
+async def running(
+    settings: Settings, role: Role = Role.ALL, *, share_port: bool = False, report_at: Path | None = None
+) -> AsyncIterator[Sidecar]:
     """Start everything of `role`; on leaving, finish or cut what is under way, settle it, and stop.
 
-    `share_port` lets other processes serve the proxy's port too. A given store that is away is no reason not to
+    `share_port` lets other processes serve the proxy's port too; at `report_at` this one says how it is, to the one
+    that answers probes for all of them. A given store that is away is no reason not to
     start: requests are refused until it is there. ConfigError for bad rules; StartupError or InvalidInput, in one
     sentence, for whatever else keeps it from starting. What had started is stopped again.
     """
@@ -83,6 +88,7 @@ async def running(settings: Settings, role: Role = Role.ALL, *, share_port: bool
 
             await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
+            await serve_admin(sidecar, stack, report_at)
             await _serve_proxy(sidecar, spool, stack, share_port=share_port)
         if settings.rules.watch:
             sidecar.tasks.start(reloading.watch(settings.rules.poll_s), "rules watch")
@@ -172,8 +178,13 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     _measure_spool(sidecar, spool, holds)
     _measure_bridging(sidecar, holds.bridging)
     gauge = sidecar.metrics.gauge
-    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries)
-    gauge("sidecar_journal_full_partitions", "Partitions without new holds.", lambda: pressure.full_partitions)
+    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries, Fold.MOST)
+    gauge(
+        "sidecar_journal_full_partitions",
+        "Partitions without new holds.",
+        lambda: pressure.full_partitions,
+        Fold.MOST,
+    )
     _measure_queue(sidecar, queue)
     _measure_polling(sidecar, polling)
 
@@ -220,7 +231,7 @@ def _measure_polling(sidecar: Sidecar, polling: Polling) -> None:
 def _measure_spool(sidecar: Sidecar, spool: Spool, holds: Holds) -> None:
     gauge, total, settling = sidecar.metrics.gauge, sidecar.metrics.total, holds.settling
     gauge("sidecar_spool_records", "Charges that are kept on the local disk.", lambda: spool.records)
-    gauge("sidecar_spool_failing", "1 while none can be.", lambda: int(spool.failing is not None))
+    gauge("sidecar_spool_failing", "1 while none can be.", lambda: int(spool.failing is not None), Fold.MOST)
     total("sidecar_spool_replayed", "Charges of other processes that were delivered.", lambda: spool.replayed_total)
     total("sidecar_spool_unknown", "Those that the store did not know.", lambda: spool.unknown_total)
     total(
@@ -250,7 +261,7 @@ def _measure_bridging(sidecar: Sidecar, bridging: Bridging) -> None:
 
 def _measure_store(sidecar: Sidecar) -> None:
     lane, gauge, total = sidecar.lane, sidecar.metrics.gauge, sidecar.metrics.total
-    gauge("sidecar_store_connected", "1 while the store is connected.", lambda: int(lane.connected))
+    gauge("sidecar_store_connected", "1 while the store is connected.", lambda: int(lane.connected), Fold.LEAST)
     gauge("sidecar_store_commands_waiting", "Commands without a reply yet.", lambda: lane.waiting)
     sidecar.metrics.histogram(
         "sidecar_store_round_trip_duration_seconds",
@@ -260,7 +271,9 @@ def _measure_store(sidecar: Sidecar) -> None:
     total("sidecar_store_commands", "Commands sent to the store.", lambda: lane.commands_total)
     total("sidecar_store_writes", "Writes that carried them.", lambda: lane.flushes_total)
     total("sidecar_store_timeouts", "Commands without a reply in time.", lambda: lane.timeouts_total)
-    gauge("sidecar_store_circuit_open", "1 while requests do not ask it.", lambda: int(sidecar.outage.open))
+    gauge(
+        "sidecar_store_circuit_open", "1 while requests do not ask it.", lambda: int(sidecar.outage.open), Fold.MOST
+    )
     total("sidecar_store_circuit_opened", "How often that began.", lambda: sidecar.outage.opened_total)
     total("sidecar_store_reconnects", "Connections made again.", lambda: lane.reconnects_total)
 
@@ -268,18 +281,24 @@ def _measure_store(sidecar: Sidecar) -> None:
 def _measure_rules(sidecar: Sidecar) -> None:
     metrics, reloading = sidecar.metrics, sidecar.reloading
     metrics.gauge_by(
-        "sidecar_rules_info", "1 for the rules in force.", "version", lambda: {reloading.rules.version: 1}
+        "sidecar_rules_info",
+        "1 for the rules in force.",
+        "version",
+        lambda: {reloading.rules.version: 1},
+        Fold.MOST,
     )
     metrics.total_by("sidecar_rules_reloads", "Reloads, by how they ended.", "outcome", lambda: reloading.outcomes)
     metrics.gauge(
         "sidecar_rules_loaded_timestamp_seconds",
         "When the rules in force were loaded.",
         lambda: reloading.loaded_at_ms / 1000,
+        Fold.LEAST,
     )
     metrics.gauge(
         "sidecar_rules_last_reload_successful",
         "0 while the files have a mistake, and older rules are in force.",
         lambda: int(reloading.failure is None),
+        Fold.LEAST,
     )
 
 

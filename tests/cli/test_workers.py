@@ -4,16 +4,18 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_ports
 from tests.support.process import Sidecar
 from tests.support.rawhttp import fetch
 from tests.support.store import StoreServer
-from tests.support.until import until
-from tests.support.upstream import Upstream
+from tests.support.until import until, until_async
+from tests.support.upstream import Exchange, Gate, Upstream, head
 
 RULES = "tests/cli/rules.yaml"
 
@@ -126,3 +128,53 @@ async def test_each_worker_reloads_on_the_sighup_of_its_parent(shared_store: Sto
             answers = await asyncio.gather(*(fetch(run.proxy_port, "GET", "/new") for _ in range(20)))
             assert {answer.status for answer in answers} == {200}
             assert len(workers(run)) == 2
+
+
+async def answers_at(port: int) -> bool:
+    try:
+        return (await fetch(port, "GET", "/readyz")).status == 200
+    except ConnectionError:
+        return False
+
+
+async def test_one_process_answers_probes_and_prometheus_for_all(shared_store: StoreServer) -> None:
+    (port,), gate = free_ports(1), Gate()
+
+    async def served(exchange: Exchange) -> None:
+        if exchange.request.target.endswith(b"?slow"):
+            await gate.pause()
+        await exchange.send(head(200, ("content-length", "0")))
+
+    with tempfile.TemporaryDirectory(prefix="sc-") as folder:
+        settings = {"proxy.admin_listen": f"127.0.0.1:{port}", "data.dir": folder}
+        async with Upstream(served) as upstream:
+            sidecar = Sidecar(
+                "proxy",
+                upstream=upstream.url,
+                rules=[RULES],
+                store=shared_store.url,
+                settings=settings,
+                arguments=["--workers", "2"],
+            )
+            async with sidecar as run:
+                await until(lambda: listening(run) == 2, "two listeners")
+                await asyncio.gather(*(fetch(run.proxy_port, "GET", "/v1/models") for _ in range(20)))
+                # What workers have counted is theirs: it outlives who tells it.
+                first = min(workers(run))
+                os.kill(first, signal.SIGKILL)
+                await until(lambda: first not in workers(run), "its end")
+                await until_async(lambda: answers_at(port), "another one")
+                assert len(workers(run)) == 3
+                assert (await fetch(port, "GET", "/healthz")).status == 200
+                page = (await fetch(port, "GET", "/metrics")).body.decode()
+                assert 'sidecar_requests_total{outcome="free",rule="models"} 20.0' in page
+                slow = asyncio.ensure_future(fetch(run.proxy_port, "GET", "/v1/models?slow"))
+                await gate.reached()
+                run.send_signal(signal.SIGTERM)
+                await until(lambda: len(workers(run)) == 2, "the end of the idle worker")
+                readiness = await fetch(port, "GET", "/readyz")
+                assert (readiness.status, readiness.json()["detail"]) == (503, "The process is shutting down.")
+                gate.open()
+                assert (await slow).status == 200
+                assert await run.ended() == 0
+                assert not any(name.startswith("workers-") for name in os.listdir(folder))  # noqa: PTH208

@@ -28,6 +28,10 @@ from sidecar.config.problems import ConfigError
             "control.listen must differ from proxy.listen, 127.0.0.1:8080",
         ),
         (
+            {"SIDECAR_PROXY_ADMIN_LISTEN": "127.0.0.1:8080"},
+            "proxy.admin_listen must differ from proxy.listen, 127.0.0.1:8080",
+        ),
+        (
             {"SIDECAR_UPSTREAM_URL": "http://127.0.0.1:8080"},
             "upstream.url is this proxy's own address: requests would go round in a circle",
         ),
