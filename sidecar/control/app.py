@@ -15,12 +15,11 @@ from sidecar.control.serving import serve
 BODY_MAX_BYTES = 1_048_576
 
 
-def make_app(parts: Parts, admin_key: str) -> web.Application:
+def make_app(parts: Parts) -> web.Application:
     """The application; it opens nothing and owns nothing of what it is given."""
-    assert admin_key, "an empty key would let everybody in"
     parts = replace(parts, openapi=openapi.document(ENDPOINTS))
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
-    middlewares = [answering_problems(parts.now_ms), authorised(admin_key, open_paths)]
+    middlewares = [answering_problems(parts.now_ms), authorised(parts.control_keys, open_paths)]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(name_request)
     for endpoint in ENDPOINTS:

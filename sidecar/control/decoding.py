@@ -17,6 +17,7 @@ from multidict import MultiMapping
 
 from sidecar.control.endpoint import Repeat
 from sidecar.control.errors import IdempotencyKeyInvalid, IdempotencyKeyRequired
+from sidecar.domain.control_keys import Principal
 from sidecar.domain.errors import InvalidInput
 
 Record = TypeVar("Record")
@@ -35,6 +36,8 @@ ACTOR_HEADERS = MappingProxyType(
 )
 REQUEST_ID = web.RequestKey("request_id", str)
 """Where a request keeps the id that we gave it."""
+PRINCIPAL = web.RequestKey("principal", Principal)
+"""Where it keeps whose key it came with; one to an open route has none."""
 
 
 async def read(request: web.BaseRequest) -> bytes:
@@ -122,7 +125,8 @@ def etag(version: int) -> str:
 
 def actor(request: web.BaseRequest) -> dict[str, str]:
     """Who asks, for whom and why, as far as headers say so. InvalidInput names the header."""
-    said = {"request_id": request[REQUEST_ID]}
+    principal = request.get(PRINCIPAL)
+    said = {"request_id": request[REQUEST_ID]} | ({"key_id": principal.key_id} if principal else {})
     for name, header in ACTOR_HEADERS.items():
         given = request.headers.getall(header, [])
         if len(given) > 1 or any(_ACTOR.match(text) is None for text in given):

@@ -13,11 +13,13 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from sidecar.domain.amounts import Unit
+from sidecar.domain.control_keys import Principal
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
 from sidecar.services.catalogue import Catalogue
+from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
@@ -60,6 +62,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     counters: Counters
     open_holds: OpenHolds
     catalogue: Catalogue
+    control_keys: ControlKeys
     customers: Customers
     deferred: Deferred
     denials: DenialCounts
@@ -86,6 +89,7 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     """One request: its decoded parts, who it is about, and what makes it repeatable."""
 
     parts: Parts
+    asked_by: Principal | None
     body: Body
     query: Query
     path: Mapping[str, str]
@@ -95,6 +99,12 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     """The version that is to be changed, of an endpoint with versions; None: whichever there is."""
     detail: Mapping[str, str]
     """Where credit moves, who asks, for whom and why, as far as the request says."""
+
+    @property
+    def principal(self) -> Principal:
+        """Whose key it came with."""
+        assert self.asked_by is not None, "this endpoint is served without a key"
+        return self.asked_by
 
     @property
     def customer(self) -> Customer:

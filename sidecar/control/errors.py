@@ -1,5 +1,7 @@
 """What can go wrong with a control request before it reaches the ledger; the statuses are in `domain.problems`."""
 
+from collections.abc import Iterable
+
 from sidecar.domain.errors import SidecarError
 
 
@@ -7,6 +9,17 @@ class Unidentified(SidecarError):
     """The control key is missing or not ours."""
 
     code = "unidentified"
+
+
+class InsufficientScope(SidecarError):
+    """The key is known, and may not do this; the detail names what it lacks."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        super().__init__(
+            f"This control key lacks the scope {' and '.join(missing)}; make a key that has it, or use another one."
+        )
 
 
 class IdempotencyKeyRequired(SidecarError):

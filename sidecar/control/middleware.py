@@ -1,11 +1,9 @@
 """What surrounds every control request: its id, who may ask, and how an error is answered.
 
 Order, outermost first: `answering_problems` gives the request its id and owns all errors, `authorised` lets in only
-who has the key. So no handler has a `try`, and what is not in the route table needs a key too.
+who has a key. So no handler has a `try`, and what is not in the route table needs a key too.
 """
 
-import hashlib
-import hmac
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -13,11 +11,13 @@ from collections.abc import Callable, Collection, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from sidecar.control.decoding import REQUEST_ID
+from sidecar.control.decoding import PRINCIPAL, REQUEST_ID
 from sidecar.control.errors import Unidentified
+from sidecar.domain.control_keys import Principal
 from sidecar.domain.errors import InvalidInput, SidecarError
 from sidecar.domain.ids import new_id
 from sidecar.domain.problems import INTERNAL, MEDIA_TYPE, kind_of, problem
+from sidecar.services.control_keys import ControlKeys
 
 REALM = "sidecar control"
 
@@ -53,27 +53,29 @@ async def name_request(request: web.Request, response: web.StreamResponse) -> No
     response.headers["x-request-id"] = request[REQUEST_ID]
 
 
-def authorised(admin_key: str, open_paths: Collection[str]) -> Middleware:
-    """Let in who shows `admin_key`, and everybody at the routes in `open_paths`."""
-    digest = _digest(admin_key)
+def authorised(keys: ControlKeys, open_paths: Collection[str]) -> Middleware:
+    """Let in who shows a control key, which the request then knows, and everybody at the routes in `open_paths`."""
 
     @web.middleware
     async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
         if _route(request) not in open_paths:
-            _check(_shown_keys(request), digest)
+            request[PRINCIPAL] = await _principal(_shown_keys(request), keys)
         return await handler(request)
 
     return authorise
 
 
-def _check(shown: list[str], digest: bytes) -> None:
+async def _principal(shown: list[str], keys: ControlKeys) -> Principal:
     if not shown:
         raise Unidentified(
-            "The control API needs its key: send it as `Authorization: Bearer <key>` or as `X-API-Key: <key>`."
+            "The control API needs a control key: send it as `Authorization: Bearer <key>` or as `X-API-Key: <key>`."
         )
-    # All are compared, so that the time does not tell which one is wrong.
-    if not all([hmac.compare_digest(_digest(key), digest) for key in shown]):  # noqa: C419
-        raise Unidentified("This control key is not known here.")
+    # All are looked up, so that the time does not tell which one is wrong.
+    found = [await keys.find(key) for key in shown]
+    principal = found[0]
+    if principal is None or any(other != principal for other in found):
+        raise Unidentified("This control key is not known here, was revoked or has expired.")
+    return principal
 
 
 def _shown_keys(request: web.Request) -> list[str]:
@@ -83,10 +85,6 @@ def _shown_keys(request: web.Request) -> list[str]:
         if scheme.lower() == "bearer":
             shown = [*shown, key.strip()]
     return shown
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
 
 
 def _route(request: web.Request) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sidecar.control import (
+    admin_keys,
     blocks,
     counters,
     credits,  # noqa: A004  (a thing of ours)
@@ -30,5 +31,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *history.ENDPOINTS,
     *reports.ENDPOINTS,
     *rules.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
     *service.ENDPOINTS,
 )

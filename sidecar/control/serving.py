@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sidecar.control import decoding, streaming
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
+from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import NotFound, StoreError
 from sidecar.domain.ids import is_customer_id
@@ -30,7 +31,10 @@ class _Recorded(msgspec.Struct, frozen=True):
 
 
 async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.StreamResponse:
-    """Answer one request, which has been authorised."""
+    """Answer one request, whose key is known. InsufficientScope when that key may not ask for this."""
+    principal = request.get(decoding.PRINCIPAL)
+    if endpoint.scope is not None and (principal is None or not principal.may(endpoint.scope)):
+        raise InsufficientScope([endpoint.scope])
     key = decoding.idempotency_key(request, endpoint.repeat)
     body = decoding.body(await decoding.read(request), endpoint.body)
     query = decoding.query(request.query, endpoint.query)
@@ -39,6 +43,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
     call = Call(
         parts=parts,
+        asked_by=principal,
         body=body,
         query=query,
         path=path,

@@ -67,6 +67,7 @@ _ALL = (
     Kind("invalid_input", 400, "Invalid input"),
     Kind("idempotency_key_required", 400, "Idempotency-Key required"),
     Kind("idempotency_key_invalid", 400, "Idempotency-Key invalid"),
+    Kind("insufficient_scope", 403, "Control key without the scope"),
     Kind("not_found", 404, "Not found"),
     Kind("method_not_allowed", 405, "Method not allowed"),
     Kind("conflict", 409, "Conflict"),

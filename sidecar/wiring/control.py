@@ -18,11 +18,12 @@ from sidecar.config.data_folder import archive_url, ensure_admin_key, find_admin
 from sidecar.config.settings import units_of
 from sidecar.config.values import Endpoint
 from sidecar.control.app import make_app
-from sidecar.control.endpoint import Parts
+from sidecar.control.endpoint import Parts, wall_clock_ms
 from sidecar.domain.errors import ArchiveUnavailable, StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
 from sidecar.services.catalogue import Catalogue
+from sidecar.services.control_keys import ControlKeys
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
 from sidecar.services.sweeper import Sweeper
@@ -70,11 +71,14 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     archive = await _open_archive(sidecar, stack)
     written = await _work(sidecar, archive, stack)
     catalogue = await _catalogue(sidecar, archive, stack)
+    keys = ControlKeys(catalogue, sidecar.admin_key, **names, now_ms=wall_clock_ms)
+    _keep_uses(sidecar, keys, stack)
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
         counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         catalogue=catalogue,
+        control_keys=keys,
         customers=sidecar.customers,
         deferred=sidecar.deferred,
         denials=DenialCounts(sidecar.lane, **names),
@@ -85,7 +89,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),
     )
-    await _listen(sidecar, make_app(parts, sidecar.admin_key), stack)
+    await _listen(sidecar, make_app(parts), stack)
 
 
 async def _listen(sidecar: Sidecar, app: web.Application, stack: AsyncExitStack) -> None:
@@ -144,6 +148,17 @@ async def _catalogue(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) 
         lambda: (time.time_ns() // 1_000_000 - catalogue.refreshed_at_ms) / 1000,
     )
     return catalogue
+
+
+def _keep_uses(sidecar: Sidecar, keys: ControlKeys, stack: AsyncExitStack) -> None:
+    keeping = sidecar.tasks.start(keys.run(), "uses of control keys")
+
+    async def finish() -> None:
+        keys.close()
+        await asyncio.wait((keeping,), timeout=CONTROL_STOP_S)
+        keeping.cancel()
+
+    stack.push_async_callback(finish)
 
 
 async def _work(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) -> Written:

@@ -276,6 +276,7 @@ async def test_a_grant_tells_the_ledger_who_asked(control: Control) -> None:
         "on_behalf_of": "Ada",
         "reason": "Order 17",
         "request_id": given.headers["x-request-id"],
+        "key_id": "admin",
     }
 
 

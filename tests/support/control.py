@@ -18,7 +18,7 @@ from yarl import URL
 
 from sidecar.archive.archive import Archive
 from sidecar.control.app import make_app
-from sidecar.control.endpoint import Parts
+from sidecar.control.endpoint import Parts, wall_clock_ms
 from sidecar.control.schema import Problem
 from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.blocks import Grant
@@ -29,6 +29,7 @@ from sidecar.domain.price import Price
 from sidecar.domain.tokens import Signer
 from sidecar.services.archiver import Archiver
 from sidecar.services.catalogue import Catalogue
+from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
@@ -191,6 +192,7 @@ async def _listening(
         counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
+        control_keys=ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms),
         customers=customers,
         denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
@@ -201,7 +203,7 @@ async def _listening(
         ready=readiness,
         registry=registry,
     )
-    runner = web.AppRunner(make_app(parts, ADMIN_KEY), access_log=None)
+    runner = web.AppRunner(make_app(parts), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:
