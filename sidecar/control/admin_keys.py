@@ -10,7 +10,7 @@ from sidecar.control.admin_schema import (
 from sidecar.control.endpoint import Body, Call, Given, Query, Repeat, endpoint
 from sidecar.control.errors import InsufficientScope
 from sidecar.control.schema import Nothing, Pagination, Paging, epoch_ms
-from sidecar.domain.control_keys import ControlKey
+from sidecar.domain.control_keys import LEAST, ControlKey, Principal
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.scopes import ALL, Scope
 
@@ -26,15 +26,11 @@ async def create_control_key(call: Call[CreateControlKey, Nothing]) -> Given[New
     environment = wanted.environment or maker.environment
     if maker.environment not in {environment, "live"}:
         raise InvalidInput("A key of test makes keys of test only.", "environment")
-    if any(scope not in {ALL, *Scope} for scope in wanted.scopes):
-        raise InvalidInput(f"There is no such scope; there are {ALL}, {', '.join(Scope)}.", "scopes")
-    if missing := [scope for scope in wanted.scopes if not maker.may(scope)]:
-        raise InsufficientScope(missing)
     key, secret = await call.parts.control_keys.make(
         maker.tenant,
         environment,
         name=wanted.name,
-        scopes=tuple(wanted.scopes),
+        scopes=_scopes(maker, wanted.scopes),
         created_by=maker.key_id,
         expires_at_ms=_expiry(call.parts.now_ms(), wanted),
     )
@@ -71,6 +67,16 @@ async def revoke_control_key(call: Call[Nothing, Nothing]) -> Given[ControlKeyVi
     asked_by = call.principal
     key = await call.parts.control_keys.revoke(call.path["key_id"], asked_by.tenant, asked_by.environment)
     return Given(_view(call, key))
+
+
+def _scopes(maker: Principal, wanted: list[str] | None) -> tuple[str, ...]:
+    if wanted is None:
+        return tuple(scope for scope in LEAST if maker.may(scope))
+    if any(scope not in {ALL, *Scope} for scope in wanted):
+        raise InvalidInput(f"There is no such scope; there are {ALL}, {', '.join(Scope)}.", "scopes")
+    if missing := [scope for scope in wanted if not maker.may(scope)]:
+        raise InsufficientScope(missing)
+    return tuple(wanted)
 
 
 def _expiry(now_ms: int, wanted: CreateControlKey) -> int | None:

@@ -18,7 +18,7 @@ Scopes = Annotated[
     list[ScopeName],
     Meta(
         max_length=len(Scope) + 1,
-        description=f"What it may do; `{ALL}` is everything. Without: {', '.join(LEAST)}.",
+        description=f"What it may do; `{ALL}` is everything. Without, as far as its maker may: {', '.join(LEAST)}.",
     ),
 ]
 Grace = Annotated[
@@ -35,7 +35,7 @@ class CreateControlKey(Wire, frozen=True, kw_only=True):
     """No key may do what the one that makes it may not."""
 
     name: Annotated[Prose, Meta(description="For people; may be empty.")] = ""
-    scopes: Scopes = msgspec.field(default_factory=lambda: list(LEAST))
+    scopes: Scopes | None = None
     environment: (
         Annotated[
             Literal["live", "test"], Meta(description="A key of `live` may make one of `test`. Its own if not given.")
