@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import select
 
-from sidecar.archive import customers, documents, history, schema
+from sidecar.archive import audit, customers, documents, history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.counts import counted
@@ -14,6 +14,7 @@ from sidecar.archive.states import customer_states
 from sidecar.archive.stats import stats
 from sidecar.archive.usage import top_usage, usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
+from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import StartupError
@@ -161,6 +162,14 @@ class Archive:
     async def changed_documents(self, after: int) -> Changes:
         """All documents that have changed after the change `after`; 0 for everything."""
         return await documents.changes(self._database, after)
+
+    async def append_audited(self, records: Sequence[Audited]) -> None:
+        """Add to the audit log, all or nothing, each once."""
+        await audit.append(self._database, records)
+
+    async def audited(self, wanted: AuditFilter, cursor: str | None = None, limit: int = 50) -> Page[Audited]:
+        """The audit log, the newest first."""
+        return await audit.page(self._database, wanted, cursor, limit)
 
     def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
         """Everything in the ledger that is not as it was written; nothing when all is well."""

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from sidecar.domain.audit import Audited
 from sidecar.domain.blocks import BlockState
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -237,6 +238,7 @@ blocks = _table("blocks", BlockRow, "customer_id", "unit", "number")
 customers = _table("customers", CustomerRow, "customer_id")
 keys = _table("keys", KeyRow, "key_id")
 pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
+audit = _table("audit", Audited, "audit_id")
 documents = _table("documents", DocumentRow, "kind", "key")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 scope = _table("scope", ScopeRow, "id")
@@ -255,6 +257,7 @@ Index("counts_of_customer", counts.c.customer_id, counts.c.entry_id)
 Index("accounts_of_partition", accounts.c.partition, accounts.c.customer_id)
 Index("customers_by_external_id", customers.c.external_id)
 Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
+Index("audit_of_customer", audit.c.customer_id, audit.c.audit_id)
 Index("documents_by_change", documents.c.change)
 Index("keys_of_customer", keys.c.customer_id)
 

@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
 from sidecar.control import openapi
+from sidecar.control.auditing import audited
 from sidecar.control.endpoint import Endpoint, Parts
 from sidecar.control.middleware import answering_problems, authorised, name_request
 from sidecar.control.routes import ENDPOINTS
@@ -19,7 +20,11 @@ def make_app(parts: Parts) -> web.Application:
     """The application; it opens nothing and owns nothing of what it is given."""
     parts = replace(parts, openapi=openapi.document(ENDPOINTS))
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
-    middlewares = [answering_problems(parts.now_ms), authorised(parts.control_keys, open_paths)]
+    middlewares = [
+        audited(parts),
+        answering_problems(parts.now_ms),
+        authorised(parts.control_keys, open_paths),
+    ]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(name_request)
     for endpoint in ENDPOINTS:

@@ -18,6 +18,7 @@ from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
+from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
@@ -59,6 +60,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints work with. `ready` gives None, or why the process cannot serve."""
 
     accounts: Accounts
+    audit_trail: AuditTrail
     counters: Counters
     open_holds: OpenHolds
     catalogue: Catalogue
@@ -98,7 +100,7 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True, kw_only=True):
     expected: int | None
     """The version that is to be changed, of an endpoint with versions; None: whichever there is."""
     detail: Mapping[str, str]
-    """Where credit moves, who asks, for whom and why, as far as the request says."""
+    """Of a write, who asks, for whom and why, as far as the request says."""
 
     @property
     def principal(self) -> Principal:

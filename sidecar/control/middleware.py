@@ -1,7 +1,8 @@
 """What surrounds every control request: its id, who may ask, and how an error is answered.
 
-Order, outermost first: `answering_problems` gives the request its id and owns all errors, `authorised` lets in only
-who has a key. So no handler has a `try`, and what is not in the route table needs a key too.
+Order, outermost first: `auditing.audited` writes down what writes came to, `answering_problems` gives the request its
+id and owns all errors, `authorised` lets in only who has a key. So no handler has a `try`, and what is not in the
+route table needs a key too.
 """
 
 import logging

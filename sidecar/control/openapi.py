@@ -19,7 +19,7 @@ _ACTOR = [
         "name": header,
         "in": "header",
         "required": False,
-        "description": "Kept with the ledger's entry.",
+        "description": "Kept in the audit log, and with the ledger's entry where credit moves.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     }
     for header in ACTOR_HEADERS.values()
@@ -137,4 +137,4 @@ def _repeat_headers(repeat: Repeat) -> list[dict[str, Any]]:
     says = "The same when this request is repeated, new for each other one. Kept for 24 hours."
     required = repeat is Repeat.IN_LEDGER
     key = {"name": "Idempotency-Key", "in": "header", "required": required, "description": says, "schema": schema}
-    return [key, *_ACTOR] if required else [key]
+    return [key, *_ACTOR]

@@ -4,6 +4,7 @@ from typing import Any
 
 from sidecar.control import (
     admin_keys,
+    audit_log,
     blocks,
     counters,
     credits,  # noqa: A004  (a thing of ours)
@@ -32,5 +33,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *reports.ENDPOINTS,
     *rules.ENDPOINTS,
     *admin_keys.ENDPOINTS,
+    *audit_log.ENDPOINTS,
     *service.ENDPOINTS,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sidecar.control import decoding, streaming
+from sidecar.control import auditing, decoding, streaming
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
 from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
@@ -33,13 +33,17 @@ class _Recorded(msgspec.Struct, frozen=True):
 async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.StreamResponse:
     """Answer one request, whose key is known. InsufficientScope when that key may not ask for this."""
     principal = request.get(decoding.PRINCIPAL)
+    auditing.begin(endpoint, parts, request)
     if endpoint.scope is not None and (principal is None or not principal.may(endpoint.scope)):
         raise InsufficientScope([endpoint.scope])
+    detail = {} if endpoint.repeat is Repeat.READ else decoding.actor(request)
+    auditing.asked_by(request, detail)
     key = decoding.idempotency_key(request, endpoint.repeat)
     body = decoding.body(await decoding.read(request), endpoint.body)
     query = decoding.query(request.query, endpoint.query)
     customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
     path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
+    auditing.about(request, path)
     once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
     call = Call(
         parts=parts,
@@ -50,7 +54,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         addressed=customer,
         repeatable=once,
         expected=decoding.expected_version(request) if endpoint.versioned else None,
-        detail=decoding.actor(request) if endpoint.repeat is Repeat.IN_LEDGER else {},
+        detail=detail,
     )
     if endpoint.repeat is Repeat.RECORDED and once is not None:
         scope = customer.customer_id if customer else endpoint.path

@@ -31,3 +31,7 @@ class Scope(StrEnum):
     ADMIN_READ = "admin:read"
     ADMIN_WRITE = "admin:write"
     """Control keys, tenants, the audit log."""
+
+
+HOT = frozenset({Scope.ENTITLEMENTS_READ, Scope.RESERVATIONS_WRITE, Scope.USAGE_WRITE})
+"""What programs ask for with each request of theirs: the ledger has it, so the audit log need not."""

@@ -8,8 +8,9 @@ import contextlib
 import errno
 import logging
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ from sidecar.control.endpoint import Parts, wall_clock_ms
 from sidecar.domain.errors import ArchiveUnavailable, StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
+from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.history import History
@@ -72,9 +74,15 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     written = await _work(sidecar, archive, stack)
     catalogue = await _catalogue(sidecar, archive, stack)
     keys = ControlKeys(catalogue, sidecar.admin_key, **names, now_ms=wall_clock_ms)
-    _keep_uses(sidecar, keys, stack)
+    trail = AuditTrail(archive, timeout_s=settings.archive.timeout_s)
+    for work, close, name in (
+        (keys.run, keys.close, "uses of control keys"),
+        (trail.run, trail.close, "audit trail"),
+    ):
+        _run_until_stop(sidecar, stack, work(), close, name)
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
+        audit_trail=trail,
         counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         catalogue=catalogue,
@@ -134,14 +142,7 @@ async def _catalogue(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) 
     catalogue = Catalogue(archive)
     with contextlib.suppress(ArchiveUnavailable):
         await catalogue.refresh()
-    refreshing = sidecar.tasks.start(catalogue.run(), "catalogue")
-
-    async def finish() -> None:
-        catalogue.close()
-        await asyncio.wait((refreshing,), timeout=CONTROL_STOP_S)
-        refreshing.cancel()
-
-    stack.push_async_callback(finish)
+    _run_until_stop(sidecar, stack, catalogue.run(), catalogue.close, "catalogue")
     sidecar.metrics.gauge(
         "sidecar_catalogue_age_seconds",
         "How long ago this process last knew that what the operator wrote is as the archive has it.",
@@ -150,13 +151,16 @@ async def _catalogue(sidecar: Sidecar, archive: Archive, stack: AsyncExitStack) 
     return catalogue
 
 
-def _keep_uses(sidecar: Sidecar, keys: ControlKeys, stack: AsyncExitStack) -> None:
-    keeping = sidecar.tasks.start(keys.run(), "uses of control keys")
+def _run_until_stop(
+    sidecar: Sidecar, stack: AsyncExitStack, work: Coroutine[Any, Any, None], close: Callable[[], None], name: str
+) -> None:
+    """Run `work` until a stop calls `close`; it gets some time to end by itself."""
+    running = sidecar.tasks.start(work, name)
 
     async def finish() -> None:
-        keys.close()
-        await asyncio.wait((keeping,), timeout=CONTROL_STOP_S)
-        keeping.cancel()
+        close()
+        await asyncio.wait((running,), timeout=CONTROL_STOP_S)
+        running.cancel()
 
     stack.push_async_callback(finish)
 

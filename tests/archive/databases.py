@@ -13,6 +13,7 @@ TRIGGERS = {
     "entries": ("entries_no_update", "entries_no_delete", "entries_no_replace"),
     "postings": ("postings_no_update", "postings_no_delete", "postings_no_replace"),
     "counts": ("counts_no_update", "counts_no_delete", "counts_no_replace"),
+    "audit": ("audit_no_update", "audit_no_delete", "audit_no_replace"),
 }
 
 UNDO = {
@@ -26,6 +27,7 @@ UNDO = {
             for name in ("external_id", "display_name", "status", "parent_id")
         ),
     ),
+    "0006": ("DROP TABLE audit",),
 }
 """What takes each step of the schema back."""
 

@@ -73,10 +73,10 @@ def test_only_the_open_routes_need_no_key() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
-def test_who_asks_is_described_where_the_ledger_keeps_it(endpoint: Any) -> None:
+def test_who_asks_is_described_where_it_is_kept(endpoint: Any) -> None:
     names = {each["name"] for each in OPERATIONS[endpoint.method, endpoint.path]["parameters"]}
     actor = {"X-Actor-Id", "X-On-Behalf-Of", "X-Actor-Reason"}
-    assert names & actor == (actor if endpoint.repeat is Repeat.IN_LEDGER else set())
+    assert names & actor == (actor if endpoint.repeat in {Repeat.IN_LEDGER, Repeat.RECORDED} else set())
 
 
 def test_a_file_is_described_by_its_media_types() -> None:

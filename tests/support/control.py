@@ -1,5 +1,6 @@
 """A control API on a real socket over a real store and a real archive."""
 
+import asyncio
 import io
 import json
 import tempfile
@@ -28,6 +29,7 @@ from sidecar.domain.outcomes import Granted, Reserved
 from sidecar.domain.price import Price
 from sidecar.domain.tokens import Signer
 from sidecar.services.archiver import Archiver
+from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
@@ -172,9 +174,13 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
         archiver = Archiver(journal, archive, passed=written.passed)
         try:
             history, catalogue = History(archive, journal, written), Catalogue(archive)
-            async with _listening(lane, history, catalogue, archiver, archiving) as control:
+            trail = AuditTrail(archive, timeout_s=archive_timeout_s, retry_s=0.01)
+            recording = tasks.start(trail.run(), "audit trail")
+            async with _listening(lane, history, catalogue, trail, archiver, archiving) as control:
                 control.archive()
                 yield control
+            trail.close()
+            await asyncio.wait((recording,), timeout=1)
         finally:
             await archiving.cancel()
             await tasks.cancel()
@@ -183,12 +189,13 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
 
 @asynccontextmanager
 async def _listening(
-    lane: Lane, history: History, catalogue: Catalogue, archiver: Archiver, archiving: Tasks
+    lane: Lane, history: History, catalogue: Catalogue, trail: AuditTrail, archiver: Archiver, archiving: Tasks
 ) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
     parts = Parts(
         accounts=accounts,
+        audit_trail=trail,
         counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
