@@ -57,8 +57,10 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
                 sidecar.tasks.start(_warn_about(settings), "upstream check")
             _settle_memory()
             await stop.wait()
+            delay_s = settings.timeouts.shutdown_delay_s
             log.info(
-                "stopping: requests under way have %g seconds; a second signal ends at once",
+                "stopping: %srequests under way have %g seconds; a second signal ends at once",
+                f"after {delay_s:g} seconds in which more are taken, " if delay_s else "",
                 settings.timeouts.shutdown_s,
             )
     except asyncio.CancelledError:

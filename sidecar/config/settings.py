@@ -213,8 +213,13 @@ class Timeouts(Section, frozen=True, kw_only=True):
     tunnel_step_s: SecondsOrNone = 60.0
     """How often what such a session has used is charged, so that a process that dies takes little with it; 0: when it
     ends."""
+    shutdown_delay_s: SecondsOrNone = 0.0
+    """How long requests are taken after SIGTERM, when `/readyz` says no already: whoever sends them needs a moment to
+    hear of it. A few seconds in Kubernetes."""
     shutdown_s: SecondsOrNone = 25.0
-    """How long SIGTERM waits for requests to finish before it cuts them."""
+    """How long SIGTERM then waits for requests to finish before it cuts them."""
+    shutdown_settle_s: SecondsOrNone = 4.0
+    """How long it then waits for the store to acknowledge the last settlements; others stay on the disk."""
 
 
 class Limits(Section, frozen=True, kw_only=True):

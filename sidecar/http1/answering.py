@@ -311,7 +311,7 @@ class Answering(Sending):
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this answer."""
-        if not self.head.keep_alive or self.head.http_1_0 or self._engine.draining or self.broken or self._up:
+        if not self.head.keep_alive or self.head.http_1_0 or self._engine.leaving or self.broken or self._up:
             return False
         if self.request_done:
             return True

@@ -58,6 +58,7 @@ class Engine:
         "failed",
         "handler",
         "heads",
+        "leaving",
         "limits",
         "loop",
         "now_s",
@@ -79,6 +80,8 @@ class Engine:
         self.now_s = self.loop.time()
         self.connections: set[ClientConnection] = set()
         self.draining = False
+        self.leaving = False
+        """Every answer says that it is its connection's last: clients shall go elsewhere; who comes is served."""
         self.drains = Drains(limits)
         self.failed: Callable[[Exchange], None] | None = None
         """Told of an exchange whose handler has raised."""
@@ -98,7 +101,7 @@ class Engine:
 
         Returns when every handler has ended.
         """
-        self.draining = True
+        self.draining = self.leaving = True
         for connection in tuple(self.connections):
             connection.drain()
         finished = await self._wait_idle(grace_s)

@@ -104,6 +104,11 @@ class ProxyServer:
         self._check_health()
         self._tick()
 
+    async def linger(self, delay_s: float) -> None:
+        """Serve everyone for `delay_s` more, and tell each client to connect anew, which leads it elsewhere."""
+        self._engine.leaving = True
+        await asyncio.sleep(delay_s)
+
     async def drain(self, grace_s: float) -> bool:
         """Take no new connections, let requests finish, cut them after `grace_s`; False when some had to be cut."""
         if self._server is not None:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -41,9 +40,6 @@ from sidecar.wiring.parts import Role, Sidecar
 from sidecar.wiring.polls import Polls
 
 log = logging.getLogger("sidecar")
-
-SETTLE_S: Final = 4.0
-"""How long a stop waits for the last settlements; after `timeouts.shutdown_s` it ends within Kubernetes' 30 s."""
 
 
 @asynccontextmanager
@@ -312,9 +308,11 @@ def _measure_queue(sidecar: Sidecar, queue: Queue) -> None:
 
 async def _stop_proxy(sidecar: Sidecar, proxy: ProxyServer, holds: Holds) -> None:
     sidecar.unready = "The process is shutting down."
-    await proxy.drain(sidecar.settings.timeouts.shutdown_s)
+    timeouts = sidecar.settings.timeouts
+    await proxy.linger(timeouts.shutdown_delay_s)
+    await proxy.drain(timeouts.shutdown_s)
     await proxy.close()
-    settled = await holds.settling.drain(SETTLE_S)
+    settled = await holds.settling.drain(timeouts.shutdown_settle_s)
     # After the charges that leases pay.
     await holds.bridging.leases.close()
     if not settled:

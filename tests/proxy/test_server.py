@@ -10,7 +10,7 @@ from sidecar.proxy.server import limits_of
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
-from tests.support.upstream import Exchange, Gate
+from tests.support.upstream import Exchange, Gate, answers
 from tests.support.upstream import Upstream as Behind
 
 
@@ -55,6 +55,21 @@ async def test_a_request_that_cannot_be_begun_is_refused_as_a_problem(lane: Lane
         assert (answer.status, answer.get("x-sidecar-refusal")) == (400, "bad_request")
         assert answer.json()["detail"] == "The Host header is missing."
         assert shop.metrics.refusals["bad_request"] == 1
+
+
+async def test_who_lingers_serves_everyone_and_asks_them_to_connect_anew(lane: Lane) -> None:
+    async with Behind(answers(b"served")) as behind, Shop(lane, behind) as shop, RawClient(shop.port) as client:
+        await client.send(request("GET", "/fixed/a", shop.bearer))
+        assert (await client.answer()).get("connection") is None
+        lingering = asyncio.ensure_future(shop.proxy.linger(60))
+        await asyncio.sleep(0)
+        await client.send(request("GET", "/fixed/a", shop.bearer))
+        answer = await client.answer()
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        assert (await fetch(shop.port, "GET", "/fixed/a", shop.bearer)).body == b"served"
+        lingering.cancel()
+        assert await shop.proxy.drain(20)
+        assert (await shop.settled()).spent == 3_000_000
 
 
 async def test_a_drain_finishes_what_runs_and_takes_nothing_new(lane: Lane) -> None:
