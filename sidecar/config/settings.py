@@ -15,6 +15,7 @@ from sidecar.domain.amounts import CREDITS, Unit
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
+CallsOrNone = Annotated[int, Meta(ge=0, le=100_000_000)]
 Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 Listen = Annotated[str, Meta(extra={"kind": "listen"})]
@@ -100,6 +101,11 @@ class Control(Section, frozen=True, kw_only=True):
     """Where the control API, the health checks and the metrics are served."""
     url: HttpUrl = ""
     """Where the command line finds the control API. Empty: from `control.listen`."""
+    key_calls_per_minute: CallsOrNone = 6_000
+    """Most calls of one control key in a minute, in each process; beyond it 429. 0: no limit. Entitlement checks,
+    reservations, usage and settlements do not count."""
+    tenant_calls_per_minute: CallsOrNone = 30_000
+    """The same for all control keys of one tenant's environment together."""
 
 
 class Upstream(Section, frozen=True, kw_only=True):

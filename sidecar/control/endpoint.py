@@ -19,6 +19,7 @@ from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
 from sidecar.services.audit_trail import AuditTrail
+from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
@@ -63,6 +64,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     audit_trail: AuditTrail
     counters: Counters
     open_holds: OpenHolds
+    call_limits: CallLimits
     catalogue: Catalogue
     control_keys: ControlKeys
     customers: Customers

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.limits import Rate
 
 
 class Unidentified(SidecarError):
@@ -20,6 +21,19 @@ class InsufficientScope(SidecarError):
         super().__init__(
             f"This control key lacks the scope {' and '.join(missing)}; make a key that has it, or use another one."
         )
+
+
+class RateLimited(SidecarError):
+    """The key, or its tenant, has called too often."""
+
+    code = "rate_limited"
+
+    def __init__(self, limit: Rate, wait_ms: int) -> None:
+        whose = "this control key" if limit.name == "key" else "all control keys of this environment together"
+        super().__init__(
+            f"The limit is {limit.count} calls a minute for {whose}; the next one may come in {wait_ms} ms."
+        )
+        self.retry_after_s = -(-wait_ms // 1000)
 
 
 class IdempotencyKeyRequired(SidecarError):

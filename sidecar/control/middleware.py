@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from sidecar.control import calling
 from sidecar.control.decoding import PRINCIPAL, REQUEST_ID
-from sidecar.control.errors import Unidentified
+from sidecar.control.errors import RateLimited, Unidentified
 from sidecar.domain.control_keys import Principal
 from sidecar.domain.errors import InvalidInput, SidecarError
 from sidecar.domain.ids import new_id
@@ -50,8 +51,9 @@ def answering_problems(now_ms: Callable[[], int]) -> Middleware:
 
 
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal for whatever is about to be answered: say under which id."""
+    """A signal for whatever is about to be answered: say under which id, and how many more may come."""
     response.headers["x-request-id"] = request[REQUEST_ID]
+    response.headers.update(calling.headers(request))
 
 
 def authorised(keys: ControlKeys, open_paths: Collection[str]) -> Middleware:
@@ -101,6 +103,8 @@ def _sidecar_problem(error: SidecarError, request_id: str) -> web.Response:
     headers = {}
     if isinstance(error, Unidentified):
         headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, InvalidInput) and error.field is not None:
         path = f"$.{error.field}" if error.field else "$"
         errors = [{"path": path, "message": error.detail}]

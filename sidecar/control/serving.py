@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sidecar.control import auditing, decoding, streaming
+from sidecar.control import auditing, calling, decoding, streaming
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
 from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
@@ -31,8 +31,9 @@ class _Recorded(msgspec.Struct, frozen=True):
 
 
 async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: web.Request) -> web.StreamResponse:
-    """Answer one request, whose key is known. InsufficientScope when that key may not ask for this."""
+    """Answer one request, whose key is known. InsufficientScope when that key may not ask for this, RateLimited."""
     principal = request.get(decoding.PRINCIPAL)
+    calling.count(endpoint, parts, request)
     auditing.begin(endpoint, parts, request)
     if endpoint.scope is not None and (principal is None or not principal.may(endpoint.scope)):
         raise InsufficientScope([endpoint.scope])

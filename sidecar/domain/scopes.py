@@ -34,4 +34,4 @@ class Scope(StrEnum):
 
 
 HOT = frozenset({Scope.ENTITLEMENTS_READ, Scope.RESERVATIONS_WRITE, Scope.USAGE_WRITE})
-"""What programs ask for with each request of theirs: the ledger has it, so the audit log need not."""
+"""What programs ask for with each request of theirs, at its pace: not limited, and not in the audit log."""

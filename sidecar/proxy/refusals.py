@@ -3,6 +3,7 @@
 `x-sidecar-refusal` marks an answer as ours, `x-should-retry: false` ends the SDKs' retries where waiting cannot help.
 """
 
+from sidecar.domain import limit_fields
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.exits import Event, Phase, exit_of
 from sidecar.domain.limits import InFlight
@@ -10,7 +11,7 @@ from sidecar.domain.outcomes import Limited, RefusalCode, Refused
 from sidecar.domain.problems import MEDIA_TYPE, kind_of, problem
 from sidecar.http1.errors import End, Failure, ProtocolError
 from sidecar.http1.fields import Pairs
-from sidecar.proxy import exits, limit_fields
+from sidecar.proxy import exits
 from sidecar.proxy.upstreams import Unavailable
 
 OURS = frozenset(

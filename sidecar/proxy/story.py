@@ -8,6 +8,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from sidecar.domain import limit_fields
 from sidecar.domain.amounts import Unit
 from sidecar.domain.denials import Denial
 from sidecar.domain.errors import StoreError
@@ -23,7 +24,7 @@ from sidecar.http1.exchange import Exchange
 from sidecar.http1.fields import Pairs
 from sidecar.http1.heads import ResponseHead
 from sidecar.http1.reasons import reason_of
-from sidecar.proxy import exits, limit_fields, refusals
+from sidecar.proxy import exits, refusals
 from sidecar.proxy.admission import Admission, Admitted, lowered
 from sidecar.proxy.codings import UnreadAnswers, going_over, wanted
 from sidecar.proxy.deferring import Deferring

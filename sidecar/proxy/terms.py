@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from sidecar.domain import limit_fields
 from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.conversation import needs_messages
 from sidecar.domain.idempotency import OnRepeat
@@ -19,7 +20,7 @@ from sidecar.domain.store_down import DENY as DENIED
 from sidecar.domain.store_down import OnStoreDown
 from sidecar.http1.fields import RequestPolicy
 from sidecar.http1.heads import ResponseHead
-from sidecar.proxy import limit_fields, refusals
+from sidecar.proxy import refusals
 from sidecar.proxy.identity import Payer
 
 _SOURCES = {

@@ -24,6 +24,7 @@ from sidecar.domain.errors import ArchiveUnavailable, StartupError
 from sidecar.exposition import exposed
 from sidecar.services.archiver import Archiver
 from sidecar.services.audit_trail import AuditTrail
+from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.history import History
@@ -83,6 +84,11 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
         audit_trail=trail,
+        call_limits=CallLimits(
+            key_count=settings.control.key_calls_per_minute,
+            tenant_count=settings.control.tenant_calls_per_minute,
+            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+        ),
         counters=Counters(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         catalogue=catalogue,

@@ -30,6 +30,7 @@ from sidecar.domain.price import Price
 from sidecar.domain.tokens import Signer
 from sidecar.services.archiver import Archiver
 from sidecar.services.audit_trail import AuditTrail
+from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
@@ -196,6 +197,7 @@ async def _listening(
     parts = Parts(
         accounts=accounts,
         audit_trail=trail,
+        call_limits=CallLimits(key_count=6_000, tenant_count=30_000, now_ms=wall_clock_ms),
         counters=Counters(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,

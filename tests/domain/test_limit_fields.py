@@ -1,7 +1,7 @@
 """The fields that say which limits apply, and what is left of them."""
 
+from sidecar.domain.limit_fields import policy, standing
 from sidecar.domain.limits import InFlight, Limit, Rate
-from sidecar.proxy.limit_fields import policy, standing
 
 SLOTS = InFlight(name="slots", bucket="slots", most=3)
 RATE = Rate(name="rate", bucket="rate", count=60, period_ms=60_000, burst=10)
