@@ -11,6 +11,7 @@ from sidecar.config.rules import load_rules
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.problems import KINDS
 from sidecar.telemetry import Metrics
+from tests.support import client_source
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -76,3 +77,8 @@ def test_every_metric_is_documented() -> None:
     }
     own = {family.name for family in Metrics().families()}
     assert set(METRIC_ROW.findall((ROOT / "docs/metrics.md").read_text())) == named_by_parts | own
+
+
+def test_the_client_has_the_calls_of_the_route_table() -> None:
+    says = "run `python -m tests.support.client_source`"
+    assert client_source.CALLS.read_text() == client_source.source(), says

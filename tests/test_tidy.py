@@ -30,6 +30,8 @@ FILE_MAX_LINES = 400
 FUNCTION_MAX_LINES = 60
 POSITIONAL_MAX_FIELDS = 4
 
+MADE = {"sidecar/client/calls.py"}
+"""Written by a program, from something short."""
 TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/__main__.py": "Two lines; every test that starts a process goes through it.",
     "sidecar/control/admin_schema.py": "tests/control/test_admin_keys.py reads all of it.",
@@ -39,6 +41,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/control/customer_schema.py": "Records; test_customers.py and test_customer_changes.py see them.",
     "sidecar/control/report_schema.py": "Records; test_reports.py sees them on the wire.",
     "sidecar/domain/denials.py": "A record without behaviour.",
+    "sidecar/cli/calls.py": "Every test of a client command goes through it; test_client.py tries its failures.",
+    "sidecar/client/errors.py": "Records; test_transport.py and test_client.py see them raised.",
     "sidecar/domain/documents.py": "Records without behaviour.",
     "sidecar/domain/fields.py": "A protocol: types only.",
     "sidecar/domain/history.py": "Records without behaviour.",
@@ -97,7 +101,7 @@ def says(struct: ast.ClassDef, name: str) -> bool:
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= FILE_MAX_LINES
+    assert text.count("\n") <= FILE_MAX_LINES or relative(path) in MADE
     long = [
         f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
         for node in functions(ast.parse(text))

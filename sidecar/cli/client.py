@@ -4,12 +4,10 @@ No command here knows the store: what a person can do, a script can do with the 
 """
 
 import argparse
-import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -20,9 +18,6 @@ from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.ids import is_customer_id
 
-TIMEOUT_S = 30.0
-_PIECE_BYTES = 65_536
-
 
 class ClientError(SidecarError):
     """The command failed; `detail` is for the person who gave it."""
@@ -32,10 +27,6 @@ class ClientError(SidecarError):
 
 class Unclear(ClientError):
     """The request was sent, and nobody here knows whether it was carried out."""
-
-
-class _NoEnd(Unclear):
-    """The connection ended before the answer did."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -74,34 +65,21 @@ class Client(msgspec.Struct, frozen=True):
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         payload = None if body is None else json.dumps(body).encode()
         target = path + (f"?{urlencode(query)}" if query else "")
-        with self._exchange(method, target, payload, headers) as response:
-            document = _parsed(response.read())
-            if document is None:
-                raise self._strange(response.status)
-            self._check(response.status, document)
-            return Answer(response.status, document, response.headers.get("Idempotent-Replayed") == "true")
+        from sidecar.cli import calls  # noqa: PLC0415  (aiohttp, which `--help` need not wait for)
+
+        answer = calls.ask(self.url, self.key, method, target, payload, headers)
+        try:
+            return Answer(answer.status, msgspec.json.decode(answer.body), answer.replayed)
+        except msgspec.DecodeError as error:
+            raise ClientError(
+                f"{self.url} answered {answer.status}, and not as the control API does: is the URL right?"
+            ) from error
 
     def download(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
         """A file, piece by piece. ClientError as `call`, also when it breaks off."""
-        try:
-            with self._exchange("GET", f"{path}?{urlencode(query)}", None, {}) as response:
-                if response.status != 200:
-                    self._check(response.status, _parsed(response.read()) or {})
-                while piece := response.read(_PIECE_BYTES):
-                    yield piece
-        except _NoEnd as error:
-            raise ClientError(f"The file from {self.url} broke off: this is not all of it.") from error
+        from sidecar.cli import calls  # noqa: PLC0415  (as above)
 
-    def _check(self, status: int, document: Mapping[str, Any]) -> None:
-        if status == 401:
-            raise ClientError(
-                f"The control API at {self.url} refused the key: set SIDECAR_ADMIN_KEY to its key, "
-                "or give --data the data folder of its `sidecar run`."
-            )
-        if status >= 500 and document["code"] != "store_unavailable":
-            raise Unclear(document["detail"])
-        if status >= 300:
-            raise ClientError(document["detail"])
+        return calls.download(self.url, self.key, f"{path}?{urlencode(query)}")
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """All items of a list, page by page."""
@@ -112,38 +90,6 @@ class Client(msgspec.Struct, frozen=True):
             if not page["pagination"]["has_more"]:
                 return
             cursor = {"cursor": page["pagination"]["next_cursor"]}
-
-    def _strange(self, status: int) -> ClientError:
-        return ClientError(f"{self.url} answered {status}, and not as the control API does: is the URL right?")
-
-    @contextmanager
-    def _exchange(
-        self, method: str, target: str, payload: bytes | None, headers: Mapping[str, str]
-    ) -> Iterator[http.client.HTTPResponse]:
-        """One request, and its answer as long as it is read."""
-        parts = urlsplit(self.url)
-        assert parts.hostname is not None, "the URL has been checked"
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        try:
-            try:
-                connection.connect()
-            except (OSError, UnicodeError) as error:
-                why = getattr(error, "strerror", None) or error
-                raise ClientError(f"No control API at {self.url} ({why}): is `sidecar run` running?") from error
-            try:
-                shown = {"Authorization": f"Bearer {self.key}", **headers}
-                connection.request(method, parts.path + target, payload, shown)
-                response = connection.getresponse()
-                if not response.headers.get("x-request-id", "").startswith("req_"):
-                    raise self._strange(response.status)
-                yield response
-            except (OSError, http.client.HTTPException) as error:
-                raise _NoEnd(
-                    f"The control API at {self.url} did not answer, so the request may have been carried out or not."
-                ) from error
-        finally:
-            connection.close()
 
 
 def add_command(
@@ -213,14 +159,6 @@ def count_argument(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number above zero; got {text!r}")
     return int(text)
-
-
-def _parsed(content: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _url(text: str) -> str:

@@ -1,0 +1,312 @@
+"""Every call of the control API.
+
+Made from its route table by `python -m tests.support.client_source`: do not edit.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from sidecar.control.admin_schema import (
+    ControlKeyPage,
+    ControlKeyView,
+    CreateControlKey,
+    NewControlKeyView,
+    RotateControlKey,
+)
+from sidecar.control.audit_log import AuditPage, AuditQuery
+from sidecar.control.credit_schema import (
+    BlockChangeView,
+    BlockPage,
+    BlocksQuery,
+    CountersView,
+    CreditsQuery,
+    CreditsView,
+    ExtendBlock,
+    GrantCredits,
+    GrantView,
+    PoolView,
+    SetPoolCap,
+    ShareView,
+    UnitPage,
+    VoidBlock,
+)
+from sidecar.control.customer_schema import (
+    CreateCustomer,
+    CustomerPage,
+    CustomerView,
+    CustomersQuery,
+    RenameCustomer,
+    UpdateCustomer,
+)
+from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
+from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
+from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
+from sidecar.control.rules_schema import RulesView
+from sidecar.control.schema import CreateKey, Health, KeyPage, KeyView, NewKeyView, Paging
+
+_Answer = TypeVar("_Answer")
+
+
+class Calls(ABC):
+    """The calls; `SidecarClient` sends them. `customer` is either id of a customer."""
+
+    @abstractmethod
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        answer: type[_Answer],
+        *,
+        body: msgspec.Struct | None = None,
+        query: msgspec.Struct | None = None,
+        key: str | None = None,
+        keyed: bool = False,
+        if_match: int | None = None,
+    ) -> _Answer: ...
+
+    @abstractmethod
+    def _stream(self, path: str, query: msgspec.Struct) -> AsyncIterator[bytes]: ...
+
+    @abstractmethod
+    def _customer(self, customer: str) -> str: ...
+
+    async def create_customer(self, body: CreateCustomer, *, idempotency_key: str | None = None) -> CustomerView:
+        """Make a customer, or find the one that has this external id."""
+        return await self._ask("POST", "/v1/customers", CustomerView, body=body, key=idempotency_key, keyed=True)
+
+    async def list_customers(self, query: CustomersQuery = CustomersQuery()) -> CustomerPage:
+        """List customers, or those that are looked for, the newest first."""
+        return await self._ask("GET", "/v1/customers", CustomerPage, query=query)
+
+    async def show_customer(self, customer: str) -> CustomerView:
+        """Look at a customer."""
+        return await self._ask("GET", f"{self._customer(customer)}", CustomerView)
+
+    async def update_customer(
+        self,
+        customer: str,
+        body: UpdateCustomer = UpdateCustomer(),
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> CustomerView:
+        """Change a customer's name, status or metadata."""
+        return await self._ask(
+            "PATCH",
+            f"{self._customer(customer)}",
+            CustomerView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def rename_customer(
+        self, customer: str, body: RenameCustomer, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> CustomerView:
+        """Give a customer another external id; the old one is free for others from then on."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/rename",
+            CustomerView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def anonymise_customer(
+        self, customer: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> CustomerView:
+        """Forget who a customer was: for ever."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/anonymise",
+            CustomerView,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def grant_credits(
+        self, customer: str, body: GrantCredits, *, idempotency_key: str | None = None
+    ) -> GrantView:
+        """Give a customer a credit block."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/credits/grant", GrantView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def show_credits(self, customer: str, query: CreditsQuery = CreditsQuery()) -> CreditsView:
+        """Look at the balances of a customer, one for each unit it was ever granted; now or at some time."""
+        return await self._ask("GET", f"{self._customer(customer)}/credits", CreditsView, query=query)
+
+    async def list_units(self) -> UnitPage:
+        """List the units that credit can be counted in, and the decimal places of each."""
+        return await self._ask("GET", "/v1/units", UnitPage)
+
+    async def list_blocks(self, customer: str, query: BlocksQuery = BlocksQuery()) -> BlockPage:
+        """List the live blocks of a customer, each unit's in burn order; of a member of a pool, its parent's."""
+        return await self._ask("GET", f"{self._customer(customer)}/credits/blocks", BlockPage, query=query)
+
+    async def void_block(
+        self, customer: str, block_id: str, body: VoidBlock = VoidBlock(), *, idempotency_key: str | None = None
+    ) -> BlockChangeView:
+        """End a block now. What requests under way hold of it can still be charged; what they give back is voided too."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/credits/blocks/{quote(block_id, safe='')}/void",
+            BlockChangeView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def extend_block(
+        self, customer: str, block_id: str, body: ExtendBlock, *, idempotency_key: str | None = None
+    ) -> BlockChangeView:
+        """Move the expiry of a block, to later or to earlier, or take it away. It is answered when it is archived."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/credits/blocks/{quote(block_id, safe='')}/extend",
+            BlockChangeView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def show_counters(self, customer: str) -> CountersView:
+        """Look at the counters of a customer: running periods, and those that were over a short while ago."""
+        return await self._ask("GET", f"{self._customer(customer)}/counters", CountersView)
+
+    async def set_pool_cap(self, customer: str, body: SetPoolCap, *, idempotency_key: str | None = None) -> ShareView:
+        """Say how much a member of a pool may hold and spend, all in all."""
+        return await self._ask(
+            "PUT", f"{self._customer(customer)}/pool", ShareView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def show_pool(self, customer: str) -> PoolView:
+        """Look at what a member takes of its pool, and may take, in each unit that is configured or that the pool has."""
+        return await self._ask("GET", f"{self._customer(customer)}/pool", PoolView)
+
+    async def create_key(
+        self, customer: str, body: CreateKey = CreateKey(), *, idempotency_key: str | None = None
+    ) -> NewKeyView:
+        """Make a proxy key. Its secret is in this answer and never again, not even in a replay."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/keys", NewKeyView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def list_keys(self, customer: str, query: Paging = Paging()) -> KeyPage:
+        """List the proxy keys of a customer, the oldest first, without their secrets."""
+        return await self._ask("GET", f"{self._customer(customer)}/keys", KeyPage, query=query)
+
+    async def revoke_key(self, customer: str, key_id: str, *, idempotency_key: str | None = None) -> KeyView:
+        """Revoke a proxy key. It is refused from this moment on; requests under way are finished and charged."""
+        return await self._ask(
+            "DELETE",
+            f"{self._customer(customer)}/keys/{quote(key_id, safe='')}",
+            KeyView,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def list_reservations(self, query: HoldsQuery = HoldsQuery()) -> HoldPage:
+        """List the open holds, of all customers or of one."""
+        return await self._ask("GET", "/v1/reservations", HoldPage, query=query)
+
+    async def show_reservation(self, customer: str, reservation_id: str) -> HoldView:
+        """Look at one open hold of a customer, and at the blocks that it is taken out of."""
+        return await self._ask(
+            "GET", f"{self._customer(customer)}/reservations/{quote(reservation_id, safe='')}", HoldView
+        )
+
+    async def settle_request(self, body: SettleRequest) -> SettledView:
+        """Say what a request has cost, or that it failed, with the `x-settle-token` that came with it."""
+        return await self._ask("POST", "/v1/settlements", SettledView, body=body)
+
+    async def show_ledger(self, customer: str, query: LedgerQuery = LedgerQuery()) -> EntryPage:
+        """List what happened on a customer's accounts, the newest first."""
+        return await self._ask("GET", f"{self._customer(customer)}/ledger", EntryPage, query=query)
+
+    def export_customer_ledger(self, customer: str, query: ExportQuery = ExportQuery()) -> AsyncIterator[bytes]:
+        """Give the ledger of a customer as NDJSON or CSV, the oldest entry first."""
+        return self._stream(f"{self._customer(customer)}/ledger/export", query)
+
+    def export_ledger(self, query: ExportQuery = ExportQuery()) -> AsyncIterator[bytes]:
+        """Give the ledger of all customers as NDJSON or CSV, the oldest entry first."""
+        return self._stream("/v1/ledger/export", query)
+
+    async def summarise_usage(self, query: UsageQuery) -> UsagePage:
+        """Add up what requests were charged, by one or two of feature, rule, customer, model, source, hour and day."""
+        return await self._ask("GET", "/v1/usage/summary", UsagePage, query=query)
+
+    async def show_customer_usage(self, customer: str, query: CustomerUsageQuery = CustomerUsageQuery()) -> UsagePage:
+        """Add up what a customer was charged, by one or two of feature, rule, model, source, hour and day."""
+        return await self._ask("GET", f"{self._customer(customer)}/usage", UsagePage, query=query)
+
+    async def show_top_usage(self, query: TopQuery = TopQuery()) -> TopView:
+        """List who or what was charged most of one unit, the most first; without meters."""
+        return await self._ask("GET", "/v1/usage/top", TopView, query=query)
+
+    async def show_denials(self, query: DenialsQuery = DenialsQuery()) -> DenialsView:
+        """Count what the proxies have refused in whole hours of the last 35 days, by code, rule, customer, hour or day."""
+        return await self._ask("GET", "/v1/usage/denied", DenialsView, query=query)
+
+    async def show_stats(self) -> StatsView:
+        """Say how many customers, accounts and entries there are, and what is in all accounts together."""
+        return await self._ask("GET", "/v1/stats", StatsView)
+
+    async def show_rules(self) -> RulesView:
+        """Show the rules that this process has in force, and why newer ones are not."""
+        return await self._ask("GET", "/v1/rules", RulesView)
+
+    async def create_control_key(
+        self, body: CreateControlKey = CreateControlKey(), *, idempotency_key: str | None = None
+    ) -> NewControlKeyView:
+        """Make a control key. Its secret is in this answer and never again, not even in a replay."""
+        return await self._ask(
+            "POST", "/v1/admin/api-keys", NewControlKeyView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def list_control_keys(self, query: Paging = Paging()) -> ControlKeyPage:
+        """List the control keys of this environment, the oldest first, those that were revoked too."""
+        return await self._ask("GET", "/v1/admin/api-keys", ControlKeyPage, query=query)
+
+    async def rotate_control_key(
+        self, key_id: str, body: RotateControlKey = RotateControlKey(), *, idempotency_key: str | None = None
+    ) -> NewControlKeyView:
+        """Give a control key a new secret, shown this once; the one that it has works for a while beside it."""
+        return await self._ask(
+            "POST",
+            f"/v1/admin/api-keys/{quote(key_id, safe='')}/rotate",
+            NewControlKeyView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def revoke_control_key(self, key_id: str, *, idempotency_key: str | None = None) -> ControlKeyView:
+        """Revoke a control key, with all of its secrets. Every process refuses it within a second."""
+        return await self._ask(
+            "POST",
+            f"/v1/admin/api-keys/{quote(key_id, safe='')}/revoke",
+            ControlKeyView,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def show_audit_log(self, query: AuditQuery = AuditQuery()) -> AuditPage:
+        """List what was asked of this API to change, the newest first, whatever came of it."""
+        return await self._ask("GET", "/v1/admin/audit", AuditPage, query=query)
+
+    async def show_health(self) -> Health:
+        """Say that the process is alive."""
+        return await self._ask("GET", "/healthz", Health)
+
+    async def show_readiness(self) -> Health:
+        """Say whether the process can serve requests, and if not, why not."""
+        return await self._ask("GET", "/readyz", Health)
