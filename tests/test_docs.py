@@ -14,7 +14,7 @@ from sidecar.telemetry import Metrics
 from tests.support import client_source
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "docs" / "llms.txt"])
 RULES = sorted([*(ROOT / "rules").glob("*.yaml"), ROOT / "benchmarks" / "rules.yaml"])
 
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -82,3 +82,8 @@ def test_every_metric_is_documented() -> None:
 def test_the_client_has_the_calls_of_the_route_table() -> None:
     says = "run `python -m tests.support.client_source`"
     assert client_source.CALLS.read_text() == client_source.source(), says
+
+
+def test_every_page_is_in_the_list_for_programs() -> None:
+    listed = {match["target"] for match in LINK.finditer((ROOT / "docs" / "llms.txt").read_text())}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= listed

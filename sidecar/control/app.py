@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
-from sidecar.control import openapi
+from sidecar.control import openapi, reference_page
 from sidecar.control.auditing import audited
 from sidecar.control.endpoint import Endpoint, Parts
 from sidecar.control.middleware import answering_problems, authorised, name_request
@@ -18,7 +18,8 @@ BODY_MAX_BYTES = 1_048_576
 
 def make_app(parts: Parts) -> web.Application:
     """The application; it opens nothing and owns nothing of what it is given."""
-    parts = replace(parts, openapi=openapi.document(ENDPOINTS))
+    document = openapi.document(ENDPOINTS)
+    parts = replace(parts, openapi=document, reference=reference_page.page(document))
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
     middlewares = [
         audited(parts),

@@ -79,6 +79,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: Callable[[], int] = wall_clock_ms
     """Dates ids and records."""
     openapi: bytes = b""
+    reference: bytes = b""
+    """Both are made from the route table."""
 
     def unit(self, name: str) -> Unit:
         """A configured unit, or InvalidInput that names those there are."""

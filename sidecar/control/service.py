@@ -29,9 +29,22 @@ async def show_openapi(call: Call[Nothing, Nothing]) -> Given[bytes]:
     return Given(call.parts.openapi)
 
 
+async def show_reference(call: Call[Nothing, Nothing]) -> Given[bytes]:
+    """Give this document as a page for people."""
+    return Given(call.parts.reference)
+
+
 ENDPOINTS = (
     endpoint("GET", "/healthz", show_health, {200: "The process is alive."}, scope=None),
     endpoint("GET", "/readyz", show_readiness, {200: "The process can serve."}, scope=None),
     endpoint("GET", "/metrics", show_metrics, {200: "The metrics."}, scope=None, media_types=(CONTENT_TYPE_LATEST,)),
+    endpoint(
+        "GET",
+        "/v1/reference",
+        show_reference,
+        {200: "A page."},
+        scope=None,
+        media_types=("text/html; charset=utf-8",),
+    ),
     endpoint("GET", "/v1/openapi.json", show_openapi, {200: "An OpenAPI 3.1 document."}, scope=None),
 )

@@ -69,7 +69,7 @@ def test_a_route_says_which_scope_it_asks_for() -> None:
 
 def test_only_the_open_routes_need_no_key() -> None:
     open_paths = {path for (_, path), operation in OPERATIONS.items() if operation["security"] == []}
-    assert open_paths == {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/settlements"}
+    assert open_paths == {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/reference", "/v1/settlements"}
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
