@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from sidecar.control.credit_schema import Instant, Text
 from sidecar.control.endpoint import Call, Given, endpoint
-from sidecar.control.schema import LIMIT_DEFAULT, LIMIT_MAX, Nothing, Pagination, Wire, epoch_ms, instant
+from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Nothing, Pagination, Wire, epoch_ms, instant
 from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.scopes import Scope
@@ -21,7 +21,7 @@ class AuditQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "unti
     since: Annotated[Instant, Meta(description="From then on.")] | None = None
     until: Annotated[Instant, Meta(description="Before then.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | None = None
 
 
 class AuditView(Wire, frozen=True, kw_only=True):

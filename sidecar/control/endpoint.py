@@ -18,6 +18,7 @@ from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
 from sidecar.domain.scopes import Scope
+from sidecar.domain.tokens import Signer
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
@@ -73,6 +74,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     once_records: OnceRecords
     history: History
     reloading: Reloading
+    signer: Signer
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, UnitName
-from sidecar.control.schema import LIMIT_DEFAULT, Pagination, Wire, instant
+from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, Pagination, Wire, instant
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.counters import Counted
 from sidecar.domain.history import Entry, UsageBy, UsageRow
@@ -16,7 +16,7 @@ from sidecar.domain.journal import Kind, Totals
 ENTRIES_MAX = 500
 
 Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
-Cursor = Annotated[str, Meta(min_length=1, max_length=1024)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=ENTRIES_MAX)]
 Since = Annotated[Instant, Meta(description="From this instant on.")]
 Until = Annotated[Instant, Meta(description="Before this instant.")]

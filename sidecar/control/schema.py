@@ -18,6 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 250
+CURSOR_MAX = 4096
 
 SHOWN_ONCE = (
     "The secret was shown once, in the first answer, and only its hash is stored. If it is lost, make a new key."
@@ -70,7 +71,7 @@ class NewKeyView(KeyView, frozen=True, kw_only=True):
 
 class Paging(Wire, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+    cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | UnsetType = UNSET
 
 
 class Pagination(Wire, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.control import auditing, calling, decoding, streaming
+from sidecar.control.cursors import Pages
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
 from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
@@ -45,12 +46,13 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
     path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
     auditing.about(request, path)
+    pages = Pages(parts.signer, endpoint, path, query)
     once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
     call = Call(
         parts=parts,
         asked_by=principal,
         body=body,
-        query=query,
+        query=pages.opened(),
         path=path,
         addressed=customer,
         repeatable=once,
@@ -69,7 +71,8 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         and decoding.knows_version(request, given.version)
     ):
         return web.Response(status=304, headers={"ETag": decoding.etag(given.version)})
-    return _response(endpoint, given.status, _encode(given.answer), replayed=given.replayed, version=given.version)
+    body_sent = _encode(pages.sealed(given.answer))
+    return _response(endpoint, given.status, body_sent, replayed=given.replayed, version=given.version)
 
 
 async def _work_once(

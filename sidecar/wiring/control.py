@@ -99,6 +99,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         once_records=sidecar.once_records,
         history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
         reloading=sidecar.reloading,
+        signer=sidecar.signer,
         units=units_of(settings),
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),

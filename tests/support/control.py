@@ -208,6 +208,7 @@ async def _listening(
         once_records=OnceRecords(lane, **OWNER),
         history=history,
         reloading=reloading,
+        signer=Signer(lambda: SIGNING_KEY, **OWNER),
         units=UNITS,
         ready=readiness,
         registry=registry,
