@@ -37,6 +37,14 @@ class BookCounters:
             if stand is not None:
                 self._stands[each.counter] = Stand(stand.used, max(stand.held - each.units, 0))
 
+    def correct(self, counter: Counter, held: int, used: int) -> tuple[Counted, ...]:
+        """So much more or less is held in a counter, and so much was used; nothing for one that is forgotten."""
+        stand = self._stands.get(counter)
+        if stand is None:
+            return ()
+        self._stands[counter] = Stand(stand.used + used, max(stand.held + held, 0))
+        return (Counted(counter.key, used, stand.used + used),) if used else ()
+
     def count(self, advances: Iterable[Advance]) -> tuple[Counted, ...]:
         counted = []
         for each in advances:

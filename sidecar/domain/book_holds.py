@@ -22,7 +22,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Slice
-from sidecar.domain.counters import Advance
+from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.journal import HoldStory
 from sidecar.domain.outcomes import HoldState, OpenHold, Rejected, Settled
@@ -50,6 +50,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     ttl_ms: int
     feature: str = ""
     rule: str = ""
+    key: str = ""
+    """The id of the proxy key that it was asked with, if any."""
     remember: bool = False
     """Whether its end is known for 24 h after it."""
     claims: tuple[Advance, ...] = ()
@@ -90,6 +92,8 @@ class BookHold:
         self.charges: tuple[int, ...] = ()
         """Of a commit that is remembered, what it asked for, and `settled`, what it was answered."""
         self.settled: tuple[Settled, ...] = ()
+        self.caps: list[tuple[Counter, ...]] = [() for _ in reservation.parts]
+        """The counters of spend caps that it counts in."""
 
     def held(self, part: int) -> int:
         return sum(slice_.amount for slice_ in self.slices[part])

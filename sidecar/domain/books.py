@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Block, BlockState
 from sidecar.domain.book_account import BookAccounts
+from sidecar.domain.book_caps import BookCaps
 from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_grants import BookGrants
 from sidecar.domain.book_holds import (
@@ -29,9 +30,10 @@ from sidecar.domain.book_holds import (
     checked_ttl_ms,
     held_by,
 )
+from sidecar.domain.book_may_hold import MayHold
 from sidecar.domain.book_members import BookMembers
-from sidecar.domain.burn_order import burn_rank, draw, drawable
-from sidecar.domain.counters import Advance
+from sidecar.domain.burn_order import burn_rank, draw
+from sidecar.domain.counters import Advance, Counted
 from sidecar.domain.errors import IdempotencyMismatch
 from sidecar.domain.journal import Kind, Line
 from sidecar.domain.outcomes import (
@@ -41,7 +43,6 @@ from sidecar.domain.outcomes import (
     HoldState,
     OpenHold,
     Overrun,
-    RefusalCode,
     Refused,
     Rejected,
     Reserved,
@@ -62,6 +63,8 @@ class Books:
         self.grants = BookGrants(self._accounts)
         self.members = BookMembers(payer_id)
         self.counters = BookCounters()
+        self.caps = BookCaps(payer_id, self.counters)
+        self._may = MayHold(self._accounts, self.members, self.caps)
         self._holds: dict[str, BookHold] = {}
         self._dead: dict[str, int] = {}
         """Reservations that were released before they were reserved, and until when that is known."""
@@ -92,11 +95,12 @@ class Books:
         stands = self.counters.stands(reservation.claims)
         if self.counters.moved(reservation.claims, claims=True):
             return CountersMoved(stands)
-        refused = self._shortage(hold, enumerate(amounts), now_ms)
+        refused = self._may.refusal(hold, list(enumerate(amounts)), now_ms, grows=False)
         if refused is not None:
             return CountersMoved(stands, refused) if stands else refused
         self.counters.claim(reservation.claims)
         self._holds[reservation.reservation_id] = hold
+        self.caps.begin(hold, now_ms)
         self._take(hold, amounts, now_ms)
         return self._reserved(hold, now_ms)
 
@@ -116,7 +120,8 @@ class Books:
         hold.check_parts(amounts)
         checked_ttl_ms(1 if ttl_ms is None else ttl_ms)
         missing = [max(0, amount - hold.held(index)) for index, amount in enumerate(amounts)]
-        refused = self._shortage(hold, [(index, amount) for index, amount in enumerate(missing) if amount], now_ms)
+        wanted = [(index, amount) for index, amount in enumerate(missing) if amount]
+        refused = self._may.refusal(hold, wanted, now_ms, grows=True)
         if refused is not None:
             return refused
         self._take(hold, missing, now_ms)
@@ -200,6 +205,9 @@ class Books:
         self._accounts.at(reservation.parts[0].unit, now_ms)
         if payer is not None and payer.state is HoldState.OPEN and payer.is_like(reservation):
             hold.slices[0] = payer.pay(cost)
+            self.caps.correct(payer, 0, -hold.held(0))
+        self.caps.begin(hold, now_ms)
+        self.caps.correct(hold, 0, hold.held(0))
         settled = self._settle_part(hold, 0, cost, now_ms, Kind.COMMIT, policy=policy, **told)
         hold.charged, hold.charges, hold.settled = settled.charged, (cost,), (settled,)
         self._holds[reservation.reservation_id] = hold
@@ -286,25 +294,6 @@ class Books:
         for member, pool in self.members.pools().items():
             assert pool.held == by_member.get(member, 0)
 
-    # Deciding
-
-    def _shortage(self, hold: BookHold, wanted: Iterable[tuple[int, int]], now_ms: int) -> Refused | None:
-        """Why not all of `wanted`, (part, amount), can be held: the member's cap, or what blocks have."""
-        asked = hold.reservation
-        units = [(asked.parts[index].unit, amount) for index, amount in wanted]
-        for unit, amount in units:
-            if (refused := self.members.above_cap(asked.customer_id, unit, amount)) is not None:
-                return refused
-        for unit, amount in units:
-            account = self._accounts.at(unit, now_ms)
-            blocks = drawable(account.live.values(), asked.feature, asked.rule)
-            available, held = sum(block.available for block in blocks), sum(block.held for block in blocks)
-            if account.owed or available < amount:
-                fits_later = available + held - account.owed >= amount
-                code = RefusalCode.HOLDS_IN_FLIGHT if fits_later else RefusalCode.INSUFFICIENT_CREDITS
-                return Refused(code, amount, available, held, unit)
-        return None
-
     # Doing
 
     def _take(self, hold: BookHold, amounts: Iterable[int], now_ms: int) -> None:
@@ -316,6 +305,7 @@ class Books:
             account.hold(slices)
             hold.slices[index] += slices
             self.members.count(asked.customer_id, account.unit, held=amount)
+            self.caps.correct(hold, index, amount)
 
     def _settle_part(
         self,
@@ -327,6 +317,7 @@ class Books:
         *,
         final: bool = True,
         policy: Overrun = Overrun.OWE,
+        counted: tuple[Counted, ...] = (),
         **told: Any,
     ) -> Settled:
         """One part: its slices, then what they do not cover, then its line; `told` are further fields of the line."""
@@ -346,7 +337,9 @@ class Books:
         owed = account.owe(missing) if policy is Overrun.OWE else 0
         uncollected = missing - owed
         charged = charge - uncollected
-        self.members.count(asked.customer_id, account.unit, held=hold.held(index) - story.held, spent=charged)
+        back = hold.held(index) - story.held
+        self.members.count(asked.customer_id, account.unit, held=back, spent=charged)
+        told["counted"] = counted + self.caps.correct(hold, index, back, charged)
         account.write(kind, now_ms, hold=story, charged=charged, uncollected=uncollected, **told)
         account.advance(now_ms)
         return Settled(

@@ -18,6 +18,8 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import NEVER_MS
 
 _DAY_MS = 86_400_000
+_CAP: Final = "spend:"
+"""What the names of the counters of spend caps begin with."""
 
 
 class Over(StrEnum):
@@ -62,6 +64,11 @@ class Counter(_Keyed, frozen=True):
 
     forget_at_ms: int
 
+    @property
+    def until_ms(self) -> int:
+        """Of a spend cap's, when it counts no more."""
+        return self.forget_at_ms - _DAY_MS
+
 
 class Counting(msgspec.Struct, frozen=True):
     """That something is counted over a period, by this name."""
@@ -90,9 +97,26 @@ class Counting(msgspec.Struct, frozen=True):
         return Counter(f"{self.name}@{period}", int(end.timestamp()) * 1000 + max(length_ms, _DAY_MS))
 
 
+def cap_counter(cap_id: str, start_ms: int, until_ms: int) -> Counter:
+    """What a spend cap counts in, of what is reserved from `start_ms` on; at `until_ms` it counts no more."""
+    return Counter(f"{_CAP}{cap_id}@{start_ms}~{until_ms}", until_ms + _DAY_MS)
+
+
+def is_of_cap(key: str) -> bool:
+    """Whether a spend cap counts in it, not a price."""
+    return key.startswith(_CAP) and "~" in key
+
+
 def counter_of(key: str) -> Counter | None:
     """The counter that has this key; None for what is none of ours."""
     name, _, period = key.rpartition("@")
+    if is_of_cap(key):
+        start, _, until = period.partition("~")
+        return (
+            cap_counter(name.removeprefix(_CAP), int(start), int(until))
+            if start.isdigit() * until.isdigit()
+            else None
+        )
     for over, form in _FORMS.items():
         with contextlib.suppress(ValueError):
             counter = Counting(name, over).at(_start(period, form))

@@ -153,7 +153,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One line about a customer, a key or a pool's member: its whole record, as it is from now on.
 
-    `what`: customer, key, key_revoked, pool_cap.
+    `what`: customer, key, key_revoked, pool_cap, spend_caps.
     """
 
     partition: int

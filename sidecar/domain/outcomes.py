@@ -12,6 +12,7 @@ from sidecar.domain.blocks import Block, Slice
 from sidecar.domain.counters import Stand
 from sidecar.domain.journal import Totals
 from sidecar.domain.limits import Limit
+from sidecar.domain.spend_caps import Capped
 
 
 class RefusalCode(StrEnum):
@@ -22,6 +23,7 @@ class RefusalCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     CONCURRENCY_LIMITED = "concurrency_limited"
     POOL_CAP_REACHED = "pool_cap_reached"
+    SPEND_CAP_REACHED = "spend_cap_reached"
     INSUFFICIENT_CREDITS = "insufficient_credits"
     HOLDS_IN_FLIGHT = "holds_in_flight"
     UNMATCHED_ROUTE = "unmatched_route"
@@ -111,10 +113,10 @@ class Limited(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, holds in flight, insufficient.
+    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, spend caps, holds in flight, insufficient.
 
     `available` and `held` are what requests of this feature could draw on, and what holds keep of it, in `unit`;
-    for a pool's cap, what it leaves and what holds take of it.
+    for a cap, what it leaves and what holds take of it.
     """
 
     code: RefusalCode
@@ -124,6 +126,8 @@ class Refused(msgspec.Struct, frozen=True):
     unit: str = ""
     limited: Limited | None = None
     """By which limit, if it was one; amounts are then 0."""
+    capped: Capped | None = None
+    """By which spend cap, if it was one."""
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ _ALL = (
     Kind("pool_cap_reached", 402, "Share of the pool used up"),
     Kind("rate_limited", 429, "Too many requests"),
     Kind("concurrency_limited", 429, "Too many requests at once"),
+    Kind("spend_cap_reached", 429, "Spend cap reached"),
     Kind("holds_in_flight", 429, "Credits are held by requests in flight"),
     Kind("too_many_in_flight", 429, "Too many requests in flight", 1),
     Kind("unmatched_route", 403, "No rule for this route"),

@@ -30,7 +30,10 @@ from sidecar.services.hold import Hold
 from sidecar.services.holds import Holds
 from sidecar.store.repeats import Claim, Kept
 
-_SHORT = (RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
+_SHORT = (
+    *(RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.HOLDS_IN_FLIGHT),
+    *(RefusalCode.POOL_CAP_REACHED, RefusalCode.SPEND_CAP_REACHED),
+)
 CLAMP_TRIES = 3
 """How often a request is lowered to what is left, while others take of it at the same time."""
 

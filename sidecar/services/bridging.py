@@ -30,7 +30,10 @@ CALM_S: Final = 5.0
 """So long after the last request without the store it is said that this has ended: the store may come and go."""
 TTL_MS: Final = 60_000
 """Said of holds that never were."""
-_SHORT = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.INSUFFICIENT_CREDITS, RefusalCode.POOL_CAP_REACHED)
+_SHORT = (
+    *(RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.INSUFFICIENT_CREDITS),
+    *(RefusalCode.POOL_CAP_REACHED, RefusalCode.SPEND_CAP_REACHED),
+)
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):

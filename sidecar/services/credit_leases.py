@@ -36,7 +36,7 @@ _SHRINK_AT: Final = 4.0
 AskOthers = Callable[[str, str], Awaitable[bool]]
 """Payer id, unit."""
 _GIVEN_UP_S: Final = 1.0
-_FOR_WHAT_IS_HELD = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED)
+_FOR_WHAT_IS_HELD = (RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.POOL_CAP_REACHED, RefusalCode.SPEND_CAP_REACHED)
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):

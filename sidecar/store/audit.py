@@ -298,6 +298,8 @@ class _Reading:
         self.holds += 1
         self.claimed.update(stored.claims)
         self.slots_held.update(stored.slots)
+        for part, key in stored.caps:
+            self.claimed[key] += sum(each.amount for each in stored.drawn(part))
         slices = [(stored.parts[part - 1][0], slice_) for part, slice_ in stored.slices]
         for unit, slice_ in slices:
             self.held[unit, slice_.block] += slice_.amount

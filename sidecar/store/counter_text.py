@@ -14,7 +14,7 @@ FIELD = "counter:"
 """What the fields of each begin with."""
 _TELL = frozenset({
     b"moved", b"reserved", b"replayed", b"rate_limited", b"concurrency_limited", b"pool_cap_reached",
-    b"holds_in_flight", b"insufficient_credits", b"committed", b"late",
+    b"spend_cap_reached", b"holds_in_flight", b"insufficient_credits", b"committed", b"late",
 })  # fmt: skip
 """The outcomes after which a script says where the counters stand."""
 _STAND = struct.Struct(">dd")

@@ -27,6 +27,7 @@ _NONE = "-"
 """The word for what there is not."""
 _LIMITED = 2
 """Added to the word that says whether the end is remembered, when the end gives something back to limits."""
+_CAPS = re.compile(r"\*\d:spend:")
 _WORD = re.compile(r"[^\s\x00-\x1f]{1,255}\Z")
 _HEAD = struct.Struct(">dBdIH")
 _SLICE = struct.Struct(">BId")
@@ -90,12 +91,15 @@ class HoldText(NamedTuple):
     """What it may count, by key of the counter."""
     slots: tuple[str, ...] = ()
     """The buckets of limits that it has a slot of."""
+    caps: tuple[tuple[int, str], ...] = ()
+    """The counters of spend caps that it counts in, each with its part, from 1."""
 
 
 def hold_text(text: bytes) -> HoldText:
     """What the words say. Raises ValueError for what is none of ours."""
     words = text.decode().split(" ")
     longer_ms = int(words.pop()) if words[-1].startswith("+") else 0
+    caps = words.pop()[1:].split(",") if _CAPS.match(words[-1]) else []
     reservation_id, customer_id, ttl_ms, _, held, feature, rule = words[:7]
     if not is_customer_id(customer_id):
         raise ValueError(customer_id)
@@ -111,6 +115,7 @@ def hold_text(text: bytes) -> HoldText:
         rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
         claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] and words[8] != _NONE else {},
         slots=tuple(each for each in words[9].split(",") if "=" not in each) if words[9:] else (),
+        caps=tuple((int(each[0]), each[2:]) for each in caps),
     )
 
 
@@ -133,6 +138,8 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     """What it may count, by key of the counter."""
     slots: tuple[str, ...] = ()
     """The buckets of limits that it has a slot of."""
+    caps: tuple[tuple[int, str], ...] = ()
+    """The counters of spend caps that it counts in, each with its part, from 1."""
 
     def drawn(self, part: int) -> tuple[Slice, ...]:
         return tuple(each for of, each in self.slices if of == part)
@@ -288,6 +295,7 @@ def _parsed(record: bytes) -> StoredHold | None:
         rules_version=text.rules_version,
         claims=text.claims,
         slots=text.slots,
+        caps=text.caps,
     )
 
 

@@ -22,7 +22,7 @@ _SLICE = struct.Struct(">BId")
 _NUMBERS = struct.Struct(">4d")
 
 _KINDS = {kind.value.encode(): kind for kind in Kind}
-_RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap")}
+_RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap", "spend_caps")}
 _WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
 _MOVED = {what.value: what for what in Moved}
 _OVERDUE = 2
@@ -85,7 +85,7 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
         hold=None if kind in _WITH_BLOCK else _hold(values[b"hold"], unit),
         charged=charged,
         uncollected=uncollected,
-        counted=counted_of(values.get(b"counters", b"")),
+        counted=counted_of(values.get(b"counters", b"")) + counted_of(values.get(b"caps", b"")),
         usage=values.get(b"usage", b"").decode(),
         source=values.get(b"source", b"").decode(),
         reason=values.get(b"reason", b"").decode(),

@@ -134,8 +134,8 @@ class Ledger:
         """Hold the amounts of `record` for one request, all or none. Safe to repeat until the hold ends.
 
         Outcomes, in this order: Reserved with `replayed`, Ended, PaidBy, Refused as unidentified,
-        customer_suspended, rate_limited, concurrency_limited, pool_cap_reached, holds_in_flight or
-        insufficient_credits, Reserved.
+        customer_suspended, rate_limited, concurrency_limited, pool_cap_reached, spend_cap_reached, holds_in_flight
+        or insufficient_credits, Reserved.
         Raises IdempotencyMismatch when the reservation id was used for other terms.
         """
         parts, payer = record.parts, record.payer_id

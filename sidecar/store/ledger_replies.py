@@ -21,6 +21,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
+from sidecar.domain.spend_caps import Capped, Scope, Window
 from sidecar.store.counter_text import without_stands
 from sidecar.store.hold_record import HoldRecord, slices_of
 
@@ -32,6 +33,7 @@ _REFUSALS = {
         RefusalCode.RATE_LIMITED,
         RefusalCode.CONCURRENCY_LIMITED,
         RefusalCode.POOL_CAP_REACHED,
+        RefusalCode.SPEND_CAP_REACHED,
         RefusalCode.HOLDS_IN_FLIGHT,
         RefusalCode.INSUFFICIENT_CREDITS,
     )
@@ -85,8 +87,29 @@ def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
         _, index, taken, wait_ms = reply
         limited = Limited(record.limits[index - 1].limit, taken, wait_ms)
         return Refused(code, record.held, unit=record.unit, limited=limited)
+    if code is RefusalCode.SPEND_CAP_REACHED:
+        return _capped(record, reply[1:])
     _, available, held, part, required = reply
     return Refused(code, required, available, held, record.parts[part - 1][0])
+
+
+def _capped(record: HoldRecord, reply: list[Any]) -> Refused:
+    cap_id, scope, of, window, most, spent, held, reset_at_ms, wait_ms, part, required = reply
+    rolling = window.isdigit()
+    capped = Capped(
+        cap_id=cap_id.decode(),
+        scope=Scope(scope.decode()),
+        of="" if scope == b"total" else of.decode(),
+        window=None if rolling else Window(window.decode()),
+        rolling_ms=int(window) if rolling else 0,
+        amount=most,
+        spent=spent,
+        held=held,
+        reset_at_ms=reset_at_ms,
+        wait_ms=None if wait_ms < 0 else wait_ms,
+    )
+    left, unit = max(most - spent - held, 0), record.parts[part - 1][0]
+    return Refused(RefusalCode.SPEND_CAP_REACHED, required, left, held, unit, capped=capped)
 
 
 def counted(

@@ -19,8 +19,8 @@
 --   resolved   {state}: there is or was a hold of this id; nothing changed
 --   committed  {charged, debt, uncollected, available}
 --
--- The line in the journal is that of the commit of a hold of exactly what the other hold has paid.
---- include amounts clock keys account journal blocks hold queue pool draw counters limits settle
+-- It counts in spend caps, and none of them keeps it from being charged. The line in the journal is that of the commit of a hold of exactly what the other hold has paid.
+--- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
 -- What is the same of a hold for the same: customer and unit.
 local function whose(text)
   return string.match(text, '^%S+ (%S+)') .. string.match(text, '^%S+ %S+ %d+ %d ([^= ]+=)')
@@ -38,7 +38,7 @@ local payer = redis.call('HMGET', PAYER, 'status', 'parent')
 if not payer[1] then return {'unknown'} end
 if payer[2] then return {'member', payer[2]} end
 
-local slices, paid, left = {}, {}, cost
+local slices, paid, left, claims = {}, {}, cost, {}
 local record = ARGV[5] ~= '' and redis.call('HGET', HOLDS, ARGV[5])
 local time, state, charged, steps, payers_text
 if record then time, state, charged, steps, slices, payers_text = read_hold(record) end
@@ -50,10 +50,14 @@ for _, slice in ipairs(pays and slices or {}) do
 end
 
 local account, count, packed = open_at(KEYS[5], ARGV[2], now), packed_slices(paid)
+caps.beyond(account, text, nil, cost - left, 1, now, claims)
+text = caps.text(text, claims)
+caps.claim(ARGV[2], claims)
 local as_held = packed_hold(now + string.match(text, '^%S+ %S+ (%d+)'), OPEN, 0, 0, count, packed, text)
 local settled = settle_part(account, 1, paid, cost, ARGV[4], true, text)
 account = keep_part('commit', settled, as_held, ARGV[6] ~= '' and ARGV[6] or nil, 'usage', ARGV[7], 'source', ARGV[8])
 if pays then
+  caps.count(payers_text, 1, left - cost, 0)
   count, packed = packed_slices(slices)
   redis.call('HSET', HOLDS, ARGV[5], packed_hold(time, state, charged, steps, count, packed, payers_text))
 end

@@ -23,6 +23,8 @@
 --   rate_limited         {which limit, ticks that are taken, ms until it lets this through}
 --   concurrency_limited  {which limit, slots that are taken, 0}
 --   pool_cap_reached     {left of the cap, held, part, amount}
+--   spend_cap_reached    {which cap, its scope and what of it, its window, most, used and held in it, when it is over,
+--                        ms until this fits (0: nobody knows; -1: never), part, amount}
 --   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
 --   insufficient_credits {within reach, held of it, part, amount}
@@ -37,7 +39,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The common case, before the functions of the general one are even defined: one part, paid by the customer itself,
 -- nothing owed, restricted or due, and one of the first blocks covers it. The general case would do the same. (`scopes`
--- has WAITING in its upper byte: while anybody waits, this is not the common case.)
+-- has WAITING in its upper byte: while anybody waits, or spend is capped, this is not the common case.)
 if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not customer[3] and ARGV[4] == '' then
   local account, amount = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[7])
   if #account > 88 then
@@ -61,13 +63,13 @@ if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not
     end
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters limits
+--- include amounts clock keys account journal blocks hold queue pool draw counters caps limits
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
   payer_status, due, member = payer[1], payer[2], customer_of(ARGV[5])
 end
-local accounts, slices, parts, more = {}, {}, #KEYS - 5, #ARGV - 2 * #KEYS + 5
+local accounts, slices, claims, parts, more = {}, {}, {}, #KEYS - 5, #ARGV - 2 * #KEYS + 5
 -- Behind the parts: 3 of who waits or 5 of each counter, then 1 of the limits.
 local limits = (more % 5 == 1 or more % 5 == 4) and table.remove(ARGV) or ''
 local waits = #KEYS == 6 and #ARGV == 10 and ARGV[8]
@@ -104,7 +106,9 @@ local function refusal()
   if limited then return with_counters(limited, first_counter) end
   for part = 1, parts do
     accounts[part] = open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
-    local refused = beyond_cap(accounts[part], member, tonumber(ARGV[5 + 2 * part]), part)
+    local amount = tonumber(ARGV[5 + 2 * part])
+    local refused = beyond_cap(accounts[part], member, amount, part) or
+      caps.beyond(accounts[part], ARGV[5], customer[2], amount, part, now, claims)
     if refused then return with_counters(refused, first_counter) end
   end
   for part = 1, parts do
@@ -130,7 +134,7 @@ local refused, deadline, packed = refusal(), now + ARGV[2], nil
 if not refused then
   local count
   count, packed = packed_slices(slices)
-  if redis.call('HSETNX', HOLDS, ARGV[1], packed_hold(deadline, OPEN, 0, 0, count, packed, ARGV[5])) == 0 then
+  if redis.call('HSETNX', HOLDS, ARGV[1], packed_hold(deadline, OPEN, 0, 0, count, packed, caps.text(ARGV[5], claims))) == 0 then
     refused = {'known'}
   end
 end
@@ -153,6 +157,7 @@ for at = first_counter, #ARGV, COUNTER_ARGUMENTS do
   count(ARGV[6], ARGV[at], 0, tonumber(ARGV[at + 1]), ARGV[at + 4])
 end
 take_limits(limits, now)
+caps.claim(ARGV[6], claims)
 due_at_latest(ARGV[6], deadline, due)
 if waits then leave(accounts[1], ARGV[1]) end
 return answer('reserved', packed)

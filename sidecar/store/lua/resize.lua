@@ -11,10 +11,11 @@
 --   unknown              it never was, or it has ended and is not remembered
 --   resolved             {state}: it has ended
 --   pool_cap_reached     {left of the cap, held, part, what it misses}
+--   spend_cap_reached    as in reserve.lua, of what it misses, by a cap that it counts in
 --   holds_in_flight      {within reach, held of it, part, what it misses}
 --   insufficient_credits {within reach, held of it, part, what it misses}
 --   resized              {slices, available of each part}
---- include amounts clock keys account journal blocks hold pool draw
+--- include amounts clock keys account journal blocks hold pool draw counters caps
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then return {'unknown'} end
 local time, state, charged, steps, slices, text = read_hold(record)
@@ -29,7 +30,8 @@ for part = 1, #KEYS - 4 do
   end
   missing = math.max(missing, 0)
   accounts[part], added[part] = open_at(KEYS[4 + part], name, now), missing
-  local refused = missing > 0 and beyond_cap(accounts[part], member, missing, part)
+  local refused = missing > 0 and (beyond_cap(accounts[part], member, missing, part) or
+    caps.beyond_claimed(accounts[part], text, missing, part, now))
   if refused then return refused end
 end
 for part, account in ipairs(accounts) do
@@ -50,6 +52,7 @@ for part, account in ipairs(accounts) do
   if added[part] > 0 then
     save(account)
     if member then count_in_pool(account, member, added[part], 0) end
+    caps.count(text, part, added[part], 0)
   end
   reply[2 + part] = account[AVAILABLE]
 end

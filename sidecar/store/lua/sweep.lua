@@ -13,7 +13,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
---- include amounts clock keys account journal blocks hold queue pool draw counters limits settle
+--- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0
@@ -55,6 +55,7 @@ for index = 1, #found[2], 2 do
 end
 earliest = math.min(earliest, forget_counters(now, now + AGAIN_MS), forget_rates(now, now + AGAIN_MS))
 for _, account in pairs(accounts) do
+  caps.unmark(account)
   earliest = math.min(earliest, account[NEXT_AT], wake(account))
 end
 

@@ -5,6 +5,10 @@ local HEADER, HEADER_SIZE, TOTALS_SIZE = '>ddddddddddI4BBI2', 88, 72
 local SEQ, GRANTED_TOTAL, SCHEDULED, AVAILABLE, HELD = 1, 2, 3, 4, 5
 local SPENT_TOTAL, EXPIRED_TOTAL, VOIDED_TOTAL, DEBT = 6, 7, 8, 9
 local NEXT_AT, NEXT_NUMBER, WAITING, SCOPES, SERIES = 10, 11, 12, 13, 14
+
+-- Added to WAITING, which is 1 while anybody waits: there are spend caps in the unit, see caps.lua.
+local CAPPED, WAITING_AT = 2, 84
+
 local NOTHING = struct.pack(HEADER, 0, 0, 0, 0, 0, 0, 0, 0, 0, NEVER, 0, 0, 0, 0)
 
 -- What settling and drawing need of a block; the rest, for who changes the list, is in blocks.lua.
@@ -26,7 +30,13 @@ local function open(key, name)
   local account = {struct.unpack(HEADER, text)}
   account.key, account.name, account.text, account.new = key, name, text, new
   account.whole, account.seen, account.used_up = #text < WINDOW, {}, false
+  if new and redis.call('HEXISTS', PAYER, 'capped:' .. string.match(name, ' (.+)$')) == 1 then account[WAITING] = CAPPED end
   return account
+end
+
+local function mark(account, marks)
+  redis.call('SETRANGE', account.key, WAITING_AT, string.char(marks))
+  account[WAITING] = marks
 end
 
 -- The totals as the journal shows them.

@@ -8,6 +8,7 @@
 --            <feature> <rule> <version of the rules> [<counter>=<units>[,…]
 --            [<what its limits get back, as in limits.lua>]]; - for what there is not;
 --            and at the end +<ms>, if its life was lengthened by so much: it began at its deadline less all of its life
+--            before that *<part>:<counter>[,…], the spend caps that it counts in, as in caps.lua
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.
 local HOLD, HOLD_SLICE = '>dBdI4I2', '>BI4d'
 local OPEN, OVERDUE, DEAD, COMMITTED, RELEASED, COMMITTED_LATE, WAITERS = 1, 2, 3, 4, 5, 6, 7
@@ -39,14 +40,18 @@ local function packed_slices(slices)
   return #texts, table.concat(texts)
 end
 
--- The text as it was reserved.
-local function reserved_text(text)
+local function first_text(text)
   return (string.gsub(text, ' %+%d+$', ''))
+end
+
+-- The text as it was asked for.
+local function reserved_text(text)
+  return (string.gsub(first_text(text), ' %*%d:%S+$', ''))
 end
 
 local function lengthened(text, ms)
   local before = string.match(text, ' %+(%d+)$') or 0
-  return reserved_text(text) .. string.format(' +%d', before + ms)
+  return first_text(text) .. string.format(' +%d', before + ms)
 end
 
 local function remembered(text)

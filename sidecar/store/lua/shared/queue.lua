@@ -6,7 +6,7 @@
 --   woken_at  when it was told to try again; 0: it sleeps; UNHEARD: nobody heard it
 --   counted   1: if its process listens, PUBLISH counts it; in a cluster it may listen at another node
 --   id        its reservation id, which begins with its process's name
-local WAITER, FIRST_WAITER_AT, WAITING_AT = '>dddBs', 24, 84
+local WAITER, FIRST_WAITER_AT = '>dddBs', 24
 
 -- A process that is told comes within a round trip; one that does not is gone, and nobody waits for it.
 local COMES_WITHIN_MS, UNHEARD = 1000, 1
@@ -16,7 +16,7 @@ local TRIES_LAST_WITHIN_MS = 1000
 
 local function queue_of(account, now)
   local queue = {}
-  if account[WAITING] == 0 then return queue end
+  if account[WAITING] % CAPPED == 0 then return queue end
   local record = redis.call('HGET', HOLDS, 'waiters ' .. unit_of(account)) or ''
   local at = FIRST_WAITER_AT
   while at < #record do
@@ -39,10 +39,8 @@ local function keep_queue(account, queue)
   else
     redis.call('HDEL', HOLDS, name)
   end
-  if waiting ~= account[WAITING] then
-    redis.call('SETRANGE', account.key, WAITING_AT, string.char(waiting))
-    account[WAITING] = waiting
-  end
+  local others = account[WAITING] - account[WAITING] % CAPPED
+  if waiting + others ~= account[WAITING] then mark(account, waiting + others) end
 end
 
 local function is_gone(waiter, now)
@@ -70,7 +68,7 @@ end
 -- Tells the first in the queue to try again, as many as what is available is enough for. Whoever lets something become
 -- available does this at its end. Answers when a sweep has to do it again, if those who were told do not come.
 local function wake(account)
-  if account[WAITING] == 0 then return NEVER end
+  if account[WAITING] % CAPPED == 0 then return NEVER end
   local now, again_at = now_ms(), NEVER
   local queue, left, changed = queue_of(account, now), account[DEBT] > 0 and -1 or account[AVAILABLE], false
   for _, waiter in ipairs(queue) do

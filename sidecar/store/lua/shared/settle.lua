@@ -56,7 +56,7 @@ local function settle_part(account, part, slices, cost, policy, final, text)
   local beyond, debt, uncollected = charge_beyond(account, left, policy, text, moves)
   return {
     account = account, part = part, held = held, charged = cost - left + beyond, debt = debt, uncollected = uncollected,
-    moves = table.concat(moves),
+    moves = table.concat(moves), text = text,
   }
 end
 
@@ -65,8 +65,11 @@ end
 local function keep_part(kind, settled, record, member, ...)
   local account = settled.account
   if member then count_in_pool(account, member, -settled.held, settled.charged) end
+  local told = {...}
+  local counted = caps.count(settled.text, settled.part, -settled.held, settled.charged)
+  if counted ~= '' then told[#told + 1], told[#told + 2] = 'caps', counted end
   write(kind, account, settled.moves, 'hold', record, 'numbers',
-    struct.pack('>dddd', settled.part, settled.charged, settled.debt, settled.uncollected), ...)
+    struct.pack('>dddd', settled.part, settled.charged, settled.debt, settled.uncollected), unpack(told))
   save(account)
   return tidy(account)
 end

@@ -1,0 +1,164 @@
+"""Spend caps: how much of a unit a customer may spend in a window of time, whatever its balance is.
+
+What counts is what settlements have charged and what open holds keep, of what was reserved in the window; a hold stays
+in the window in which it was taken. That is a counter (see `counters`) for each window, or for each step of one that
+goes along with time. Instants are ms since 1970; the store decides by the same sums, in `lua/shared/caps.lua`.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from sidecar.domain.counters import Counter, cap_counter
+from sidecar.domain.errors import InvalidInput
+
+ROLLING_STEPS: Final = 24
+"""A window that goes along with time counts in so many steps: what was spent counts for at most one of them longer."""
+ROLLING_MIN_MS: Final = 60_000
+ROLLING_MAX_MS: Final = 31 * 86_400_000
+_CLOCK_YEARS: Final = 10
+_DAY_MS: Final = 86_400_000
+
+
+class Window(StrEnum):
+    """A window of the calendar, by the cap's clock."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Scope(StrEnum):
+    """What of a customer's requests a cap counts."""
+
+    TOTAL = "total"
+    FEATURE = "feature"
+    RULE = "rule"
+    KEY = "key"
+
+
+class SpendCap(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `amount` base units of `unit` in each window."""
+
+    cap_id: str
+    unit: str
+    amount: int
+    window: Window | None = None
+    """None: the last `rolling_ms`."""
+    rolling_ms: int = 0
+    tz: str = "UTC"
+    scope: Scope = Scope.TOTAL
+    of: str = ""
+    """Which feature, which rule, or the id of which proxy key."""
+    blocks: bool = True
+    """False: nothing is refused; it counts, and warns."""
+    warn_at: tuple[int, ...] = ()
+    """Percentages of the amount at which it warns."""
+    created_at_ms: int
+
+    def counters(self, now_ms: int) -> list[Counter]:
+        """Those that count at `now_ms`, the newest first."""
+        if self.window is not None:
+            start_ms, end_ms = window_at(self.window, self.tz, now_ms)
+            return [cap_counter(self.cap_id, start_ms, end_ms)]
+        step_ms = -(-self.rolling_ms // ROLLING_STEPS)
+        newest_ms = now_ms - now_ms % step_ms
+        starts = range(newest_ms, now_ms - self.rolling_ms - step_ms, -step_ms)
+        return [cap_counter(self.cap_id, start, start + step_ms + self.rolling_ms) for start in starts]
+
+
+class CapStand(msgspec.Struct, frozen=True):
+    """How a cap stands: what was spent and is held in its window, and when all of that counts no more."""
+
+    cap: SpendCap
+    spent: int
+    held: int
+    reset_at_ms: int
+
+
+class Capped(msgspec.Struct, frozen=True, kw_only=True):
+    """The cap that refused a request, and how it stood.
+
+    `wait_ms`: until the request fits; 0: as soon as enough comes back of what is held, nobody knows when; None: never.
+    """
+
+    cap_id: str
+    scope: Scope
+    of: str = ""
+    window: Window | None = None
+    rolling_ms: int = 0
+    amount: int
+    spent: int
+    held: int
+    reset_at_ms: int
+    wait_ms: int | None
+
+
+def checked_clock(tz: str) -> str:
+    """The name of a time zone, or InvalidInput."""
+    _zone(tz)
+    return tz
+
+
+def window_at(window: Window, tz: str, now_ms: int) -> tuple[int, int]:
+    """The start and the end of the window that `now_ms` is in, ms."""
+    zone, now_s = _zone(tz), now_ms // 1000
+    now = datetime.fromtimestamp(now_s, zone)
+    if window is Window.HOUR:
+        start_s = now_s - (now_s + _ahead_s(zone, now_s)) % 3600
+        return start_s * 1000, (start_s + 3600) * 1000
+    first = now.date()
+    following = first + timedelta(days=1)
+    if window is Window.WEEK:
+        first -= timedelta(days=first.weekday())
+        following = first + timedelta(days=7)
+    elif window is Window.MONTH:
+        first = first.replace(day=1)
+        following = (first + timedelta(days=31)).replace(day=1)
+    begins = (datetime(day.year, day.month, day.day, tzinfo=zone) for day in (first, following))
+    start_ms, end_ms = (int(each.timestamp()) * 1000 for each in begins)
+    return start_ms, end_ms
+
+
+def clock_of(tz: str, now_ms: int) -> str:
+    """How far the clocks of a zone are ahead of UTC, for the store: from a window ago on, for the next ten years."""
+    zone = _zone(tz)
+    first_day = now_ms // _DAY_MS - 40
+    return ",".join(_changes(zone, first_day * 86_400, (first_day + 366 * _CLOCK_YEARS) * 86_400))
+
+
+def _changes(zone: tzinfo, first_s: int, last_s: int) -> Iterator[str]:
+    ahead_s = _ahead_s(zone, first_s)
+    yield str(ahead_s)
+    for day_s in range(first_s, last_s, 86_400):
+        if (then_s := _ahead_s(zone, day_s + 86_400)) != ahead_s:
+            low, high = day_s, day_s + 86_400
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if _ahead_s(zone, middle) == ahead_s else (low, middle)
+            yield f"{high}:{then_s}"
+            ahead_s = then_s
+
+
+def _ahead_s(zone: tzinfo, at_s: int) -> int:
+    ahead = datetime.fromtimestamp(at_s, zone).utcoffset()
+    assert ahead is not None, "every zone of the data base says it"
+    return int(ahead.total_seconds())
+
+
+@lru_cache(maxsize=256)
+def _zone(tz: str) -> tzinfo:
+    if tz == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidInput(
+            f"{tz!r} is no time zone of the IANA data base; one looks like Europe/Berlin, or UTC.", "tz"
+        ) from error
