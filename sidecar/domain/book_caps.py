@@ -10,7 +10,7 @@ from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_holds import BookHold
 from sidecar.domain.counters import Advance, Counted, Counter, Stand
 from sidecar.domain.outcomes import RefusalCode, Refused
-from sidecar.domain.spend_caps import Capped, Scope, SpendCap
+from sidecar.domain.spend_caps import Capped, CapStand, Scope, SpendCap
 
 
 class BookCaps:
@@ -26,6 +26,16 @@ class BookCaps:
 
     def remove(self, customer_id: str, cap_id: str) -> None:
         self._caps[customer_id] = [cap for cap in self._caps[customer_id] if cap.cap_id != cap_id]
+
+    def stands(self, customer_id: str, unit: str, now_ms: int) -> list[CapStand]:
+        """The caps of a customer, in the order in which they were made, and how they stand."""
+        found = []
+        for cap in (each for each in self._caps.get(customer_id, []) if each.unit == unit):
+            counters = cap.counters(now_ms)
+            stands = self._counters.stands(Advance(counter) for counter in counters)
+            spent, held = sum(stand.used for stand in stands), sum(stand.held for stand in stands)
+            found.append(CapStand(cap, spent, held, counters[0].until_ms))
+        return found
 
     def begin(self, hold: BookHold, now_ms: int) -> None:
         """From now on it counts in caps; with nothing yet."""

@@ -5,7 +5,7 @@ They move with the money: a reserve claims, every end of a hold gives the claim 
 
 from collections.abc import Iterable
 
-from sidecar.domain.counters import AT_ZERO, Advance, Counted, Counter, CounterState, Stand
+from sidecar.domain.counters import AT_ZERO, Advance, Counted, Counter, CounterState, Stand, is_of_cap
 
 
 class BookCounters:
@@ -60,8 +60,9 @@ class BookCounters:
                 del self._stands[counter]
 
     def all(self) -> list[CounterState]:
-        """By their keys."""
+        """But those of spend caps, by their keys."""
+        stands = ((counter, stand) for counter, stand in self._stands.items() if not is_of_cap(counter.key))
         return sorted(
-            (CounterState(counter, stand) for counter, stand in self._stands.items()),
+            (CounterState(counter, stand) for counter, stand in stands),
             key=lambda state: state.counter.key,
         )

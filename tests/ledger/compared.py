@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from sidecar.store.lane import Lane
 from tests.ledger.comparing import answer_of, bare, bare_line
-from tests.ledger.drivers import Driver, ModelDriver
+from tests.ledger.drivers import PAYER, Driver, ModelDriver
 from tests.ledger.store_driver import StoreDriver
 from tests.support.clock import StoreClock
 
@@ -50,6 +50,8 @@ class Compared(RuleBasedStateMachine):
             for member in ("ben", "cem"):
                 self.both("pool", member, unit)
         self.both("counters")
+        for customer in (PAYER, "ben"):
+            self.both("spend_caps", customer, "credits")
         self.model.books.check()
 
     @invariant()

@@ -29,6 +29,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
+from sidecar.domain.spend_caps import CapStand, SpendCap
 
 PAYER = "alice"
 START_MS = 1_700_000_000_000
@@ -83,6 +84,12 @@ class Driver(Protocol):
         ...
 
     async def counters(self) -> list[CounterState]: ...
+
+    async def add_spend_cap(self, customer: str, cap: SpendCap) -> None: ...
+
+    async def remove_spend_cap(self, customer: str, cap: SpendCap) -> None: ...
+
+    async def spend_caps(self, customer: str, unit: str) -> list[CapStand]: ...
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved: ...
 
@@ -174,6 +181,15 @@ class ModelDriver:
 
     async def counters(self) -> list[CounterState]:
         return self.books.counters.all()
+
+    async def add_spend_cap(self, customer: str, cap: SpendCap) -> None:
+        self.books.caps.add(customer, cap)
+
+    async def remove_spend_cap(self, customer: str, cap: SpendCap) -> None:
+        self.books.caps.remove(customer, cap.cap_id)
+
+    async def spend_caps(self, customer: str, unit: str) -> list[CapStand]:
+        return self.books.caps.stands(customer, unit, self.now_ms)
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
         return self.books.release(reservation.reservation_id, now_ms=self.now_ms, reason="asked")

@@ -27,6 +27,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
+from sidecar.domain.spend_caps import CapStand, SpendCap
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
@@ -36,6 +37,7 @@ from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.spend_caps import SpendCaps
 from tests.ledger.drivers import PAYER, START_MS
 from tests.support.clock import StoreClock
 
@@ -57,6 +59,7 @@ class StoreDriver:
         self._journal = Journal(lane, **names)
         self._ledger = Ledger(lane, **names)
         self._counters = Counters(lane, **names)
+        self._caps = SpendCaps(lane, **names)
         self._ids: dict[str, str] = {}
         self._lines: list[Line] = []
         self._position = Position()
@@ -140,6 +143,15 @@ class StoreDriver:
 
     async def counters(self) -> list[CounterState]:
         return await self._counters.of(self._ids[PAYER])
+
+    async def add_spend_cap(self, customer: str, cap: SpendCap) -> None:
+        await self._caps.add(self._ids[PAYER], self._ids[customer], cap)
+
+    async def remove_spend_cap(self, customer: str, cap: SpendCap) -> None:
+        await self._caps.remove(self._ids[PAYER], self._ids[customer], cap.unit, cap.cap_id)
+
+    async def spend_caps(self, customer: str, unit: str) -> list[CapStand]:
+        return await self._caps.of(self._ids[PAYER], self._ids[customer], unit)
 
     async def release(self, reservation: Reservation) -> Settled | UnknownReservation | Resolved:
         return await self._ledger.release(self._record(reservation), "asked")

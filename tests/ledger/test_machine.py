@@ -25,6 +25,7 @@ from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Overrun, Reserved, Settled
+from sidecar.domain.spend_caps import Scope, SpendCap, Window
 from sidecar.store.address import parse_address
 from sidecar.store.lanes import make_lane
 from tests.ledger.compared import UNITS, Compared
@@ -64,6 +65,7 @@ class LedgerMachine(Compared):
         self.asked = {"R0": NOTHING}
         self.commits: list[tuple[str, list[int]]] = []
         self.claiming: list[Reservation] = []
+        self.capped: list[tuple[str, SpendCap]] = []
         self.number = itertools.count(1)
         for unit in UNITS:
             self.give(unit, 100)
@@ -306,6 +308,32 @@ class LedgerMachine(Compared):
             first, *rest = (Advance(claim.counter, units) for claim in asked.claims)
             first = replace(first, low=low or 0, high=MAX_AMOUNT if high is None else high)
             self.both("count", asked, charge, [first, *rest])
+
+    # Spend caps
+
+    @rule(
+        by=st.sampled_from([PAYER, PAYER, "ben"]),
+        amount=st.sampled_from([30, 100, 60, 0]),
+        window=st.sampled_from([None, Window.HOUR, Window.DAY]),
+        feature=features,
+        blocks=st.sampled_from([True, True, False]),
+    )
+    def cap_spend(self, by: str, amount: int, window: Window | None, feature: str, blocks: bool) -> None:
+        cap = SpendCap(
+            cap_id=f"cap_{next(self.number)}",
+            unit="credits",
+            amount=amount,
+            window=window,
+            rolling_ms=60_000 if window is None else 0,
+            scope=Scope.FEATURE if feature else Scope.TOTAL,
+            of=feature,
+            blocks=blocks,
+            created_at_ms=self.model.now_ms,
+        )
+        if len(self.capped) == 4:
+            self.both("remove_spend_cap", *self.capped.pop(0))
+        self.both("add_spend_cap", by, cap)
+        self.capped.append((by, cap))
 
     # Customers and time
 
