@@ -112,6 +112,7 @@ async def _write(bulk: Bulk, books: Books) -> None:
         (schema.customers, books.customers),
         (schema.keys, books.keys),
         (schema.pool_caps, books.pool_caps),
+        (schema.spend_caps, books.spend_caps),
         (schema.anomalies, books.anomalies),
     )
     for table, kept in followers:

@@ -20,6 +20,7 @@ from sidecar.archive.schema import (
     KeyRow,
     PoolCapRow,
     PostingRow,
+    SpendCapsRow,
 )
 from sidecar.domain.journal import Line, Moved, Record, Totals, entry_id
 
@@ -49,6 +50,7 @@ class Books:
         self.blocks: dict[BlockKey, BlockRow] = {(row.customer_id, row.unit, row.number): row for row in blocks}
         self.customers: dict[str, CustomerRow] = {}
         self.pool_caps: dict[AccountKey, PoolCapRow] = {}
+        self.spend_caps: dict[AccountKey, SpendCapsRow] = {}
         self.keys: dict[str, KeyRow] = {row.key_id: row for row in keys}
 
     def take(self, line: Line | Record) -> None:
@@ -145,6 +147,16 @@ class Books:
             return
         if record.what == "pool_cap":
             self._take_pool_cap(record, at)
+            return
+        if record.what == "spend_caps":
+            unit = str(record.data["unit"])
+            self.spend_caps[record.customer_id, unit] = SpendCapsRow(
+                customer_id=record.customer_id,
+                unit=unit,
+                partition=record.partition,
+                entry_id=at,
+                caps=str(record.data["caps"]),
+            )
             return
         key_id = key_of(record)
         known = self.keys.get(key_id)

@@ -193,6 +193,16 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     change: int
 
 
+class SpendCapsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The spend caps that a customer has in one unit, as the store has them; empty: none any more."""
+
+    customer_id: str
+    unit: str
+    partition: int
+    entry_id: str
+    caps: str
+
+
 class AnomalyRow(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
     what: str
@@ -240,6 +250,7 @@ keys = _table("keys", KeyRow, "key_id")
 pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
 audit = _table("audit", Audited, "audit_id")
 documents = _table("documents", DocumentRow, "kind", "key")
+spend_caps = _table("spend_caps", SpendCapsRow, "customer_id", "unit")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 scope = _table("scope", ScopeRow, "id")
 positions = _table("positions", PositionRow, "partition")

@@ -10,13 +10,13 @@ from sqlalchemy import Table, select, union
 from sidecar.archive import schema
 from sidecar.archive.bookkeeping import totals_of
 from sidecar.archive.database import Database, Transaction
-from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow, row_of
+from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow, SpendCapsRow, row_of
 from sidecar.domain.blocks import Block, BlockState, Grant
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState, KeyState
 
 _PAGE = 100
 
-R = TypeVar("R", AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow)
+R = TypeVar("R", AccountRow, BlockRow, CustomerRow, KeyRow, PoolCapRow, SpendCapsRow)
 
 
 async def customer_states(
@@ -56,7 +56,11 @@ async def _states(transaction: Transaction, ids: Sequence[str]) -> list[Customer
     blocks = await _of(transaction, schema.blocks, BlockRow, ids)
     keys = await _of(transaction, schema.keys, KeyRow, ids)
     caps = await _of(transaction, schema.pool_caps, PoolCapRow, ids)
-    return [_state(each, customers[each], accounts[each], blocks[each], keys[each], caps[each]) for each in ids]
+    spend = await _of(transaction, schema.spend_caps, SpendCapsRow, ids)
+    return [
+        _state(each, customers[each], accounts[each], blocks[each], keys[each], caps[each], spend[each])
+        for each in ids
+    ]
 
 
 async def _of(transaction: Transaction, table: Table, kind: type[R], ids: Sequence[str]) -> dict[str, list[R]]:
@@ -74,6 +78,7 @@ def _state(
     blocks: Sequence[BlockRow],
     keys: Sequence[KeyRow],
     caps: Sequence[PoolCapRow],
+    spend_caps: Sequence[SpendCapsRow],
 ) -> CustomerState:
     ordered = sorted(blocks, key=lambda row: (row.unit, row.number))
     return CustomerState(
@@ -85,6 +90,7 @@ def _state(
             for row in sorted(keys, key=lambda row: row.key_id)
         ),
         pool_caps={row.unit: row.cap for row in sorted(caps, key=lambda row: row.unit)},
+        spend_caps={row.unit: row.caps for row in sorted(spend_caps, key=lambda row: row.unit) if row.caps},
         accounts=tuple(
             _account(row, [block for block in ordered if block.unit == row.unit])
             for row in sorted(accounts, key=lambda row: row.unit)

@@ -1,7 +1,7 @@
 """Spend caps in the model: what each customer of a payer may spend in windows of time.
 
-What counts is in the payer's counters: a hold counts in the window in which it was taken, by the part of it that is in
-the cap's unit, until it ends; a charge counts there for good.
+What counts is in the payer's counters: a hold counts in the window in which it was taken, with its part in the cap's
+unit, until it ends; a charge counts there for good.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_holds import BookHold
 from sidecar.domain.counters import Advance, Counted, Counter, Stand
 from sidecar.domain.outcomes import RefusalCode, Refused
-from sidecar.domain.spend_caps import Capped, CapStand, Scope, SpendCap
+from sidecar.domain.spend_caps import Capped, CapScope, CapStand, SpendCap
 
 
 class BookCaps:
@@ -70,7 +70,7 @@ class BookCaps:
 
     def _applying(self, hold: BookHold, unit: str) -> list[SpendCap]:
         asked = hold.reservation
-        of = {Scope.TOTAL: "", Scope.FEATURE: asked.feature, Scope.RULE: asked.rule, Scope.KEY: asked.key}
+        of = {CapScope.TOTAL: "", CapScope.FEATURE: asked.feature, CapScope.RULE: asked.rule, CapScope.KEY: asked.key}
         return [cap for cap in self._of(hold, unit) if of[cap.scope] == cap.of]
 
     def _refusal(self, caps: Iterable[SpendCap], unit: str, amount: int, now_ms: int) -> Refused | None:

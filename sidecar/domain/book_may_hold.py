@@ -1,4 +1,4 @@
-"""Whether the model lets amounts be held: by what members may take of their pool, by spend caps, by what blocks have."""
+"""Whether the model lets amounts be held: members' shares, spend caps, what blocks have."""
 
 from collections.abc import Sequence
 

@@ -237,5 +237,7 @@ class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeyState, ...] = ()
     pool_caps: dict[str, int | None] = {}
     """As a member of a pool: what it may hold and spend of it in a unit; None: no limit."""
+    spend_caps: dict[str, str] = {}
+    """By unit, as the store has them."""
     accounts: tuple[AccountState, ...] = ()
     business_keys: tuple[BusinessKey, ...] = ()

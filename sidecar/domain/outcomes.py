@@ -113,7 +113,7 @@ class Limited(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, spend caps, holds in flight, insufficient.
+    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, spend cap, in flight, insufficient.
 
     `available` and `held` are what requests of this feature could draw on, and what holds keep of it, in `unit`;
     for a cap, what it leaves and what holds take of it.

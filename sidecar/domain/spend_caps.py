@@ -1,8 +1,8 @@
 """Spend caps: how much of a unit a customer may spend in a window of time, whatever its balance is.
 
-What counts is what settlements have charged and what open holds keep, of what was reserved in the window; a hold stays
-in the window in which it was taken. That is a counter (see `counters`) for each window, or for each step of one that
-goes along with time. Instants are ms since 1970; the store decides by the same sums, in `lua/shared/caps.lua`.
+What counts is what settlements have charged and what open holds keep, of what was reserved in the window: a hold
+stays in the one in which it was taken. That is a counter (see `counters`) for each window, or for each step of one
+that goes along with time. Instants are ms since 1970; the store decides by the same sums, in `lua/shared/caps.lua`.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from sidecar.domain.counters import Counter, cap_counter
 from sidecar.domain.errors import InvalidInput
 
 ROLLING_STEPS: Final = 24
-"""A window that goes along with time counts in so many steps: what was spent counts for at most one of them longer."""
+"""A window that goes along with time has so many steps: what was spent may count for one of them longer."""
 ROLLING_MIN_MS: Final = 60_000
 ROLLING_MAX_MS: Final = 31 * 86_400_000
 _CLOCK_YEARS: Final = 10
@@ -34,7 +34,7 @@ class Window(StrEnum):
     MONTH = "month"
 
 
-class Scope(StrEnum):
+class CapScope(StrEnum):
     """What of a customer's requests a cap counts."""
 
     TOTAL = "total"
@@ -53,7 +53,7 @@ class SpendCap(msgspec.Struct, frozen=True, kw_only=True):
     """None: the last `rolling_ms`."""
     rolling_ms: int = 0
     tz: str = "UTC"
-    scope: Scope = Scope.TOTAL
+    scope: CapScope = CapScope.TOTAL
     of: str = ""
     """Which feature, which rule, or the id of which proxy key."""
     blocks: bool = True
@@ -85,11 +85,11 @@ class CapStand(msgspec.Struct, frozen=True):
 class Capped(msgspec.Struct, frozen=True, kw_only=True):
     """The cap that refused a request, and how it stood.
 
-    `wait_ms`: until the request fits; 0: as soon as enough comes back of what is held, nobody knows when; None: never.
+    `wait_ms`: until the request fits; 0: when enough comes back of what is held, nobody knows when; None: never.
     """
 
     cap_id: str
-    scope: Scope
+    scope: CapScope
     of: str = ""
     window: Window | None = None
     rolling_ms: int = 0

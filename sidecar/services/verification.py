@@ -220,6 +220,7 @@ class Verification:
         found = list(differences(books, archived, indexed))
         if state is not None:
             found += [each async for each in self._caps(books, state)]
+            found += [each async for each in self._spend_caps(books, state)]
         return found, sum(fold.entries for fold in folds.values())
 
     async def _counted(self, books: PayerBooks, upto: str) -> dict[str, int]:
@@ -241,6 +242,19 @@ class Verification:
                 wanted, has = ("none" if each is None else str(each) for each in (cap, found))
                 what = "cap of its pool"
                 yield Difference(customer_id=books.customer_id, unit=unit, what=what, expected=wanted, found=has)
+
+    async def _spend_caps(self, books: PayerBooks, state: CustomerState) -> AsyncIterator[Difference]:
+        """What a customer may spend in windows of time, which stands with who pays for it."""
+        found: dict[str, str | None] = dict(books.spend_caps)
+        if books.parent_id:
+            for unit in state.spend_caps:
+                found[unit] = await self._audit.spend_caps(books.parent_id, books.customer_id, unit)
+        for unit in sorted(found.keys() | state.spend_caps.keys()):
+            wanted, has = state.spend_caps.get(unit, "none"), found.get(unit) or "none"
+            if wanted != has:
+                yield Difference(
+                    customer_id=books.customer_id, unit=unit, what="spend caps", expected=wanted, found=has
+                )
 
     async def _state(self, customer_id: str) -> CustomerState | None:
         async for state in self._archive.account_states(customer_id=customer_id):

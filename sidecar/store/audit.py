@@ -30,6 +30,7 @@ HOLDS_AT_ONCE = 2_000
 COPY_KEPT_MS = 120_000
 _SCANNED_AT_ONCE = 2_000
 _SLOTS = b"in_flight:"
+_CAPS = b"caps:"
 _SHARE = struct.Struct(">3d")
 
 
@@ -83,6 +84,8 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     """How many slots of limits are taken, by bucket."""
     slots_held: Counter[str]
     """How many of them open holds have."""
+    spend_caps: dict[str, str]
+    """The customer's own, by unit, if nobody else pays for it."""
     torn: tuple[Torn, ...]
 
 
@@ -106,6 +109,12 @@ class Audit:
         """What a member of the payer's pool may hold and spend; None: no limit. StoreCorrupt for what is no share."""
         packed = await self._lane.execute("HGET", self._keys.of(payer_id).customer, f"member:{member_id}:{unit}")
         return None if packed is None else _share(unit, packed).cap
+
+    async def spend_caps(self, payer_id: str, member_id: str, unit: str) -> str | None:
+        """The spend caps of a member of the payer's pool."""
+        field = f"{_CAPS.decode()}{member_id}:{unit}"
+        lines: bytes | None = await self._lane.execute("HGET", self._keys.of(payer_id).customer, field)
+        return None if lines is None else lines.decode(errors="replace")
 
     async def names(self, partition: int) -> AsyncIterator[tuple[str, str]]:
         """Every customer of a partition as (customer id, ""), and every account as (customer id, unit).
@@ -169,6 +178,7 @@ class Audit:
             claimed=books.claimed,
             slots=books.slots(fields),
             slots_held=books.slots_held,
+            spend_caps=books.spend_caps(fields),
             torn=tuple(books.torn),
         )
 
@@ -293,6 +303,14 @@ class _Reading:
                 else:
                     self.torn.append(Torn("", f"slots of {bucket}", f"{count!r} is no number"))
         return found
+
+    def spend_caps(self, fields: dict[bytes, bytes]) -> dict[str, str]:
+        prefix = _CAPS + self._customer_id.encode() + b":"
+        return {
+            name.removeprefix(prefix).decode(errors="replace"): lines.decode(errors="replace")
+            for name, lines in fields.items()
+            if name.startswith(prefix)
+        }
 
     def _take_hold(self, stored: StoredHold) -> None:
         self.holds += 1

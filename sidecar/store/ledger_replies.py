@@ -21,7 +21,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
-from sidecar.domain.spend_caps import Capped, Scope, Window
+from sidecar.domain.spend_caps import Capped, CapScope, Window
 from sidecar.store.counter_text import without_stands
 from sidecar.store.hold_record import HoldRecord, slices_of
 
@@ -98,7 +98,7 @@ def _capped(record: HoldRecord, reply: list[Any]) -> Refused:
     rolling = window.isdigit()
     capped = Capped(
         cap_id=cap_id.decode(),
-        scope=Scope(scope.decode()),
+        scope=CapScope(scope.decode()),
         of="" if scope == b"total" else of.decode(),
         window=None if rolling else Window(window.decode()),
         rolling_ms=int(window) if rolling else 0,

@@ -22,6 +22,7 @@ from sidecar.store.counter_text import LIST, field_of, list_of
 from sidecar.store.customers import KeyDetails
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
+from sidecar.store.spend_caps import SpendCaps
 
 WHY = msgspec.json.encode({"reason": "The store was made again: what holds kept of this block came back to it."})
 _SHARE = struct.Struct(">3d")
@@ -40,6 +41,7 @@ class Restore:
         self._lane = lane
         self._keys = Keys(tenant, environment)
         self._business_keys = BusinessKeys(lane, self._keys)
+        self._spend_caps = SpendCaps(lane, tenant=tenant, environment=environment)
 
     async def begun(self) -> bool:
         """Whether a restoration has begun and not come to its end."""
@@ -103,7 +105,10 @@ class Restore:
             raise Conflict(
                 f"The external id {customer.external_id!r} of {state.customer_id} belongs to {owner!r} in the store."
             )
-        place, payer = self._keys.of(state.customer_id), self._keys.of(customer.parent_id or state.customer_id)
+        payer_id = customer.parent_id or state.customer_id
+        for unit, lines in state.spend_caps.items():
+            await self._spend_caps.put(payer_id, state.customer_id, unit, lines)
+        place, payer = self._keys.of(state.customer_id), self._keys.of(payer_id)
         fields, keys = _fields(customer), _keys(state)
         caps: Pairs = []
         for unit, cap in state.pool_caps.items():

@@ -3,7 +3,7 @@
 import msgspec
 
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
-from sidecar.domain.spend_caps import CapStand, Scope, SpendCap, Window, clock_of
+from sidecar.domain.spend_caps import CapScope, CapStand, SpendCap, Window, clock_of
 from sidecar.store.commands import SET_SPEND_CAPS, SPEND_CAPS
 from sidecar.store.keys import Keys, checked_unit
 from sidecar.store.lane import Lane
@@ -92,7 +92,7 @@ def _cap(words: list[str], unit: str) -> SpendCap:
         window=None if window.isdigit() else Window(window),
         rolling_ms=int(window) if window.isdigit() else 0,
         tz=tz,
-        scope=Scope(scope),
+        scope=CapScope(scope),
         of="" if of == _NONE else of,
         blocks=action == "block",
         warn_at=() if warn_at == _NONE else tuple(map(int, warn_at.split(","))),

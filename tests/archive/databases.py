@@ -28,6 +28,7 @@ UNDO = {
         ),
     ),
     "0006": ("DROP TABLE audit",),
+    "0007": ("DROP TABLE spend_caps",),
 }
 """What takes each step of the schema back."""
 

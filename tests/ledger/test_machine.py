@@ -25,7 +25,7 @@ from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Overrun, Reserved, Settled
-from sidecar.domain.spend_caps import Scope, SpendCap, Window
+from sidecar.domain.spend_caps import CapScope, SpendCap, Window
 from sidecar.store.address import parse_address
 from sidecar.store.lanes import make_lane
 from tests.ledger.compared import UNITS, Compared
@@ -325,7 +325,7 @@ class LedgerMachine(Compared):
             amount=amount,
             window=window,
             rolling_ms=60_000 if window is None else 0,
-            scope=Scope.FEATURE if feature else Scope.TOTAL,
+            scope=CapScope.FEATURE if feature else CapScope.TOTAL,
             of=feature,
             blocks=blocks,
             created_at_ms=self.model.now_ms,

@@ -14,6 +14,7 @@ from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreTimeout
 from sidecar.domain.journal import Kind, Line, Position
 from sidecar.domain.outcomes import Account, Ended, Granted, RefusalCode, Refused, Reserved, UnknownReservation
+from sidecar.domain.spend_caps import CapStand
 from sidecar.services.lease import WORKER
 from sidecar.services.rebuilding import Rebuilding, Rebuilt
 from sidecar.store.audit import Audit
@@ -53,7 +54,10 @@ def rebuilding(town: Town) -> Rebuilding:
     names = {"tenant": TENANT, "environment": ENVIRONMENT}
     lane = town.lane
     audit = Audit(lane, tenant=TENANT, environment=ENVIRONMENT)
-    return Rebuilding(Restore(lane, **names), audit, town.journal, Leases(lane, **names), town.archive, town.archiver)
+    return Rebuilding(
+        *(Restore(lane, **names), audit, town.journal, Leases(lane, **names), town.archive, town.archiver),
+        now_s=lambda: NOW_MS / 1000,
+    )
 
 
 def lose(store: StoreServer, clock: StoreClock) -> None:
@@ -73,6 +77,7 @@ class People(msgspec.Struct):
     customers: list[Customer]
     keys: list[list[ProxyKey]]
     shares: list[PoolShare]
+    caps: list[CapStand]
 
 
 async def people(town: Town) -> People:
@@ -82,6 +87,11 @@ async def people(town: Town) -> People:
         [await town.customers.get(customer_id) for customer_id in ids],
         [await town.customers.keys(customer_id) for customer_id in ids],
         [await town.customers.pool_share(member, unit) for member in members for unit in (UNIT, "tokens")],
+        [
+            stand
+            for customer_id in (town.ids["alice"], *members)
+            for stand in await town.spend_caps.of(town.ids["alice"], customer_id, UNIT)
+        ],
     )
 
 
@@ -96,6 +106,8 @@ async def test_everything_is_there_again(settled: Town, clock: StoreClock, share
     assert (report.customers, report.accounts, report.holds) == (5, 4, 0)
     now = await people(settled)
     assert (now.customers, now.keys) == (known.customers, known.keys)
+    assert [stand.spent > 0 for stand in known.caps] == [True, True, True]
+    assert now.caps == [msgspec.structs.replace(stand, held=0) for stand in known.caps]
     assert now.shares == [msgspec.structs.replace(share, held=0) for share in known.shares]
     for name, those in before.items():
         for was, account in zip(those, (await accounts(settled))[name], strict=True):

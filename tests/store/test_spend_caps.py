@@ -1,4 +1,4 @@
-"""Spend caps as the scripts keep them: what is held counts at once, and what it came to for good, window by window."""
+"""Spend caps as the scripts keep them: what is held counts at once, what it came to for good, window by window."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from sidecar.domain import proxy_keys
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
 from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Reserved, Settled
-from sidecar.domain.spend_caps import Capped, Scope, SpendCap, Window, window_at
+from sidecar.domain.spend_caps import Capped, CapScope, SpendCap, Window, window_at
 from sidecar.store.spend_caps import CAPS_MAX, SpendCaps, cap_line, caps_of
 from tests.support.books import ENVIRONMENT, NOW_MS, TENANT, TOKENS, TTL_MS, UNIT, Purse, open_member
 from tests.support.clock import StoreClock
@@ -63,7 +63,7 @@ async def test_holds_count_at_once_and_are_corrected(purse: Purse, clock: StoreC
     assert await stands(purse) == [(8_000, 1_500)]
     end_ms = window_at(Window.DAY, "UTC", clock.now_ms)[1]
     assert await capped(purse, "refused", 600) == Capped(
-        cap_id="cap_day", scope=Scope.TOTAL, window=Window.DAY, amount=10_000, spent=8_000, held=1_500,
+        cap_id="cap_day", scope=CapScope.TOTAL, window=Window.DAY, amount=10_000, spent=8_000, held=1_500,
         reset_at_ms=end_ms, wait_ms=0,
     )  # fmt: skip
     await purse.commit("held", 900)
@@ -151,9 +151,9 @@ async def test_scopes(purse: Purse) -> None:
     credential = proxy_keys.credential(text)
     await add(
         purse,
-        cap("chat", 10, scope=Scope.FEATURE, of="chat"),
-        cap("draw", 20, scope=Scope.RULE, of="draw"),
-        cap("key", 30, scope=Scope.KEY, of=key.key_id),
+        cap("chat", 10, scope=CapScope.FEATURE, of="chat"),
+        cap("draw", 20, scope=CapScope.RULE, of="draw"),
+        cap("key", 30, scope=CapScope.KEY, of=key.key_id),
     )
     await taken(purse, "other", 100, feature="images", rule="paint")
     assert await stands(purse) == [(0, 0), (0, 0), (0, 0)]
@@ -248,7 +248,7 @@ async def test_how_many_there_may_be_and_whose(purse: Purse) -> None:
 
 
 def test_what_none_of_ours_wrote_is_said() -> None:
-    every = cap("a", 5, scope=Scope.RULE, of="draw", tz="Europe/Berlin", warn_at=(50, 100), blocks=False)
+    every = cap("a", 5, scope=CapScope.RULE, of="draw", tz="Europe/Berlin", warn_at=(50, 100), blocks=False)
     assert caps_of(cap_line(every, NOW_MS), UNIT) == [every]
     with pytest.raises(StoreCorrupt, match="spend caps"):
         caps_of("cap_a 5 block", UNIT)

@@ -1,6 +1,7 @@
 """A story in which everything happens that can happen to accounts, told to a town."""
 
 from sidecar.domain.outcomes import Overrun
+from sidecar.domain.spend_caps import CapScope, Window
 from tests.support.clock import StoreClock
 from tests.support.town import UNIT, Town
 
@@ -27,6 +28,11 @@ async def _people(town: Town) -> None:
     town.secrets["laptop"] = (await town.customers.create_key(town.ids["alice"], name="laptop", now_ms=1))[1]
     lost, _ = await town.customers.create_key(town.ids["alice"], name="lost", now_ms=2)
     await town.customers.revoke_key(town.ids["alice"], lost.key_id)
+    await town.cap_spend("alice", "month", 8000, window=Window.MONTH)
+    await town.cap_spend("alice", "chat", 800, rolling_ms=400 * HOUR_MS, scope=CapScope.FEATURE, of="chat")
+    await town.cap_spend("bob", "bob", 4900, window=Window.MONTH, tz="Europe/Berlin", blocks=False, warn_at=(50, 100))
+    await town.cap_spend("carol", "gone", 1, window=Window.HOUR)
+    await town.spend_caps.remove(town.ids["alice"], town.ids["carol"], UNIT, "cap_gone")
 
 
 async def _blocks(town: Town, clock: StoreClock) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from sidecar.domain.blocks import Grant
 from sidecar.domain.ids import PARTITIONS, new_id
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Overrun
+from sidecar.domain.spend_caps import SpendCap
 from sidecar.services.archiver import Archiver
 from sidecar.store.accounts import Accounts
 from sidecar.store.address import parse_address
@@ -19,6 +20,7 @@ from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
+from sidecar.store.spend_caps import SpendCaps
 
 TENANT, ENVIRONMENT = "default", "live"
 NOW_MS = 1_700_000_000_000
@@ -35,6 +37,7 @@ class Town:
         self.ledger = Ledger(lane, **names)
         self.accounts = Accounts(lane, **names)
         self.customers = Customers(lane, **names)
+        self.spend_caps = SpendCaps(lane, **names)
         self.journal = Journal(lane, **names)
         self.archiver = Archiver(self.journal, archive)
         self.ids: dict[str, str] = {}
@@ -48,6 +51,13 @@ class Town:
         made, _ = await self.customers.create(external_id=name, now_ms=NOW_MS, parent_id=parent_id)
         self.ids[name] = made.customer_id
         return made.customer_id
+
+    async def cap_spend(self, name: str, cap_name: str, amount: int, **terms: object) -> None:
+        """A spend cap with the id ``cap_<cap_name>``; `terms` are fields of `SpendCap`."""
+        fields = {"cap_id": f"cap_{cap_name}", "unit": UNIT, "amount": amount, "created_at_ms": NOW_MS, **terms}
+        cap = SpendCap(**fields)  # type: ignore[arg-type]  # the fields are the test's
+        payer_id = (await self.customers.get(self.ids[name])).parent_id or self.ids[name]
+        await self.spend_caps.add(payer_id, self.ids[name], cap)
 
     async def grant(self, name: str, amount: int, unit: str = UNIT, **terms: object) -> Granted:
         """A block; `terms` are fields of `Grant`."""

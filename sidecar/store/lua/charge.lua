@@ -19,7 +19,8 @@
 --   resolved   {state}: there is or was a hold of this id; nothing changed
 --   committed  {charged, debt, uncollected, available}
 --
--- It counts in spend caps, and none of them keeps it from being charged. The line in the journal is that of the commit of a hold of exactly what the other hold has paid.
+-- It counts in spend caps, and none of them keeps it from being charged. The line in the journal is that of the commit
+-- of a hold of exactly what the other hold has paid.
 --- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
 -- What is the same of a hold for the same: customer and unit.
 local function whose(text)

@@ -28,7 +28,7 @@ if not record then return {'unknown'} end
 local time, state, charged, steps, count = struct.unpack('>dBdI4I2', record)
 
 -- The common case, before the functions of the general one are even defined: the final commit of one slice of one of
--- the first blocks, which covers the cost and stays; nothing is owed, due, capped or to be remembered, and nobody waits. The
+-- the first blocks, which covers the cost and stays; nothing is owed, due, capped or to be remembered, nobody waits. The
 -- general case would do the same.
 if #KEYS == 5 and #ARGV == 8 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' and ARGV[4] == '' then
   local part, number, held_of_it = struct.unpack('>BI4d', record, 24)

@@ -134,7 +134,8 @@ local refused, deadline, packed = refusal(), now + ARGV[2], nil
 if not refused then
   local count
   count, packed = packed_slices(slices)
-  if redis.call('HSETNX', HOLDS, ARGV[1], packed_hold(deadline, OPEN, 0, 0, count, packed, caps.text(ARGV[5], claims))) == 0 then
+  local record = packed_hold(deadline, OPEN, 0, 0, count, packed, caps.text(ARGV[5], claims))
+  if redis.call('HSETNX', HOLDS, ARGV[1], record) == 0 then
     refused = {'known'}
   end
 end

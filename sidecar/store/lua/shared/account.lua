@@ -30,7 +30,9 @@ local function open(key, name)
   local account = {struct.unpack(HEADER, text)}
   account.key, account.name, account.text, account.new = key, name, text, new
   account.whole, account.seen, account.used_up = #text < WINDOW, {}, false
-  if new and redis.call('HEXISTS', PAYER, 'capped:' .. string.match(name, ' (.+)$')) == 1 then account[WAITING] = CAPPED end
+  if new and redis.call('HEXISTS', PAYER, 'capped:' .. string.match(name, ' (.+)$')) == 1 then
+    account[WAITING] = CAPPED
+  end
   return account
 end
 

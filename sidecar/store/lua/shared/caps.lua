@@ -1,6 +1,6 @@
 -- Spend caps: how much of a unit may be spent in a window of time. Of the payer:
 --   caps:<customer id>:<unit>  those of the payer, or of a member of its pool, one in a line of words:
---     <id> <most> <block or notify> <scope> <feature, rule or key of it> <window> <clock>, and more that is read elsewhere
+--     <id> <most> <block or notify> <scope> <feature, rule or key of it> <window> <clock>, and more for others
 --   capped:<unit>  there while there are any in the unit; its account is marked CAPPED then
 -- A window is an hour, day, week or month of the cap's clock, or a number of ms before now, which is counted in steps.
 -- The clock: how far it is ahead of UTC, s, and from when on, s, how far then: <ahead>[,<at>:<ahead>]…
@@ -24,7 +24,9 @@ do
   -- When a clock shows this for the first time, or, if it skips it, when it skips it.
   local function when_shown(clock, shown)
     local before, after = ahead_at(clock, shown - DAY_S), ahead_at(clock, shown + DAY_S)
-    if ahead_at(clock, shown - before) ~= before and ahead_at(clock, shown - after) == after then return shown - after end
+    if ahead_at(clock, shown - before) ~= before and ahead_at(clock, shown - after) == after then
+      return shown - after
+    end
     return shown - before
   end
 
@@ -102,7 +104,8 @@ do
     for id, most, action, scope, of, window, clock in
       string.gmatch(text, '(%S+) (%d+) (%a+) (%a+) (%S+) (%S+) (%S+)[^\n]*') do
       found[#found + 1] = {
-        id = id, most = tonumber(most), blocks = action == 'block', scope = scope, of = of, window = window, clock = clock,
+        id = id, most = tonumber(most), blocks = action == 'block', scope = scope, of = of, window = window,
+        clock = clock,
       }
     end
     return found
@@ -164,7 +167,7 @@ do
     return string.gmatch(string.match(text, ' %*(%d:%S+) ?%+?%d*$') or '', '(%d):([^,]+)')
   end
 
-  -- A part of a hold holds more or less by `held`, and `spent` of it was charged. Answers what was counted, for its line.
+  -- A part of a hold holds more or less by `held`, and `spent` was charged. Answers what was counted, for its line.
   function caps.count(text, part, held, spent)
     local counted = {}
     for of, name in claimed_of_caps(text) do
@@ -176,7 +179,7 @@ do
     return table.concat(counted, ',')
   end
 
-  -- The refusal of so much more for a hold that counts in caps already, or nil. A cap whose window is over lets it grow.
+  -- The refusal of so much more for a hold that counts in caps already. A cap whose window is over lets it grow.
   function caps.beyond_claimed(account, text, amount, part, now)
     local names = {}
     for of, name in claimed_of_caps(text) do
