@@ -94,7 +94,7 @@ def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
 
 
 def _capped(record: HoldRecord, reply: list[Any]) -> Refused:
-    cap_id, scope, of, window, most, spent, held, reset_at_ms, wait_ms, part, required = reply
+    part, required, cap_id, scope, of, window, most, spent, held, reset_at_ms, wait_ms = reply
     rolling = window.isdigit()
     capped = Capped(
         cap_id=cap_id.decode(),

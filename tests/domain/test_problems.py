@@ -40,6 +40,7 @@ REFUSALS = {
     RefusalCode.INSUFFICIENT_CREDITS: 402,
     RefusalCode.POOL_CAP_REACHED: 402,
     RefusalCode.RATE_LIMITED: 429,
+    RefusalCode.SPEND_CAP_REACHED: 429,
     RefusalCode.CONCURRENCY_LIMITED: 429,
     RefusalCode.HOLDS_IN_FLIGHT: 429,
     RefusalCode.UNMATCHED_ROUTE: 403,

@@ -177,7 +177,9 @@ async def test_names_are_those_of_one_partition_and_one_environment(audit: Audit
         wanted |= {(customer_id, ""), (customer_id, UNIT)}
     elsewhere = Keys(TENANT, "test").of("cus_" + "1" * 26)
     await lane.send(
-        CREATE_CUSTOMER.pack([elsewhere.customer, elsewhere.journal], ["cus_" + "1" * 26, "x", "", 1, "", b"{}"])
+        CREATE_CUSTOMER.pack(
+            [elsewhere.customer, elsewhere.journal], ["cus_" + "1" * 26, "x", "", 1, "", b"{}", b"{}"]
+        )
     )
     found = set()
     for partition in range(PARTITIONS):

@@ -24,9 +24,9 @@ UNHEARD = {
     "advance_journal": {"passed", "moved"},
 }
 """Words that the face need not tell apart."""
-INTERNAL = {"reserve": {"known"}}
+INTERNAL = {"reserve": {"known"}, "charge": {"spend_cap_reached"}}
 """Tables that begin with a word and are no answer."""
-ONLY_TEXT = {"set_pool_cap", "revoke_key"}
+ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "revoke_key"}
 """They make or read JSON, in which no amount is a number."""
 
 
@@ -72,7 +72,9 @@ def words_in(text: str) -> set[str]:
 
 def shared_functions() -> dict[str, str]:
     texts = "\n".join(SHARED.values())
-    return dict(re.findall(r"^local function (\w+)(\(.*?^end)$", texts, re.MULTILINE | re.DOTALL))
+    own = re.findall(r"^local function (\w+)(\(.*?^end)$", texts, re.MULTILINE | re.DOTALL)
+    of_tables = re.findall(r"^  function (\w+\.\w+)(\(.*?^  end)$", texts, re.MULTILINE | re.DOTALL)
+    return dict(own + of_tables)
 
 
 def returned_words(script: Script) -> set[str]:

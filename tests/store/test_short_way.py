@@ -21,11 +21,13 @@ from sidecar.domain.errors import SidecarError, StoreError
 from sidecar.domain.ids import new_id
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Overrun
+from sidecar.domain.spend_caps import SpendCap
 from sidecar.store.accounts import Accounts
 from sidecar.store.commands import COMMIT, CREATE_CUSTOMER, RESERVE, Script
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger
+from sidecar.store.spend_caps import SpendCaps
 from tests.support.books import NOW_MS, RULE, TOKENS, UNIT, USAGE, open_lane
 from tests.support.clock import StoreClock, store_clock
 from tests.support.store import StoreServer
@@ -76,6 +78,7 @@ class World:
         names = {"tenant": tenant, "environment": "live"}
         self.lane = lane
         self.ledger, self.accounts = Ledger(lane, **names), Accounts(lane, **names)
+        self.spend_caps = SpendCaps(lane, **names)
         self.keys = Keys(**names)
         self.place = self.keys.of(customer_id)
         self.customer_id = customer_id
@@ -83,7 +86,7 @@ class World:
 
     async def open(self) -> None:
         keys = [self.place.customer, self.place.journal]
-        await self.lane.send(CREATE_CUSTOMER.pack(keys, [self.customer_id, "alice", "", 1, "", b"{}"]))
+        await self.lane.send(CREATE_CUSTOMER.pack(keys, [self.customer_id, "alice", "", 1, "", b"{}", b"{}"]))
 
     async def reserve(self, name: str, amount: int, tokens: int | None, feature: str, ttl_ms: int) -> Any:
         parts = ((UNIT, amount),) if tokens is None else ((UNIT, amount), (TOKENS, tokens))
@@ -109,6 +112,9 @@ class World:
     async def void(self, key: str, block_id: str) -> Any:
         changed = await answer(self.accounts.void(self.customer_id, UNIT, block_id, Once(key, "f0")))
         return getattr(changed, "totals", changed)
+
+    async def cap(self, cap: SpendCap) -> Any:
+        return await answer(self.spend_caps.add(self.customer_id, self.customer_id, cap))
 
     async def sweep(self) -> Any:
         return await self.ledger.sweep(self.keys.partition(self.customer_id), 10)
@@ -166,6 +172,7 @@ others = st.one_of(
     st.tuples(st.just("void"), st.integers(1, 9)),
     st.tuples(st.just("tick"), st.sampled_from([1, 999, 1000, 5000])),
     st.tuples(st.just("sweep")),
+    st.tuples(st.just("cap"), small),
 )
 happenings = st.one_of(reserves, commits, reserves, commits, grants, others)
 
@@ -209,6 +216,12 @@ class Story:
 
     def sweep(self) -> tuple[Any, ...]:
         return ()
+
+    def cap(self, amount: int) -> tuple[SpendCap]:
+        now_ms = self.clock.now_ms
+        return (
+            SpendCap(cap_id=f"cap_{self.steps}", unit=UNIT, amount=amount, rolling_ms=60_000, created_at_ms=now_ms),
+        )
 
     def void(self, which: int) -> tuple[Any, ...]:
         return f"key {self.steps}", f"blk_{which}"
@@ -277,6 +290,7 @@ STORIES = {
     "a hold that is overdue": [reserve(5), ("tick", 60_000), commit(0, 2), ("sweep",)],
     "the same again": [reserve(5), ("again", 0), commit(0, 2), ("again", 0), ("release", 0), ("again", 0)],
     "a release that came first": [("release", 0), reserve(5), ("release", 0), ("release", 0), ("again", 0)],
+    "a cap": [reserve(5), ("cap", 6), reserve(5), reserve(2), commit(0, 2), commit(1, 5), reserve(2), commit(0, 1)],
     "a shorter life": [reserve(5), ("reserve", 5, None, "", 1000, False), reserve(5), ("tick", 1000), ("sweep",)],
 }  # fmt: skip
 """Each condition of the short ways, met and not met."""

@@ -23,8 +23,8 @@
 --   rate_limited         {which limit, ticks that are taken, ms until it lets this through}
 --   concurrency_limited  {which limit, slots that are taken, 0}
 --   pool_cap_reached     {left of the cap, held, part, amount}
---   spend_cap_reached    {which cap, its scope and what of it, its window, most, used and held in it, when it is over,
---                        ms until this fits (0: nobody knows; -1: never), part, amount}
+--   spend_cap_reached    {part, amount, which cap, its scope and what of it, its window, most, used and held in it,
+--                        when it is over, ms until this fits (0: nobody knows; -1: never)}
 --   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
 --   insufficient_credits {within reach, held of it, part, amount}

@@ -125,11 +125,8 @@ do
     return found
   end
 
-  local function cap_refusal(cap, stand, wait, amount, part)
-    return {
-      'spend_cap_reached', cap.id, cap.scope, cap.of, cap.window, cap.most, stand[1], stand[2], stand[3][1][2], wait,
-      part, amount,
-    }
+  local function told(cap, stand, wait)
+    return cap.id, cap.scope, cap.of, cap.window, cap.most, stand[1], stand[2], stand[3][1][2], wait
   end
 
   -- The refusal by the cap that lets nobody through for the longest, or nil. Adds the counters of a part to `claims`.
@@ -140,7 +137,7 @@ do
       if cap.blocks and stand[1] + stand[2] + amount > cap.most then
         local wait = cap_wait(cap, stand, amount, now)
         if not refused or longest >= 0 and (wait < 0 or wait > longest) then
-          refused, longest = cap_refusal(cap, stand, wait, amount, part), wait
+          refused, longest = {'spend_cap_reached', part, amount, told(cap, stand, wait)}, wait
         end
       end
       claims[#claims + 1] = {part, stand[3][1][1], stand[3][1][2], amount}
@@ -193,7 +190,7 @@ do
         local stand, counts = caps.stand(cap, now), false
         for _, each in ipairs(stand[3]) do counts = counts or names[each[1]] end
         if cap.blocks and counts and stand[1] + stand[2] + amount > cap.most then
-          return cap_refusal(cap, stand, cap_wait(cap, stand, amount, now), amount, part)
+          return {'spend_cap_reached', part, amount, told(cap, stand, cap_wait(cap, stand, amount, now))}
         end
       end
     end
