@@ -12,7 +12,20 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
-from sidecar.cli import config, control_keys, customers, demo, holds, keys, ledger, rebuild, rules, run, verify
+from sidecar.cli import (
+    config,
+    control_keys,
+    customers,
+    demo,
+    holds,
+    keys,
+    ledger,
+    rebuild,
+    rules,
+    run,
+    spend_caps,
+    verify,
+)
 from sidecar.cli import credits as credit
 from sidecar.cli.exits import exit_code
 
@@ -50,6 +63,20 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sidecar {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, demo, credit, ledger, customers, keys, control_keys, holds, rules, config, verify, rebuild):
+    for module in (
+        run,
+        demo,
+        credit,
+        ledger,
+        customers,
+        spend_caps,
+        keys,
+        control_keys,
+        holds,
+        rules,
+        config,
+        verify,
+        rebuild,
+    ):
         module.add(subparsers)
     return top

@@ -32,6 +32,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.spend_caps import SpendCaps
 
 BY_ID = "/v1/customers/{customer_id}"
 BY_EXTERNAL_ID = "/v1/customer-by-external-id/{external_customer_id}"
@@ -64,6 +65,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Accounts
     audit_trail: AuditTrail
     counters: Counters
+    spend_caps: SpendCaps
     open_holds: OpenHolds
     call_limits: CallLimits
     catalogue: Catalogue

@@ -17,6 +17,7 @@ from sidecar.control import (
     rules,
     service,
     settlements,
+    spend_caps,
 )
 from sidecar.control.endpoint import Endpoint
 
@@ -26,6 +27,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *blocks.ENDPOINTS,
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,
+    *spend_caps.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
     *settlements.ENDPOINTS,

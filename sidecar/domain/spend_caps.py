@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from sidecar.domain.amounts import Unit, render
 from sidecar.domain.counters import Counter, cap_counter
 from sidecar.domain.errors import InvalidInput
 
@@ -98,6 +99,31 @@ class Capped(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     reset_at_ms: int
     wait_ms: int | None
+
+
+def told_of(capped: Capped) -> dict[str, object]:
+    """What a problem says of the cap that refused, as further members."""
+    told: dict[str, object] = {"cap_id": capped.cap_id, "scope": capped.scope.value}
+    if capped.scope is not CapScope.TOTAL:
+        told["key_id" if capped.scope is CapScope.KEY else capped.scope.value] = capped.of
+    if capped.window is None:
+        told["rolling_seconds"] = capped.rolling_ms // 1000
+    else:
+        told["window"] = capped.window.value
+    reset_at = datetime.fromtimestamp(capped.reset_at_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
+    return told | {"amount": capped.amount, "spent": capped.spent, "held": capped.held, "reset_at": reset_at}
+
+
+def said_of(capped: Capped, required: int, unit: Unit) -> str:
+    """The same in words."""
+    window = f"in a {capped.window}" if capped.window is not None else f"within {capped.rolling_ms // 1000} seconds"
+    amount, spent, held, needed = (
+        render(each, unit) for each in (capped.amount, capped.spent, capped.held, required)
+    )
+    return (
+        f"The spend cap {capped.cap_id} lets {amount} {unit.name} be spent {window}; {spent} are spent and {held} "
+        f"are held, and this needs {needed}."
+    )
 
 
 def checked_clock(tz: str) -> str:

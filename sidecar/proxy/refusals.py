@@ -9,6 +9,7 @@ from sidecar.domain.exits import Event, Phase, exit_of
 from sidecar.domain.limits import InFlight
 from sidecar.domain.outcomes import Limited, RefusalCode, Refused
 from sidecar.domain.problems import MEDIA_TYPE, kind_of, problem
+from sidecar.domain.spend_caps import Capped, said_of, told_of
 from sidecar.http1.errors import End, Failure, ProtocolError
 from sidecar.http1.fields import Pairs
 from sidecar.proxy import exits
@@ -24,6 +25,8 @@ OURS = frozenset(
 
 _TYPE = (b"Content-Type", MEDIA_TYPE.encode())
 _NEVER_RETRY = (b"x-should-retry", b"false")
+_WORTH_A_RETRY_S = 60
+"""SDKs that would have to wait for longer are told not to."""
 _CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="sidecar"')
 
 _SAID = {
@@ -112,6 +115,8 @@ def of_refused(refused: Refused, unit: Unit, instance: str, shape: str, retry_af
         return Refusal(refused.code, _SAID[refused.code], instance, shape=shape)
     if refused.limited is not None:
         return _limited(refused.code, refused.limited, instance, shape, retry_after_s)
+    if refused.capped is not None:
+        return _capped(refused, refused.capped, unit, instance, shape, retry_after_s)
     in_flight = refused.code is RefusalCode.HOLDS_IN_FLIGHT
     held = f", {render(refused.held, unit)} more are held by requests in flight" if refused.held else ""
     detail = (
@@ -170,6 +175,27 @@ def _limited(code: RefusalCode, limited: Limited, instance: str, shape: str, ret
         burst=limit.burst,
         left=limit.left(limited.taken),
         reset_ms=limit.reset_ms(limited.taken),
+    )
+
+
+def _capped(refused: Refused, capped: Capped, unit: Unit, instance: str, shape: str, retry_after_s: int) -> Refusal:
+    """The answer to a request that a spend cap of its customer does not let through."""
+    wait_ms, after_s = capped.wait_ms, None
+    if wait_ms is not None:
+        after_s = -(-wait_ms // 1000) if wait_ms else retry_after_s
+    far = after_s is not None and after_s > _WORTH_A_RETRY_S
+    return Refusal(
+        refused.code,
+        said_of(capped, refused.required, unit),
+        instance,
+        shape=shape,
+        retry_after_s=after_s,
+        retry_after_ms=wait_ms or None,
+        more=(_NEVER_RETRY,) if far else (),
+        unit=unit.name,
+        required=refused.required,
+        available=refused.available,
+        **told_of(capped),
     )
 
 

@@ -20,13 +20,12 @@ class SpendCaps:
         self._lane = lane
         self._keys = Keys(tenant, environment)
 
-    async def add(self, payer_id: str, customer_id: str, cap: SpendCap) -> CapStand:
+    async def add(self, payer_id: str, customer_id: str, cap: SpendCap) -> None:
         """Let a customer have one more, from now on: what was reserved before does not count.
 
         Raises NotFound (no such customer, or `payer_id` does not pay for it) and Conflict (it has `CAPS_MAX`).
         """
         await self._set(payer_id, customer_id, cap.unit, "add", cap_line(cap, cap.created_at_ms))
-        return next(stand for stand in await self.of(payer_id, customer_id, cap.unit) if stand.cap == cap)
 
     async def remove(self, payer_id: str, customer_id: str, unit: str, cap_id: str) -> None:
         """Raises NotFound."""

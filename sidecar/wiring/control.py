@@ -36,6 +36,7 @@ from sidecar.store.counters import Counters
 from sidecar.store.denials import DenialCounts
 from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.spend_caps import SpendCaps
 from sidecar.wiring.parts import Sidecar
 
 log = logging.getLogger("sidecar")
@@ -90,6 +91,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
         ),
         counters=Counters(sidecar.lane, **names),
+        spend_caps=SpendCaps(sidecar.lane, **names),
         open_holds=OpenHolds(sidecar.lane, **names),
         catalogue=catalogue,
         control_keys=keys,

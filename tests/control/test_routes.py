@@ -65,6 +65,7 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "KEY": ADMIN_KEY,
         "CUSTOMER_ID": "",
         "BLOCK_ID": "",
+        "CAP_ID": "",
         "RESERVATION_ID": "r1",
         "TOKEN": "",
     }
@@ -80,6 +81,6 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         answer = await control.ask(curl.method, curl.target, curl.body, key=None, **headers)
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
         if curl.method == "POST":
-            given = {name: answer.json.get(name.lower()) for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID")}
+            given = {name: answer.json.get(name.lower()) for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID", "CAP_ID")}
             variables |= {name: value for name, value in given.items() if value is not None}
     assert seen == {f"{each.method} {each.path}" for each in ENDPOINTS}

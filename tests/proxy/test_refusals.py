@@ -6,6 +6,7 @@ import pytest
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.problems import KINDS
+from sidecar.domain.spend_caps import Capped, CapScope, Window
 from sidecar.http1.errors import ProtocolError
 from sidecar.proxy import refusals
 from sidecar.proxy.refusals import Refusal
@@ -98,3 +99,38 @@ def test_errors_of_the_engine_keep_their_status(code: str) -> None:
     status = KINDS[code].status
     refusal = refusals.of_protocol_error(ProtocolError(status, code, "Why."), "req_1")
     assert (refusal.status, refusal.code) == (status, code)
+
+
+def capped(wait_ms: int | None) -> Refused:
+    cap = Capped(
+        cap_id="cap_1",
+        scope=CapScope.KEY,
+        of="key_1",
+        window=Window.DAY,
+        amount=10_000_000,
+        spent=8_000_000,
+        held=1_500_000,
+        reset_at_ms=1_800_000_000_000,
+        wait_ms=wait_ms,
+    )
+    return Refused(RefusalCode.SPEND_CAP_REACHED, 600_000, 500_000, 1_500_000, "credits", capped=cap)
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "after", "retries"),
+    [(None, None, "false"), (0, "2", None), (1_500, "2", None), (60_000, "60", None), (3_600_001, "3601", "false")],
+)
+def test_a_spend_cap_says_when_it_lets_the_request_through(
+    wait_ms: int | None, after: str | None, retries: str | None
+) -> None:
+    refusal = refusals.of_refused(capped(wait_ms), CREDITS, "req_1", "openai", 2)
+    fields, body = told(refusal)
+    assert refusal.status == 429
+    assert (fields.get("retry-after"), fields.get("x-should-retry")) == (after, retries)
+    assert fields.get("retry-after-ms") == (str(wait_ms) if wait_ms else None)
+    assert body["detail"] == (
+        "The spend cap cap_1 lets 10 credits be spent in a day; 8 are spent and 1.5 are held, and this needs 0.6."
+    )
+    wanted = {"cap_id": "cap_1", "scope": "key", "key_id": "key_1", "window": "day", "amount": 10_000_000}
+    wanted |= {"spent": 8_000_000, "held": 1_500_000, "reset_at": "2027-01-15T08:00:00Z", "required": 600_000}
+    assert wanted.items() <= body.items()

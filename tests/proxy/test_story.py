@@ -1,16 +1,21 @@
 """The story of one request with a real store: what each side sees, and what the books say after each ending."""
 
+import json
+
 import pytest
 
 from sidecar.config.settings import Proxy, Timeouts
 from sidecar.domain.denials import Denial
+from sidecar.domain.spend_caps import SpendCap
 from sidecar.store.lane import Lane
+from sidecar.store.spend_caps import SpendCaps
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
 from tests.support.until import until
 from tests.support.upstream import Exchange, Gate, Script, Upstream, answers, chunk, head, says
 
 CREDIT = 1_000_000
+NOW_MS = 1_800_000_000_000
 OURS = (
     "x-credits-charged",
     "x-credits-available",
@@ -49,6 +54,26 @@ async def test_a_member_s_request_is_paid_by_its_parent_within_its_cap(lane: Lan
         assert (refused.status, refused.get("x-sidecar-refusal")) == (402, "pool_cap_reached")
         assert (await shop.settled()).spent == 2 * CREDIT
         assert (await fetch(shop.port, "GET", "/fixed/a", shop.bearer)).status == 200
+
+
+async def test_a_spend_cap_counts_and_says_when_there_is_room(lane: Lane) -> None:
+    async with Upstream(answers(b"paid")) as upstream, Shop(lane, upstream) as shop:
+        caps = SpendCaps(lane, tenant="default", environment="live")
+        cap = SpendCap(cap_id="cap_1", unit="credits", amount=2 * CREDIT, rolling_ms=3_600_000, created_at_ms=NOW_MS)
+        await caps.add(shop.customer_id, shop.customer_id, cap)
+        for _ in range(2):
+            assert (await fetch(shop.port, "GET", "/fixed/a", shop.bearer)).status == 200
+        assert (await shop.settled()).spent == 2 * CREDIT
+        refused = await fetch(shop.port, "GET", "/fixed/a", shop.bearer)
+        assert (refused.status, refused.get("x-sidecar-refusal")) == (429, "spend_cap_reached")
+        told = json.loads(refused.body)
+        assert (told["cap_id"], told["scope"], told["rolling_seconds"], told["unit"]) == (
+            "cap_1", "total", 3600, "credits",
+        )  # fmt: skip
+        assert (told["amount"], told["spent"], told["held"], told["required"]) == (2 * CREDIT, 2 * CREDIT, 0, CREDIT)
+        assert 3_400 <= int(refused.get("Retry-After") or 0) <= 3_750
+        assert refused.get("x-should-retry") == "false"
+        assert len(upstream.requests) == 2
 
 
 async def test_a_trusted_header_pays_and_ends_here(lane: Lane) -> None:

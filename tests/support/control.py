@@ -48,6 +48,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.spend_caps import SpendCaps
 from sidecar.tasks import Tasks
 
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
@@ -199,6 +200,7 @@ async def _listening(
         audit_trail=trail,
         call_limits=CallLimits(key_count=6_000, tenant_count=30_000, now_ms=wall_clock_ms),
         counters=Counters(lane, **OWNER),
+        spend_caps=SpendCaps(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
         control_keys=ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms),
