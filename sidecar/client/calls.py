@@ -47,6 +47,13 @@ from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRe
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.rules_schema import RulesView
 from sidecar.control.schema import CreateKey, Health, KeyPage, KeyView, NewKeyView, Paging
+from sidecar.control.spend_cap_schema import (
+    RemoveSpendCapQuery,
+    SetSpendCap,
+    SpendCapPage,
+    SpendCapView,
+    SpendCapsQuery,
+)
 
 _Answer = TypeVar("_Answer")
 
@@ -191,6 +198,36 @@ class Calls(ABC):
     async def show_pool(self, customer: str) -> PoolView:
         """Look at what a member takes of its pool, and may take, in each unit that is configured or that the pool has."""
         return await self._ask("GET", f"{self._customer(customer)}/pool", PoolView)
+
+    async def add_spend_cap(
+        self, customer: str, body: SetSpendCap, *, idempotency_key: str | None = None
+    ) -> SpendCapView:
+        """Cap what a customer may spend in each window of time, from now on."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/spend-caps", SpendCapView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def list_spend_caps(self, customer: str, query: SpendCapsQuery = SpendCapsQuery()) -> SpendCapPage:
+        """List the spend caps of a customer, in the order in which they were made, and how they stand; on one page."""
+        return await self._ask("GET", f"{self._customer(customer)}/spend-caps", SpendCapPage, query=query)
+
+    async def remove_spend_cap(
+        self,
+        customer: str,
+        cap_id: str,
+        query: RemoveSpendCapQuery = RemoveSpendCapQuery(),
+        *,
+        idempotency_key: str | None = None,
+    ) -> SpendCapView:
+        """Take a spend cap away. It is answered as it stood."""
+        return await self._ask(
+            "DELETE",
+            f"{self._customer(customer)}/spend-caps/{quote(cap_id, safe='')}",
+            SpendCapView,
+            query=query,
+            key=idempotency_key,
+            keyed=True,
+        )
 
     async def create_key(
         self, customer: str, body: CreateKey = CreateKey(), *, idempotency_key: str | None = None
