@@ -14,7 +14,9 @@ from sidecar.telemetry import Metrics
 from tests.support import client_source
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "docs" / "llms.txt"])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "helm").rglob("*.md"), ROOT / "docs" / "llms.txt"]
+)
 RULES = sorted([*(ROOT / "rules").glob("*.yaml"), ROOT / "benchmarks" / "rules.yaml"])
 
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)

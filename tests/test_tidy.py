@@ -19,6 +19,7 @@ TEXTS = sorted(
         "Dockerfile",
         ".ci/run",
         "docs/**/*.md",
+        "helm/**/*",
         "rules/**/*",
         "sidecar/**/*.lua",
     )
