@@ -1,4 +1,4 @@
-"""`python -m tests.helm`: make the chart's README and schema from values.yaml, and the golden files from the cases."""
+"""`python -m tests.helm`: makes the chart's README and schema from values.yaml, golden files from the cases."""
 
 from tests.helm import reference, rendering
 

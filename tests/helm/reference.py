@@ -120,8 +120,8 @@ def _default(value: Value) -> str:
 _README: Final = """\
 # Helm chart `sidecar`
 
-The control plane, the injector and what pods need: see [docs/kubernetes.md](../../docs/kubernetes.md), which leads from
-nothing to an enforced Deployment in ten minutes.
+The control plane, the injector and what pods need: see [docs/kubernetes.md](../../docs/kubernetes.md), which leads
+from nothing to an enforced Deployment in ten minutes.
 
 ```sh
 helm install sidecar helm/sidecar --namespace sidecar --create-namespace \\
@@ -129,8 +129,8 @@ helm install sidecar helm/sidecar --namespace sidecar --create-namespace \\
   --set-file 'rules.files.http\\.yaml=rules/http.yaml'
 ```
 
-What cannot be is refused: values of the wrong name or type by the schema, values that do not go together with a sentence
-that names both.
+What cannot be is refused: values of the wrong name or type by the schema, values that do not go together with a
+sentence that names both.
 
 Another chart can have the container without injection: it depends on `charts/sidecar-container`, whose templates are
 described in `templates/_container.tpl` there.

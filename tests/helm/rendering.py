@@ -21,7 +21,8 @@ import helm_python
 
 FOLDER: Final = Path(__file__).parent
 CASES: Final = sorted(path.stem for path in (FOLDER / "cases").glob("*.yaml"))
-RELEASE: Final = {"name": "demo", "namespace": "sidecar"}
+RELEASE: Final = "demo"
+NAMESPACE: Final = "sidecar"
 
 GENERATED: Final = "<generated>"
 
@@ -35,7 +36,7 @@ def chart() -> helm_python.Chart:
 
 def render(values: Json) -> dict[str, str]:
     """Each template's text, by its path in the chart; helm_python.HelmError for values that cannot be."""
-    return chart().render(values, **RELEASE)
+    return chart().render(values, name=RELEASE, namespace=NAMESPACE)
 
 
 def case_values(case: str) -> Json:
@@ -85,7 +86,11 @@ def golden(case: str) -> str:
     """What a case renders, without what is generated."""
     shown = [_settled(each) for each in objects(case)]
     head = f"# What tests/helm/cases/{case}.yaml renders. Made again by `python -m tests.helm`.\n"
-    return head + "".join("---\n" + yaml.safe_dump(each, width=120, default_flow_style=None) for each in shown) + f"# NOTES\n{_quoted(case)}"
+    return (
+        head
+        + "".join("---\n" + yaml.safe_dump(each, width=120, default_flow_style=None) for each in shown)
+        + f"# NOTES\n{_quoted(case)}"
+    )
 
 
 def _quoted(case: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.helm import rendering, schemas
-from tests.helm.rendering import CASES, FOLDER, RELEASE
+from tests.helm.rendering import CASES, FOLDER, NAMESPACE, RELEASE
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def test_objects_have_different_names_and_the_usual_labels(case: str) -> None:
     objects = rendering.objects(case)
     names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
     assert len(names) == len(set(names))
-    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in objects} == {RELEASE["name"]}
+    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in objects} == {RELEASE}
     assert all(len(name) <= 63 for _, _, name in names)
 
 
@@ -73,7 +73,7 @@ def test_what_a_pod_reads_is_there_or_was_named_by_the_user(case: str) -> None:
     there = {
         (each["kind"], each["metadata"]["name"])
         for each in rendering.objects(case)
-        if each["metadata"].get("namespace") == RELEASE["namespace"]
+        if each["metadata"].get("namespace") == NAMESPACE
     }
     there |= {
         ("Secret", each["spec"]["secretName"]) for each in rendering.objects(case) if each["kind"] == "Certificate"
@@ -101,7 +101,7 @@ def read_by(spec: Json) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_pod_is_fit_for_pod_security_restricted(case: str) -> None:
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards, the profile *restricted*, and a little more."""
+    """The profile of https://kubernetes.io/docs/concepts/security/pod-security-standards, and a little more."""
     for component, template in pods(case):
         assert unrestricted(template["spec"]) == [], component
 
@@ -110,7 +110,16 @@ def unrestricted(spec: Json) -> list[str]:
     """What the profile has against a pod."""
     pod = spec.get("securityContext", {})
     found = [field for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field)]
-    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    allowed = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
     found += [f"volume {each['name']}" for each in spec.get("volumes", []) if not set(each) <= allowed | {"name"}]
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
         own = container.get("securityContext", {})

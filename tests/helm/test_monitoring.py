@@ -1,4 +1,4 @@
-"""Alarms and dashboard: every metric that they name is one that the documents have, and nothing worth an alarm is left out."""
+"""Alarms and dashboard name metrics that the documents have, and what is worth an alarm there has one."""
 
 import json
 import re
