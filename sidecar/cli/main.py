@@ -24,6 +24,7 @@ from sidecar.cli import (
     rules,
     run,
     spend_caps,
+    store,
     verify,
 )
 from sidecar.cli import credits as credit
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         holds,
         rules,
         config,
+        store,
         verify,
         rebuild,
     ):

@@ -36,7 +36,7 @@ _REPEATABLE: Final = frozenset({"--upstream-header", "--rules"})
 
 def add(parser: argparse.ArgumentParser, *options: str) -> None:
     """``--config`` and `options`, or all of them when none is named."""
-    parser.add_argument("--config", metavar="FILE", type=Path, help="settings in YAML; variables and options win")
+    add_config(parser)
     for option in options or _OPTIONS:
         name, metavar, text = _OPTIONS[option]
         if not metavar:
@@ -44,6 +44,11 @@ def add(parser: argparse.ArgumentParser, *options: str) -> None:
             continue
         action = "append" if option in _REPEATABLE else "store"
         parser.add_argument(option, dest=name, metavar=metavar, action=action, help=text)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``--config`` alone."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings in YAML; variables and options win")
 
 
 def loaded(args: argparse.Namespace) -> Loaded:
