@@ -10,7 +10,7 @@ from sidecar.config.data_folder import KEY_FILE, data_dir
 from sidecar.config.settings import Control, Settings
 from sidecar.config.values import Endpoint
 from sidecar.domain.rules import ApiKey, Rule, RuleSet
-from sidecar.wiring import Sidecar
+from sidecar.wiring import Injecting, Sidecar
 
 NO_RULES: Final = (
     "No rules, so every request will be refused with 403: name a rule file with --rules, such as rules/http.yaml "
@@ -58,6 +58,18 @@ def print_workers_up(settings: Settings, count: int) -> None:
     ]
     if settings.proxy.admin_listen:
         rows.insert(2, ("admin", f"http://{settings.proxy.admin_listen}"))
+    _print_rows(f"sidecar {__version__} is running", rows, Ink.of(sys.stdout))
+    print("Ctrl-C stops it.", flush=True)
+
+
+def print_injector_up(injecting: Injecting) -> None:
+    """The same for the admission webhook."""
+    settings = injecting.settings
+    rows = [
+        ("reviews", f"{_url(settings.listen, injecting.port, 'https')}/inject"),
+        ("metrics", f"{_url(settings.metrics_listen, injecting.metrics_port)}/metrics"),
+        ("image", settings.image),
+    ]
     _print_rows(f"sidecar {__version__} is running", rows, Ink.of(sys.stdout))
     print("Ctrl-C stops it.", flush=True)
 
@@ -123,9 +135,9 @@ def _curl(sidecar: Sidecar, rule: Rule) -> str:
     return " ".join(parts)
 
 
-def _url(listen: str, port: int | None) -> str:
+def _url(listen: str, port: int | None, scheme: str = "http") -> str:
     """Where a person reaches what listens there: a wildcard address is no destination."""
     endpoint = Endpoint.parse(listen)
     assert endpoint is not None, "the settings have been checked"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host)  # noqa: S104
-    return f"http://{Endpoint(host, port or endpoint.port)}"
+    return f"{scheme}://{Endpoint(host, port or endpoint.port)}"

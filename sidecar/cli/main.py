@@ -18,6 +18,7 @@ from sidecar.cli import (
     customers,
     demo,
     holds,
+    injector,
     keys,
     ledger,
     rebuild,
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         store,
         verify,
         rebuild,
+        injector,
     ):
         module.add(subparsers)
     return top

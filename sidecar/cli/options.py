@@ -4,6 +4,7 @@ An option's `dest` is the dotted name of its setting, so `loaded` finds them all
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,14 +32,27 @@ _OPTIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "--shadow": ("proxy.shadow", "", "refuse nothing: serve and count what would be refused"),
 }
+_OF_INJECTOR: Final[dict[str, tuple[str, str, str]]] = {
+    "--listen": ("injector.listen", "HOST:PORT", "where reviews are answered (default: 0.0.0.0:8443)"),
+    "--tls-cert": ("injector.tls_cert_file", "FILE", "the webhook's certificate, PEM; read again when it changes"),
+    "--tls-key": ("injector.tls_key_file", "FILE", "its key"),
+}
 _REPEATABLE: Final = frozenset({"--upstream-header", "--rules"})
 
 
 def add(parser: argparse.ArgumentParser, *options: str) -> None:
     """``--config`` and `options`, or all of them when none is named."""
+    _add(parser, {option: _OPTIONS[option] for option in options or _OPTIONS})
+
+
+def add_of_injector(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and the options that only the injector has; its ``--listen`` is not the proxy's."""
+    _add(parser, _OF_INJECTOR)
+
+
+def _add(parser: argparse.ArgumentParser, options: Mapping[str, tuple[str, str, str]]) -> None:
     add_config(parser)
-    for option in options or _OPTIONS:
-        name, metavar, text = _OPTIONS[option]
+    for option, (name, metavar, text) in options.items():
         if not metavar:
             parser.add_argument(option, dest=name, action="store_const", const="true", help=text)
             continue
@@ -53,6 +67,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def loaded(args: argparse.Namespace) -> Loaded:
     """The settings for `args`; ConfigError as `load`."""
-    given = {option: getattr(args, name, None) for option, (name, _, _) in _OPTIONS.items()}
-    flags = {_OPTIONS[option][0]: Flag(option, value) for option, value in given.items() if value is not None}
+    known = [(option, name) for table in (_OPTIONS, _OF_INJECTOR) for option, (name, _, _) in table.items()]
+    given = {name: (option, getattr(args, name, None)) for option, name in known}
+    flags = {name: Flag(option, value) for name, (option, value) in given.items() if value is not None}
     return load(args.config, flags=flags)

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.config.settings import Settings
-from sidecar.wiring import Role, Sidecar, answering_for_workers, running
+from sidecar.wiring import Injecting, Role, Sidecar, answering_for_workers, running
 
 log = logging.getLogger("sidecar")
 
@@ -49,7 +49,7 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
     if place is not None:
         stop.watch(place.lifeline)
         report_at = place.report_at
-    try:
+    with stop.while_starting():
         async with running(settings, role, share_port=place is not None, report_at=report_at) as sidecar:
             stop.started(lambda: sidecar.tasks.start(sidecar.reloading.reload("of SIGHUP"), "reload"))
             announce(sidecar)
@@ -63,11 +63,7 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
                 f"after {delay_s:g} seconds in which more are taken, " if delay_s else "",
                 settings.timeouts.shutdown_s,
             )
-    except asyncio.CancelledError:
-        if stop.signal is None:
-            raise
-        return 128 + stop.signal
-    return 0
+    return stop.code
 
 
 def answer(listen: str, folder: Path, announce: Callable[[], None], lifeline: int) -> int:
@@ -79,17 +75,37 @@ def answer(listen: str, folder: Path, announce: Callable[[], None], lifeline: in
 async def _answer(listen: str, folder: Path, announce: Callable[[], None], lifeline: int) -> int:
     stop = _Stop()
     stop.watch(lifeline)
-    try:
+    with stop.while_starting():
         async with answering_for_workers(listen, folder):
             stop.started(lambda: None)
             announce()
             _settle_memory()
             await stop.wait()
-    except asyncio.CancelledError:
-        if stop.signal is None:
-            raise
-        return 128 + stop.signal
-    return 0
+    return stop.code
+
+
+def serve_injector(settings: Settings, announce: Callable[[Injecting], None]) -> int:
+    """Serve the admission webhook until a signal; SIGHUP looks at the certificate at once."""
+    with asyncio.Runner(loop_factory=_new_loop()) as runner:
+        return runner.run(_serve_injector(settings, announce))
+
+
+async def _serve_injector(settings: Settings, announce: Callable[[Injecting], None]) -> int:
+    # A process that only proxies does without aiohttp.
+    from sidecar.wiring.injector import injecting  # noqa: PLC0415
+
+    stop = _Stop()
+    with stop.while_starting():
+        async with injecting(settings) as injector:
+            stop.started(injector.look)
+            announce(injector)
+            _settle_memory()
+            await stop.wait()
+            log.info(
+                "stopping: reviews are answered for %g seconds more; a second signal ends at once",
+                settings.timeouts.shutdown_delay_s,
+            )
+    return stop.code
 
 
 class Terminal:
@@ -109,6 +125,8 @@ class _Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.code = 0
+        """What the process ends with."""
         self._task = asyncio.current_task()
         self._event = asyncio.Event()
         self._starting = True
@@ -119,6 +137,16 @@ class _Stop:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._received, number)
+
+    @contextlib.contextmanager
+    def while_starting(self) -> Iterator[None]:
+        """Around all of serving: a start that a signal broke off is no error, and `code` says which one it was."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.signal is None:
+                raise
+            self.code = 128 + self.signal
 
     def started(self, reload: Callable[[], object]) -> None:
         """From now on `reload` is called on SIGHUP, and at once for one that came before."""

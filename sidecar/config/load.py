@@ -21,6 +21,13 @@ from sidecar.config.types import LEAVES, Leaf, Place, take
 
 DEFAULT: Final = "default"
 _SECTIONS: Final = {name.partition(".")[0] for name in LEAVES if "." in name}
+_PATHS: Final = {
+    "rules.paths",
+    "data.dir",
+    "upstream.tls_ca_file",
+    "injector.tls_cert_file",
+    "injector.tls_key_file",
+}
 _TOP: Final = tuple(dict.fromkeys(name.partition(".")[0] for name in LEAVES))
 
 
@@ -176,7 +183,7 @@ class _Merge:
     def _finished(self, value: Any, given: _Given) -> Any:
         """Paths made absolute where they come from a file, ``${NAME}`` in headers replaced."""
         name = given.leaf.name
-        if name in {"rules.paths", "data.dir", "upstream.tls_ca_file"}:
+        if name in _PATHS:
             base = Path(given.document.file).parent if given.document else Path()
             return [_path(base, each) for each in value] if isinstance(value, list) else _path(base, value)
         if name == "upstream.headers":

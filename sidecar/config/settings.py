@@ -30,6 +30,10 @@ HeaderName = Annotated[str, Meta(extra={"kind": "header_name"})]
 HeaderValue = Annotated[str, Meta(extra={"kind": "header_value"})]
 UnitName = Annotated[str, Meta(extra={"kind": "unit_name"})]
 Name = Annotated[str, Meta(extra={"kind": "name"})]
+ObjectName = Annotated[str, Meta(extra={"kind": "object_name"})]
+Image = Annotated[str, Meta(extra={"kind": "image"})]
+Cpu = Annotated[str, Meta(extra={"kind": "cpu"})]
+Memory = Annotated[str, Meta(extra={"kind": "memory"})]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -260,6 +264,57 @@ class Limits(Section, frozen=True, kw_only=True):
     """Most requests of all processes that wait for the credit of one customer, or one pool, in one unit."""
 
 
+class Injector(Section, frozen=True, kw_only=True):
+    """Of the admission webhook, and what it puts into pods that ask for nothing else by annotation."""
+
+    listen: Listen = "0.0.0.0:8443"
+    """Where reviews are answered, over TLS; health checks too."""
+    metrics_listen: Listen = "0.0.0.0:8444"
+    """Where the metrics are served, without TLS."""
+    tls_cert_file: FilePath = ""
+    """PEM file with the webhook's certificate and those between it and its authority. Read again when it changes."""
+    tls_key_file: FilePath = ""
+    """PEM file with its key."""
+    certificate_warning_days: Annotated[float, Meta(ge=0, le=3_650)] = 14.0
+    """The log warns, once a day, when the certificate ends sooner."""
+    image: Image = ""
+    """The sidecar's image."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When nodes fetch it."""
+    mode: Literal["auto", "native", "container"] = "auto"
+    """What the sidecar is in a pod: a native one, which starts before the application and ends after it, or an
+    ordinary container. Auto: native from Kubernetes 1.32 on, before which Services do not see native ones."""
+    kubernetes_version: Annotated[str, Meta(extra={"kind": "cluster_version"})] = ""
+    """The cluster's version, for `mode: auto`. Empty: an old one."""
+    rules: ObjectName = "entitlement-sidecar-rules"
+    """The ConfigMap in the pod's namespace whose files are the rules."""
+    store_secret: ObjectName = "entitlement-sidecar-store"  # noqa: S105  (a name)
+    """The Secret in the pod's namespace whose key `url` is `store.url`."""
+    settings_configmap: ObjectName = ""
+    """A ConfigMap in the pod's namespace with further settings for sidecars, as ``SIDECAR_…`` variables; a pod starts
+    without it, too. Empty: none."""
+    cpu_request: Cpu = "50m"
+    """What a sidecar requests of CPU. Empty: nothing."""
+    cpu_limit: Cpu = ""
+    """The most CPU that it gets. Empty: no limit, since one would add latency."""
+    memory_request: Memory = "64Mi"
+    """What it requests of memory. Empty: nothing."""
+    memory_limit: Memory = "256Mi"
+    """The most memory that it gets. Empty: no limit."""
+    shadow: bool = False
+    """Sidecars refuse nothing: they serve and count what would be refused."""
+    strict: Literal["warn", "deny"] = "warn"
+    """What to do about ports that nobody can take over, because they have no name, and about pods without the port:
+    tell who creates the pod, or deny it."""
+    shutdown_s: Annotated[int, Meta(ge=1, le=3_600)] = 25
+    """How long a sidecar lets requests finish when its pod ends, at most; less where the grace period is shorter."""
+    watch: bool = False
+    """Look for pods in scope without a sidecar that runs, and tell of them in metrics and events. Needs a service
+    account that may list namespaces and pods and create events."""
+    watch_interval_s: Annotated[float, Meta(ge=1, le=3_600)] = 30.0
+    """How often it looks."""
+
+
 class UnitSection(Section, frozen=True, kw_only=True):
     scale: Annotated[int, Meta(ge=0, le=9)]
     """Decimal places of one unit that can be told apart, 0 to 9."""
@@ -292,6 +347,7 @@ class Settings(Section, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log: Log = Log()
+    injector: Injector = Injector()
     units: dict[UnitName, UnitSection] = msgspec.field(
         default_factory=lambda: {CREDITS.name: UnitSection(scale=CREDITS.scale)}
     )

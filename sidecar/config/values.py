@@ -14,6 +14,11 @@ import msgspec
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z", re.ASCII)
 _UNIT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
 _ADMIN_KEY = re.compile(r"ck_(live|test)_[A-Za-z0-9_-]{16,}\Z", re.ASCII)
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,510}\Z", re.ASCII)
+_CPU = re.compile(r"([0-9]{1,9}m|[0-9]{1,6}(\.[0-9]{1,3})?)\Z", re.ASCII)
+_MEMORY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?\Z", re.ASCII)
+_CLUSTER_VERSION = re.compile(r"v?1\.[0-9]{1,3}([.+-][A-Za-z0-9.+-]*)?\Z", re.ASCII)
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z")
 
@@ -139,6 +144,30 @@ def name(text: str) -> str | None:
     return None
 
 
+def object_name(text: str) -> str | None:
+    if text and not _OBJECT_NAME.match(text):
+        return "must be named as objects in Kubernetes are: small letters, digits, dots and -"
+    return None
+
+
+def image(text: str) -> str | None:
+    return None if not text or _IMAGE.match(text) else "must be an image such as registry.example.com/sidecar:1.2.3"
+
+
+def cpu(text: str) -> str | None:
+    return None if not text or _CPU.match(text) else "must be an amount of CPU such as 50m or 0.5"
+
+
+def memory(text: str) -> str | None:
+    return None if not text or _MEMORY.match(text) else "must be an amount of memory such as 64Mi"
+
+
+def cluster_version(text: str) -> str | None:
+    if text and not _CLUSTER_VERSION.match(text):
+        return "must be a version of Kubernetes such as 1.32 or v1.32.4"
+    return None
+
+
 def path(text: str) -> str | None:
     return "must not have a NUL character" if "\0" in text else None
 
@@ -165,6 +194,11 @@ KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "header_value": header_value,
     "unit_name": unit_name,
     "name": name,
+    "object_name": object_name,
+    "image": image,
+    "cpu": cpu,
+    "memory": memory,
+    "cluster_version": cluster_version,
     "path": path,
 }
 """The kinds that `settings` names."""

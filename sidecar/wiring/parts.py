@@ -1,8 +1,9 @@
 """What a process does, and the parts that it has while it runs."""
 
+from collections.abc import Callable
 from enum import Flag, auto
 
-from sidecar.config.settings import Settings
+from sidecar.config.settings import Injector, Settings
 from sidecar.domain.errors import StoreUnavailable
 from sidecar.domain.rules import RuleSet
 from sidecar.domain.store_down import OnStoreDown
@@ -100,3 +101,13 @@ class Sidecar:
             return f"{away}, and charges cannot be kept on the disk: {self.spool.failing}."
         # What such rules are for is over when nobody sends us requests any more.
         return None
+
+
+class Injecting:
+    """An admission webhook while it serves. Ports are the real ones; `look` looks at its certificate at once."""
+
+    def __init__(self, settings: Injector, look: Callable[[], None], port: int, metrics_port: int) -> None:
+        self.settings = settings
+        self.look = look
+        self.port = port
+        self.metrics_port = metrics_port

@@ -52,3 +52,13 @@ def test_a_command_takes_only_its_own() -> None:
     assert options.loaded(parsed("--data", "d", only=("--data",))).settings.data.dir == "d"
     with pytest.raises(SystemExit):
         parsed("--listen", "127.0.0.1:1", only=("--data",))
+
+
+def test_the_injectors_options_are_its_own() -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    options.add_of_injector(parser)
+    given = parser.parse_args(["--listen", "127.0.0.1:3", "--tls-cert", "/a.crt", "--tls-key", "/a.key"])
+    settings = options.loaded(given).settings
+    assert settings.injector.listen == "127.0.0.1:3"
+    assert (settings.injector.tls_cert_file, settings.injector.tls_key_file) == ("/a.crt", "/a.key")
+    assert settings.proxy.listen == "127.0.0.1:8080"

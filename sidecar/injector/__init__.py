@@ -1,0 +1,1 @@
+"""The admission webhook that puts the sidecar into pods: decide, patch, answer. It never touches credits."""
