@@ -80,6 +80,7 @@ def _container(taken: Taken, plan: Plan, settings: Injector) -> Json:
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
             "readOnlyRootFilesystem": True,
             "runAsGroup": USER_ID,
             "runAsNonRoot": True,
