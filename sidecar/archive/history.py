@@ -75,8 +75,13 @@ async def _last_by(transaction: Transaction, customer_id: str, unit: str, at_ms:
     border = f"ent_{min(at_ms, _MS_MAX):012x}ffffffff"
     recorded = account.where(table.c.entry_id <= border).order_by(table.c.entry_id.desc()).limit(1)
     later = account.where(table.c.entry_id > border).order_by(table.c.entry_id).limit(_BURST_MAX)
-    overdue = [row for row in await _entry_rows(transaction, later) if row.event_at_ms <= at_ms]
+    overdue = [row for row in await _entry_rows(transaction, later) if _due_by(row, at_ms)]
     return next(iter(overdue[-1:] or await _entry_rows(transaction, recorded)), None)
+
+
+def _due_by(row: EntryRow, at_ms: int) -> bool:
+    """Whether it had happened by then and came to light later. Usage that is dated back is charged when heard of."""
+    return row.type == Kind.EXPIRY.value and row.event_at_ms <= at_ms
 
 
 async def anomalies_page(database: Database, cursor: str | None, limit: int) -> Page[Anomaly]:

@@ -68,7 +68,8 @@ def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
         delta += balance_sign * move.amount
         owed_delta += debt_sign * move.amount
         owed += move.amount if move.what is Moved.OWED else 0
-    usage = _storable(line.usage)
+    event_at_ms = ends_at_ms or hold.note.event_at_ms or line.position.ms
+    usage, detail = _storable(line.usage), line.detail | hold.note.detail
     model, meters = _readings(usage)
     row = EntryRow(
         entry_id=entry_id(line.partition, line.position),
@@ -78,7 +79,7 @@ def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
         seq=line.seq,
         type=line.kind.value,
         recorded_at_ms=line.position.ms,
-        event_at_ms=line.position.ms if ends_at_ms is None else ends_at_ms,
+        event_at_ms=event_at_ms,
         delta=delta,
         owed_delta=owed_delta,
         after_granted=after.granted,
@@ -107,7 +108,7 @@ def entry_row(line: Line, prev_hash: bytes) -> EntryRow:
         meters=meters,
         source=_storable(line.source),
         reason=_storable(line.reason),
-        detail=_encode(line.detail).decode() if line.detail else "",
+        detail=_encode(detail).decode() if detail else "",
         prev_hash=prev_hash,
         hash=b"",
         rules_version=_storable(hold.rules_version),

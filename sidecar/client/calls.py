@@ -45,6 +45,7 @@ from sidecar.control.customer_schema import (
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
+from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
 from sidecar.control.rules_schema import RulesView
 from sidecar.control.schema import CreateKey, Health, KeyPage, KeyView, NewKeyView, Paging
 from sidecar.control.spend_cap_schema import (
@@ -259,6 +260,66 @@ class Calls(ABC):
         """Look at one open hold of a customer, and at the blocks that it is taken out of."""
         return await self._ask(
             "GET", f"{self._customer(customer)}/reservations/{quote(reservation_id, safe='')}", HoldView
+        )
+
+    async def reserve(self, body: Reserve, *, idempotency_key: str | None = None) -> StandingView:
+        """Set credit aside for some work, before it is done."""
+        return await self._ask("POST", "/v1/reserve", StandingView, body=body, key=idempotency_key, keyed=True)
+
+    async def find_reservation(self, reservation_id: str) -> StandingView:
+        """Look at a reservation, also at one that has ended."""
+        return await self._ask("GET", f"/v1/reserve/{quote(reservation_id, safe='')}", StandingView)
+
+    async def commit_reservation(
+        self, reservation_id: str, body: Commit, *, idempotency_key: str | None = None
+    ) -> CommittedView:
+        """Charge what the work has cost, and give the rest back."""
+        return await self._ask(
+            "POST",
+            f"/v1/reserve/{quote(reservation_id, safe='')}/commit",
+            CommittedView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def release_reservation(
+        self, reservation_id: str, body: Release = Release(), *, idempotency_key: str | None = None
+    ) -> StandingView:
+        """Give back all that is held."""
+        return await self._ask(
+            "POST",
+            f"/v1/reserve/{quote(reservation_id, safe='')}/release",
+            StandingView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def extend_reservation(
+        self, reservation_id: str, body: Extend = Extend(), *, idempotency_key: str | None = None
+    ) -> StandingView:
+        """Let a reservation live longer: at least so long from now on."""
+        return await self._ask(
+            "POST",
+            f"/v1/reserve/{quote(reservation_id, safe='')}/extend",
+            StandingView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def increase_reservation(
+        self, reservation_id: str, body: Increase, *, idempotency_key: str | None = None
+    ) -> StandingView:
+        """Hold more: enough for what is said, in all. It never holds less than before."""
+        return await self._ask(
+            "POST",
+            f"/v1/reserve/{quote(reservation_id, safe='')}/increase",
+            StandingView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
         )
 
     async def settle_request(self, body: SettleRequest) -> SettledView:

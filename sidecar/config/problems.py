@@ -13,7 +13,6 @@ A warning says so after its place, and stops nothing by itself.
 import difflib
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import ClassVar
 
 import msgspec
 
@@ -64,7 +63,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class ConfigError(SidecarError):
     """Configuration that cannot be used; `problems` is never empty, `detail` shows them all."""
 
-    code: ClassVar[str] = "config"
+    code = "config"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -91,7 +91,7 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
     if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
         return None
     given = request.headers.getall("Idempotency-Key", [])
-    if not given and repeat is Repeat.IN_LEDGER:
+    if not given and repeat in {Repeat.IN_LEDGER, Repeat.REQUIRED}:
         raise IdempotencyKeyRequired
     if not given:
         return None

@@ -26,6 +26,7 @@ from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.reloading import Reloading
+from sidecar.services.reservations import Reservations
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
@@ -55,6 +56,11 @@ class Repeat(Enum):
     """Nothing: what it says takes effect once by itself."""
     RECORDED = auto()
     """It may be sent; the first answer is recorded and repeated."""
+    REQUIRED = auto()
+    """It must be sent: credit moves; the first answer is recorded and repeated.
+
+    The work names what it does in the ledger by what is asked, so that it happens once even if its process dies.
+    """
     IN_LEDGER = auto()
     """It must be sent: credit moves, and the ledger's own script checks the key."""
 
@@ -77,6 +83,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     reloading: Reloading
     signer: Signer
+    reservations: Reservations
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

@@ -12,6 +12,7 @@ from sidecar.domain.amounts import Unit, render
 from sidecar.domain.counters import Counted
 from sidecar.domain.history import Entry, UsageBy, UsageRow
 from sidecar.domain.journal import Kind, Totals
+from sidecar.domain.notes import told_apart
 
 ENTRIES_MAX = 500
 
@@ -138,6 +139,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
     reason: str = ""
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
+    metadata: Annotated[dict[str, str] | None, Meta(description="What its caller noted.")] = None
     counted: Annotated[tuple[CountedView, ...], Meta(description="What it counted over periods, for its price.")] = ()
     prev_hash: str
     hash: str
@@ -148,6 +150,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
         after, grant, block = entry.after, entry.grant, entry.block
         ends_at_ms = None if block is None else block.expires_at_ms
         balance = after.scheduled + after.available + after.held
+        asked, metadata = told_apart(entry.detail)
         return cls(
             entry_id=entry.entry_id,
             type=entry.type,
@@ -181,7 +184,8 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             model=entry.model,
             source=grant.source if grant else entry.source,
             reason=grant.reason if grant else entry.reason,
-            actor=entry.detail or None,
+            actor=asked or None,
+            metadata=metadata or None,
             counted=tuple(map(CountedView.of, entry.counted)),
             prev_hash=entry.prev_hash,
             hash=entry.hash,

@@ -16,7 +16,7 @@ from sidecar.control import calling
 from sidecar.control.decoding import PRINCIPAL, REQUEST_ID
 from sidecar.control.errors import RateLimited, Unidentified
 from sidecar.domain.control_keys import Principal
-from sidecar.domain.errors import InvalidInput, SidecarError
+from sidecar.domain.errors import Denied, InvalidInput, SidecarError
 from sidecar.domain.ids import new_id
 from sidecar.domain.problems import INTERNAL, MEDIA_TYPE, kind_of, problem
 from sidecar.services.control_keys import ControlKeys
@@ -105,6 +105,8 @@ def _sidecar_problem(error: SidecarError, request_id: str) -> web.Response:
         headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Denied):
+        return _problem(error.code, error.detail, request_id, None, **error.members)
     if isinstance(error, InvalidInput) and error.field is not None:
         path = f"$.{error.field}" if error.field else "$"
         errors = [{"path": path, "message": error.detail}]

@@ -135,6 +135,6 @@ def _repeat_headers(repeat: Repeat) -> list[dict[str, Any]]:
         return []
     schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
     says = "The same when this request is repeated, new for each other one. Kept for 24 hours."
-    required = repeat is Repeat.IN_LEDGER
+    required = repeat in {Repeat.IN_LEDGER, Repeat.REQUIRED}
     key = {"name": "Idempotency-Key", "in": "header", "required": required, "description": says, "schema": schema}
     return [key, *_ACTOR]

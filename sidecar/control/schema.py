@@ -107,6 +107,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     instance: Annotated[str, Meta(description="The id of the request, also in the header x-request-id.")]
     code: str
     errors: list[FieldError] | UnsetType = UNSET
+    unit: Annotated[str, Meta(description="Of a refusal by the ledger, what these amounts are of.")] | UnsetType = (
+        UNSET
+    )
+    required: int | UnsetType = UNSET
+    available: Annotated[int, Meta(description="What this request could draw on.")] | UnsetType = UNSET
+    held: Annotated[int, Meta(description="What other holds keep of it.")] | UnsetType = UNSET
 
 
 def instant(epoch_ms: int) -> datetime:

@@ -3,10 +3,11 @@
 Authorisation comes before, and errors are answered after, in `middleware`.
 """
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -16,10 +17,15 @@ from sidecar.control.cursors import Pages
 from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
 from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import NotFound, StoreError
+from sidecar.domain.errors import Conflict, NotFound, StoreError
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.once import Once
+from sidecar.store.once import OnceRecords
+from sidecar.store.pauses import Pauses
 
+WAIT_S: Final = 10.0
+"""So long a repetition waits for the first request."""
+_LOOK_FIRST_S: Final = 0.005
 _EXTERNAL_ID_SEGMENT = BY_EXTERNAL_ID.split("/").index("{external_customer_id}")
 
 
@@ -59,7 +65,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         expected=decoding.expected_version(request) if endpoint.versioned else None,
         detail=detail,
     )
-    if endpoint.repeat is Repeat.RECORDED and once is not None:
+    if endpoint.repeat in {Repeat.RECORDED, Repeat.REQUIRED} and once is not None:
         scope = customer.customer_id if customer else endpoint.path
         return await _work_once(endpoint, call, scope, once)
     given = await endpoint.work(call)
@@ -79,7 +85,7 @@ async def _work_once(
     endpoint: Endpoint[Body, Query, Answer], call: Call[Body, Query], scope: str, once: Once
 ) -> web.Response:
     records = call.parts.once_records
-    if (stored := await records.begin(scope, once)) is not None:
+    if (stored := await _begin(records, scope, once)) is not None:
         recorded = msgspec.json.decode(stored, type=_Recorded)
         return _response(endpoint, recorded.status, bytes(recorded.body), replayed=True, version=recorded.version)
     try:
@@ -93,6 +99,19 @@ async def _work_once(
     record = _Recorded(given.status, msgspec.Raw(_encode(remembered)), given.version)
     await records.finish(scope, once, msgspec.json.encode(record))
     return _response(endpoint, given.status, _encode(given.answer), replayed=False, version=given.version)
+
+
+async def _begin(records: OnceRecords, scope: str, once: Once) -> bytes | None:
+    """As `begin`, but that a repetition waits for the answer of the first request, if that is still at work."""
+    pauses, loop = Pauses(_LOOK_FIRST_S), asyncio.get_running_loop()
+    until = loop.time() + WAIT_S
+    while True:
+        try:
+            return await records.begin(scope, once)
+        except Conflict:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(pauses.next_s())
 
 
 async def _addressed(parts: Parts, request: web.Request) -> Customer:

@@ -4,13 +4,13 @@
 Each class has a stable `code`; the HTTP status belongs to the faces, not to the error.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 
 class SidecarError(Exception):
     """Base of everything that we raise on purpose."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -31,6 +31,27 @@ class Unsigned(SidecarError):
     """A token that we did not sign, or not for this."""
 
     code = "unidentified"
+
+
+class Denied(SidecarError):
+    """A refusal of the ledger where the caller is answered by exceptions. `members` say more of it, by name."""
+
+    def __init__(self, code: str, detail: str, members: Mapping[str, object]) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.members = members
+
+
+class NotActive(SidecarError):
+    """The reservation has ended; nothing was changed."""
+
+    code = "reservation_not_active"
+
+
+class AboveHold(SidecarError):
+    """It costs more than is held, and that was not to be charged; the hold stays."""
+
+    code = "above_hold"
 
 
 class NotFound(SidecarError):

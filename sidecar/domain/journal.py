@@ -11,6 +11,7 @@ import msgspec
 from sidecar.domain.blocks import Grant
 from sidecar.domain.counters import Counted
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.notes import NO_NOTE, Note
 
 
 class Kind(StrEnum):
@@ -103,6 +104,8 @@ class HoldStory(msgspec.Struct, frozen=True, kw_only=True):
     reserved_at_ms: int
     charged_before: int
     """By former step commits, in the first unit of the hold."""
+    note: Note = NO_NOTE
+    """What its caller said of it."""
 
 
 class BlockImage(msgspec.Struct, frozen=True, kw_only=True):

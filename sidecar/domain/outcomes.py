@@ -234,3 +234,5 @@ class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
     drawn: tuple[Slice, ...] = ()
     others: tuple["OpenHold", ...] = ()
     """What it holds in further units."""
+    note: str = ""
+    """The word of what its caller said of it; see `notes`."""

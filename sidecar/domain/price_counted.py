@@ -145,6 +145,8 @@ class CountedCharge(msgspec.Struct, frozen=True, kw_only=True):
     most: int
     counters: Mapping[str, Counter]
     fixed: int | None = None
+    paid: int = 0
+    """What steps have charged of it."""
 
     def at(self, stands: Mapping[str, Stand]) -> tuple[int, tuple[Advance, ...]]:
         """The amount where counters with these keys stand, and for each counter of the price what it counts."""
@@ -152,7 +154,7 @@ class CountedCharge(msgspec.Struct, frozen=True, kw_only=True):
         spans = {schedule.counting.name: schedule.settled(self.usage) for schedule in counted_in(price)}
         if self.fixed is None:
             advances = (Advance(self.counters[name], *span) for name, span in spans.items())
-            return price.charge(self.usage, self.most), tuple(advances)
+            return max(price.charge(self.usage, self.most) - self.paid, 0), tuple(advances)
         return self.fixed, tuple(Advance(self.counters[name], span.units) for name, span in spans.items())
 
 

@@ -72,6 +72,8 @@ _ALL = (
     Kind("not_found", 404, "Not found"),
     Kind("method_not_allowed", 405, "Method not allowed"),
     Kind("conflict", 409, "Conflict"),
+    Kind("reservation_not_active", 409, "The reservation has ended"),
+    Kind("above_hold", 409, "It costs more than is held"),
     Kind("amount_overflow", 409, "Amount overflow"),
     Kind("version_conflict", 412, "Changed meanwhile"),
     Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),

@@ -7,13 +7,12 @@ first try is nearly always right; of those that were not, one customer's take tu
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from sidecar.domain.counted_quotes import Claims
 from sidecar.domain.counters import AT_ZERO, Advance, Counter, Stand
 from sidecar.domain.errors import StoreUnavailable
-from sidecar.domain.outcomes import CountersMoved, Refused, Rejected, Resolved, Settled, UnknownReservation
+from sidecar.domain.outcomes import CountersMoved, Overrun, Refused, Rejected, Resolved, Settled, UnknownReservation
 from sidecar.domain.price_counted import CountedCharge
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.ledger import Ledger
@@ -25,6 +24,17 @@ TRIES = 100
 
 Stands = Mapping[str, Stand]
 _H = TypeVar("_H")
+
+
+class Claims(Protocol):
+    """An amount that depends on where counters stand, and what may be counted by then."""
+
+    @property
+    def counters(self) -> tuple[Counter, ...]:
+        """Those that it depends on."""
+
+    def at(self, stands: Stands) -> tuple[int, tuple[Advance, ...]]:
+        """The amount where counters with these keys stand, and for each of `counters` what it may count."""
 
 
 class Counting:
@@ -63,15 +73,15 @@ class Counting:
         raise _busy(customer_id)
 
     async def commit(
-        self, record: HoldRecord, charge: CountedCharge, usage: str, source: str
+        self, record: HoldRecord, charge: CountedCharge, usage: str, source: str, overrun: Overrun = Overrun.OWE
     ) -> Settled | UnknownReservation | Resolved | Rejected:
         """Charge what is right where the counters stand, and count it. StoreUnavailable: they never stand still."""
-        outcome = await self._commit(record, charge, usage, source)
+        outcome = await self._commit(record, charge, usage, source, overrun)
         if not isinstance(outcome, CountersMoved):
             return outcome
         async with self._turn(record.customer_id):
             for _ in range(TRIES):
-                outcome = await self._commit(record, charge, usage, source)
+                outcome = await self._commit(record, charge, usage, source, overrun)
                 if not isinstance(outcome, CountersMoved):
                     return outcome
         raise _busy(record.customer_id)
@@ -82,11 +92,11 @@ class Counting:
         return amount, tuple(Advance(advance.counter, advance.units) for advance in advances)
 
     async def _commit(
-        self, record: HoldRecord, charge: CountedCharge, usage: str, source: str
+        self, record: HoldRecord, charge: CountedCharge, usage: str, source: str, overrun: Overrun
     ) -> Settled | UnknownReservation | Resolved | Rejected | CountersMoved:
         counters = [claim.counter for claim in record.claims]
         amount, advances = charge.at(self._stands(record.customer_id, counters))
-        outcome = await self.ledger.commit_and_count(record, amount, usage, source, advances)
+        outcome = await self.ledger.commit_and_count(record, amount, usage, source, advances, overrun)
         self._learn(record.customer_id, counters, outcome)
         return outcome
 

@@ -12,7 +12,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Slice
-from sidecar.domain.counters import Advance
+from sidecar.domain.counters import Advance, counter_of
 from sidecar.domain.errors import InvalidInput, StoreCorrupt
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.limits import Taking, ends_of
@@ -93,6 +93,8 @@ class HoldText(NamedTuple):
     """The buckets of limits that it has a slot of."""
     caps: tuple[tuple[int, str], ...] = ()
     """The counters of spend caps that it counts in, each with its part, from 1."""
+    note: str = ""
+    """The word of what its caller said of it; see `domain.notes`."""
 
 
 def hold_text(text: bytes) -> HoldText:
@@ -114,8 +116,9 @@ def hold_text(text: bytes) -> HoldText:
         # Holds of before there were versions end with the rule.
         rules_version="" if len(words) == 7 or words[7] == _NONE else words[7],
         claims=dict(_claim(each) for each in words[8].split(",")) if words[8:] and words[8] != _NONE else {},
-        slots=tuple(each for each in words[9].split(",") if "=" not in each) if words[9:] else (),
         caps=tuple((int(each[0]), each[2:]) for each in caps),
+        slots=tuple(each for each in words[9].split(",") if "=" not in each and each != _NONE) if words[9:] else (),
+        note=words[10] if words[10:] else "",
     )
 
 
@@ -125,6 +128,8 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     state: HoldState
     charged: int
+    steps: int
+    """How many have charged it."""
     slices: tuple[tuple[int, Slice], ...]
     """With their part, from 1."""
     reservation_id: str
@@ -140,6 +145,8 @@ class StoredHold(msgspec.Struct, frozen=True, kw_only=True):
     """The buckets of limits that it has a slot of."""
     caps: tuple[tuple[int, str], ...] = ()
     """The counters of spend caps that it counts in, each with its part, from 1."""
+    note: str = ""
+    """The word of what its caller said of it."""
 
     def drawn(self, part: int) -> tuple[Slice, ...]:
         return tuple(each for of, each in self.slices if of == part)
@@ -158,6 +165,7 @@ def hold_record(
     remember: bool = False,
     claims: tuple[Advance, ...] = (),
     limits: tuple[Taking, ...] = (),
+    note: str = "",
 ) -> HoldRecord:
     """The record of a hold. Raises InvalidInput for what could not be kept or read back."""
     packed_id = _packed_id(reservation_id)
@@ -174,10 +182,12 @@ def hold_record(
         limits = tuple(msgspec.structs.replace(each, bucket=f"{customer_id}/{each.bucket}") for each in limits)
     ends = ends_of(limits)
     text = f"{reservation_id} {customer_id} {ttl_ms} {remember + (_LIMITED if ends else 0)} {held} {told}"
-    if claims or ends:
+    if claims or ends or note:
         text += " " + (",".join(f"{claim.counter.key}={claim.units}" for claim in claims) or _NONE)
-    if ends:
-        text += f" {ends}"
+    if ends or note:
+        text += f" {ends or _NONE}"
+    if note:
+        text += f" {note}"
     return HoldRecord(
         customer_id=customer_id,
         payer_id=payer_id,
@@ -245,6 +255,23 @@ def stored_hold(record: bytes) -> StoredHold | None:
         raise StoreCorrupt(f"A customer's holds have the record {record!r}.") from error
 
 
+def record_of(stored: StoredHold, payer_id: str) -> HoldRecord:
+    """The record that settles a hold which was found in the store."""
+    counters = [(counter_of(key), units) for key, units in stored.claims.items()]
+    return hold_record(
+        customer_id=stored.customer_id,
+        payer_id=payer_id,
+        reservation_id=stored.reservation_id,
+        parts=stored.parts,
+        ttl_ms=stored.ttl_ms,
+        feature=stored.feature,
+        rule=stored.rule,
+        rules_version=stored.rules_version,
+        remember=True,
+        claims=tuple(Advance(counter, units) for counter, units in counters if counter is not None),
+    )
+
+
 def open_hold(stored: StoredHold, payer_id: str) -> OpenHold:
     """What can be told of an open hold; what it has in further units is in `others`."""
     parts = [
@@ -261,6 +288,7 @@ def open_hold(stored: StoredHold, payer_id: str) -> OpenHold:
             created_at_ms=stored.time_ms - stored.ttl_ms,
             expires_at_ms=stored.time_ms,
             drawn=stored.drawn(part),
+            note=stored.note,
         )
         for part, (unit, _) in enumerate(stored.parts, 1)
     ]
@@ -276,7 +304,7 @@ def slices_of(packed: bytes) -> tuple[tuple[int, Slice], ...]:
 
 
 def _parsed(record: bytes) -> StoredHold | None:
-    time_ms, state, charged, _, count = _HEAD.unpack_from(record)
+    time_ms, state, charged, steps, count = _HEAD.unpack_from(record)
     if state in _NO_HOLDS:
         return None
     end = _HEAD.size + count * _SLICE.size
@@ -285,6 +313,7 @@ def _parsed(record: bytes) -> StoredHold | None:
         time_ms=int(time_ms),
         state=_STATES[state],
         charged=int(charged),
+        steps=steps,
         slices=slices_of(record[_HEAD.size : end]),
         reservation_id=text.reservation_id,
         customer_id=text.customer_id,
@@ -296,6 +325,7 @@ def _parsed(record: bytes) -> StoredHold | None:
         claims=text.claims,
         slots=text.slots,
         caps=text.caps,
+        note=text.note,
     )
 
 

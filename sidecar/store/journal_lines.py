@@ -12,6 +12,7 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
+from sidecar.domain.notes import note_of
 from sidecar.store.account_text import BLOCK, IMAGE, PAID, STATES
 from sidecar.store.counter_text import counted_of
 from sidecar.store.hold_record import hold_text
@@ -131,6 +132,7 @@ def _hold(packed: bytes, unit: str) -> HoldStory:
         held=sum(_whole(amount) for of_part, _, amount in slices if of_part == part),
         reserved_at_ms=deadline_ms - text.ttl_ms,
         charged_before=_whole(charged),
+        note=note_of(text.note),
     )
 
 

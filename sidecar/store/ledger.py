@@ -110,11 +110,13 @@ class Ledger:
         remember: bool = False,
         claims: tuple[Advance, ...] = (),
         limits: tuple[Taking, ...] = (),
+        note: str = "",
     ) -> HoldRecord:
         """What to reserve: units with their amounts. InvalidInput for what could not be kept.
 
         `remember`: its end is kept for 24 hours, so that a repeated commit is answered as the first. `claims`: what
         it may count, and where the counters may stand for the amounts to be enough. `limits`: what it takes of them.
+        `note`: a word of who asks.
         """
         return hold_record(
             customer_id=customer_id,
@@ -128,6 +130,7 @@ class Ledger:
             remember=remember,
             claims=claims,
             limits=limits,
+            note=note,
         )
 
     def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended | PaidBy]:
@@ -187,7 +190,13 @@ class Ledger:
         return self._lane.ask(packed, partial(committed, record))
 
     def commit_and_count(
-        self, record: HoldRecord, cost: int, usage: str, source: str, advances: Sequence[Advance]
+        self,
+        record: HoldRecord,
+        cost: int,
+        usage: str,
+        source: str,
+        advances: Sequence[Advance],
+        overrun: Overrun = Overrun.OWE,
     ) -> Reply[Settled | UnknownReservation | Resolved | Rejected | CountersMoved]:
         """The final commit of a record with claims: its counters move with the money, or nothing does.
 
@@ -195,7 +204,7 @@ class Ledger:
         """
         known = {advance.counter.key: advance for advance in advances}
         ordered = [known.get(claim.counter.key) or Advance(claim.counter) for claim in record.claims]
-        packed = self._commit(record, (cost,), usage, source, FINAL, ordered)
+        packed = self._commit(record, (cost,), usage, source, CommitTerms(overrun=overrun), ordered)
         return self._lane.ask(packed, partial(counted, record))
 
     def _commit(

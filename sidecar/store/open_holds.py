@@ -11,7 +11,7 @@ import msgspec
 from sidecar.domain.errors import InvalidInput, NotFound
 from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.outcomes import HoldState, OpenHold
-from sidecar.store.hold_record import open_hold, stored_hold
+from sidecar.store.hold_record import StoredHold, open_hold, stored_hold
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
@@ -65,6 +65,16 @@ class OpenHolds:
             if len(found) > limit:
                 return [hold for _, hold in found[:limit]], str(found[limit - 1][0])
         return [hold for _, hold in found], None
+
+    async def known(self, customer_id: str, reservation_id: str) -> tuple[str, StoredHold | None]:
+        """Who pays for the customer, and its reservation as the store has it, open or ended; None if it has none.
+
+        Raises NotFound for an unknown customer.
+        """
+        _, payer_id = (await self._payer_of(customer_id))[0]
+        record = await self._lane.execute("HGET", self._keys.of(payer_id).holds, reservation_id)
+        stored = stored_hold(record) if record else None
+        return payer_id, stored if stored is None or stored.customer_id == customer_id else None
 
     async def find(self, customer_id: str, reservation_id: str) -> OpenHold:
         """One open hold that the customer asked for or pays for. Raises NotFound, also when it has ended."""

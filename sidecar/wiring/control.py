@@ -29,6 +29,7 @@ from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
+from sidecar.services.reservations import Reservations
 from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
@@ -82,6 +83,8 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         (trail.run, trail.close, "audit trail"),
     ):
         _run_until_stop(sidecar, stack, work(), close, name)
+    history = History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes)
+    counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
         audit_trail=trail,
@@ -90,18 +93,19 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
             tenant_count=settings.control.tenant_calls_per_minute,
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
         ),
-        counters=Counters(sidecar.lane, **names),
+        counters=counters,
         spend_caps=SpendCaps(sidecar.lane, **names),
-        open_holds=OpenHolds(sidecar.lane, **names),
+        open_holds=open_holds,
         catalogue=catalogue,
         control_keys=keys,
         customers=sidecar.customers,
         deferred=sidecar.deferred,
         denials=DenialCounts(sidecar.lane, **names),
         once_records=sidecar.once_records,
-        history=History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes),
+        history=history,
         reloading=sidecar.reloading,
         signer=sidecar.signer,
+        reservations=Reservations(sidecar.ledger, open_holds, counters, history),
         units=units_of(settings),
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),

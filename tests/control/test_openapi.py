@@ -43,9 +43,13 @@ def test_the_key_of_a_write_is_described_as_it_is_enforced(endpoint: Any) -> Non
         required = [each["required"] for each in parameters if each["name"] == "Idempotency-Key"]
         assert (
             required
-            == {Repeat.READ: [], Repeat.BY_ITSELF: [], Repeat.RECORDED: [False], Repeat.IN_LEDGER: [True]}[
-                endpoint.repeat
-            ]
+            == {
+                Repeat.READ: [],
+                Repeat.BY_ITSELF: [],
+                Repeat.RECORDED: [False],
+                Repeat.REQUIRED: [True],
+                Repeat.IN_LEDGER: [True],
+            }[endpoint.repeat]
         )
 
 
@@ -76,7 +80,9 @@ def test_only_the_open_routes_need_no_key() -> None:
 def test_who_asks_is_described_where_it_is_kept(endpoint: Any) -> None:
     names = {each["name"] for each in OPERATIONS[endpoint.method, endpoint.path]["parameters"]}
     actor = {"X-Actor-Id", "X-On-Behalf-Of", "X-Actor-Reason"}
-    assert names & actor == (actor if endpoint.repeat in {Repeat.IN_LEDGER, Repeat.RECORDED} else set())
+    assert names & actor == (
+        actor if endpoint.repeat in {Repeat.IN_LEDGER, Repeat.REQUIRED, Repeat.RECORDED} else set()
+    )
 
 
 def test_a_file_is_described_by_its_media_types() -> None:

@@ -67,6 +67,7 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "BLOCK_ID": "",
         "CAP_ID": "",
         "RESERVATION_ID": "r1",
+        "RESERVED": "",
         "TOKEN": "",
     }
     seen = set()
@@ -82,5 +83,6 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
         if curl.method == "POST":
             given = {name: answer.json.get(name.lower()) for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID", "CAP_ID")}
+            variables["RESERVED"] = answer.json.get("reservation_id", variables["RESERVED"])
             variables |= {name: value for name, value in given.items() if value is not None}
     assert seen == {f"{each.method} {each.path}" for each in ENDPOINTS}

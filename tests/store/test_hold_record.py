@@ -65,6 +65,7 @@ def test_what_is_written_is_read_back() -> None:
         time_ms=1_700_000_660_000,
         state=HoldState.OPEN,
         charged=5,
+        steps=2,
         slices=((1, Slice(7, MAX_AMOUNT - 1)), (1, Slice(9, 1))),
         reservation_id="rsv_1",
         customer_id=CUSTOMER,

@@ -116,7 +116,7 @@ def _parameters(endpoint: Endpoint[Any, Any, Any]) -> list[str]:
     if endpoint.query is not Nothing:
         found.append(f"query: {endpoint.query.__name__}" + _default(endpoint.query))
     options = []
-    if endpoint.repeat in {Repeat.RECORDED, Repeat.IN_LEDGER}:
+    if endpoint.repeat in {Repeat.RECORDED, Repeat.REQUIRED, Repeat.IN_LEDGER}:
         options.append("idempotency_key: str | None = None")
     if _conditional(endpoint):
         options.append("if_match: int | None = None")
@@ -139,7 +139,7 @@ def _arguments(endpoint: Endpoint[Any, Any, Any]) -> list[str]:
         given.append("body=body")
     if endpoint.query is not Nothing:
         given.append("query=query")
-    if endpoint.repeat in {Repeat.RECORDED, Repeat.IN_LEDGER}:
+    if endpoint.repeat in {Repeat.RECORDED, Repeat.REQUIRED, Repeat.IN_LEDGER}:
         given += ["key=idempotency_key", "keyed=True"]
     if _conditional(endpoint):
         given.append("if_match=if_match")

@@ -37,6 +37,7 @@ from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
 from sidecar.services.reloading import Reloading
+from sidecar.services.reservations import Reservations
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
@@ -211,6 +212,7 @@ async def _listening(
         history=history,
         reloading=reloading,
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
+        reservations=Reservations(Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER), history),
         units=UNITS,
         ready=readiness,
         registry=registry,

@@ -6,7 +6,7 @@
 --   slices   each: part, block, amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
 --   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,…]
 --            <feature> <rule> <version of the rules> [<counter>=<units>[,…]
---            [<what its limits get back, as in limits.lua>]]; - for what there is not;
+--            [<what its limits get back, as in limits.lua> [<what its caller said of it>]]]; - for what there is not;
 --            and at the end +<ms>, if its life was lengthened by so much: it began at its deadline less all of its life
 --            before that *<part>:<counter>[,…], the spend caps that it counts in, as in caps.lua
 -- It is longer than 64 bytes, so that Redis never searches one by one through a customer's holds.

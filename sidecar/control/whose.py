@@ -1,0 +1,35 @@
+"""Whose something is, where the body says it and not the path: exactly one of both ids."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.control.endpoint import Parts
+from sidecar.control.schema import Wire
+from sidecar.domain.customers import Customer
+from sidecar.domain.errors import InvalidInput, NotFound
+
+
+class Whose(Wire, frozen=True, kw_only=True):
+    """Base of bodies that name their customer."""
+
+    customer_id: Annotated[str, Meta(max_length=64, description="Our id; or `external_customer_id`.")] | UnsetType = (
+        UNSET
+    )
+    external_customer_id: Annotated[str, Meta(max_length=255, description="Your id of the customer.")] | UnsetType = (
+        UNSET
+    )
+
+
+async def customer_of(parts: Parts, whose: Whose) -> Customer:
+    """The customer that a body names. InvalidInput unless it has exactly one id, NotFound."""
+    ours, theirs = whose.customer_id, whose.external_customer_id
+    if isinstance(ours, str) == isinstance(theirs, str):
+        raise InvalidInput("Say who it is by `customer_id` or by `external_customer_id`: one of both.", "customer_id")
+    if isinstance(ours, str):
+        return await parts.customers.get(ours)
+    assert isinstance(theirs, str), "one of both is there"
+    found = await parts.customers.find(theirs)
+    if found is None:
+        raise NotFound(f"There is no customer with the external id {theirs!r}; POST /v1/customers makes one.")
+    return found
