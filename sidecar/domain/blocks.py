@@ -59,6 +59,30 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dedup_key: str | None = None
     external_payment_id: str | None = None
     """Both are good for one grant, for ever."""
+    package_id: str | None = None
+    """The package that was bought."""
+    bonus: int = 0
+    """So much comes with it, free, as a block of its own on the same terms."""
+    bonus_of: str | None = None
+    """Of such a block, the one that it came with."""
+
+    @property
+    def bonus_block_id(self) -> str:
+        return f"{self.block_id}_bonus"
+
+    def bonus_grant(self) -> "Grant":
+        """What comes with it."""
+        return msgspec.structs.replace(
+            self,
+            block_id=self.bonus_block_id,
+            amount=self.bonus,
+            bonus=0,
+            bonus_of=self.block_id,
+            price_paid=None,
+            currency=None,
+            dedup_key=None,
+            external_payment_id=None,
+        )
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +140,8 @@ def checked_grant(grant: Grant) -> Grant:
         raise InvalidInput("A block must expire after it starts.", "expires_at_ms")
     if grant.price_paid and not grant.currency:
         raise InvalidInput("price_paid needs a currency, such as EUR.", "currency")
+    if checked(grant.bonus, "bonus") and grant.series:
+        raise InvalidInput("A bonus comes with grants that have no series.", "bonus")
     if grant.cap is not None and not grant.series:
         raise InvalidInput("A cap needs a series: the blocks that it counts.", "series")
     _check_sizes(grant)
@@ -134,6 +160,7 @@ def _check_sizes(grant: Grant) -> None:
         "currency": grant.currency or "",
         "dedup_key": grant.dedup_key or "",
         "external_payment_id": grant.external_payment_id or "",
+        "package_id": grant.package_id or "",
         "reason": grant.reason,
         **{f"metadata.{key}": key + value for key, value in grant.metadata.items()},
         **{f"eligible_features.{name}": name for name in grant.eligible_features},

@@ -58,16 +58,17 @@ class BookGrants:
         for key in _business_keys(grant):
             if (used := self._business.get(key)) is not None:
                 first, answer = used
-                if (first.unit, first.amount) != (grant.unit, grant.amount):
+                if (first.unit, first.amount, first.bonus) != (grant.unit, grant.amount, grant.bonus):
                     raise Conflict(f"The key {key[1]!r} was used for a grant of another amount; it is good for one.")
                 return replace(answer, duplicate=True)
         starts_at_ms = _start_of(account, grant, now_ms)
         amount = _within_cap(account, grant)
         if not amount:
             return Granted(block_id=None, amount=0, totals=account.totals, withheld=grant.amount)
-        _check_room(account, amount)
-        block = account.add(grant, amount, starts_at_ms=starts_at_ms, now_ms=now_ms)
-        account.write(Kind.GRANT, now_ms, about=block.number, grant=grant, detail=dict(detail))
+        _check_room(account, amount + grant.bonus, blocks=2 if grant.bonus else 1)
+        for each, size in ((grant, amount), *([(grant.bonus_grant(), grant.bonus)] if grant.bonus else [])):
+            block = account.add(each, size, starts_at_ms=starts_at_ms, now_ms=now_ms)
+            account.write(Kind.GRANT, now_ms, about=block.number, grant=each, detail=dict(detail))
         entry = self._entry()
         account.advance(now_ms)
         granted = Granted(
@@ -180,12 +181,12 @@ def _within_cap(account: BookAccount, grant: Grant) -> int:
     return max(0, min(grant.amount, grant.cap - current))
 
 
-def _check_room(account: BookAccount, amount: int) -> None:
+def _check_room(account: BookAccount, amount: int, blocks: int) -> None:
     granted = account.totals.granted
     if granted + amount > MAX_AMOUNT:
         raise AmountOverflow(
             f"{granted} base units of {account.unit} were granted so far; {amount} more would pass {MAX_AMOUNT}. "
             "Nothing was granted."
         )
-    if len(account.live) >= BLOCKS_MAX:
+    if len(account.live) + blocks > BLOCKS_MAX:
         raise Conflict(f"The account has {BLOCKS_MAX} live blocks of {account.unit}, the most that it can have.")

@@ -186,6 +186,9 @@ def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, s
         "\n".join(scope),
         msgspec.json.encode(grant),
         _DETAIL.encode(detail),
+        grant.bonus,
+        grant.bonus_block_id,
+        msgspec.json.encode(grant.bonus_grant()) if grant.bonus else b"",
         len(business),
         *business,
         *scope,
@@ -243,7 +246,7 @@ def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
             )
         case b"overflow":
             return AmountOverflow(
-                f"{customer_id} was granted {reply[1]} base units of {grant.unit} so far; {grant.amount} more would "
+                f"{customer_id} was granted {reply[1]} base units of {grant.unit} so far; {grant.amount + grant.bonus} more would "
                 f"pass {MAX_AMOUNT}. Nothing was granted."
             )
         case b"too_many":

@@ -129,7 +129,8 @@ class Restore:
             name, grant = f"{_KINDS[key.name]}:{key.key}", key.grant
             await self._business_keys.claim(customer_id, [name])
             answer = struct.pack(">dd", key.amount, grant.amount - key.amount) + _image(state)
-            text = f"{grant.amount}:{state.unit} ".encode() + answer + f"{position} {grant.block_id}".encode()
+            bonus = f"+{grant.bonus}" if grant.bonus else ""
+            text = f"{grant.amount}{bonus}:{state.unit} ".encode() + answer + f"{position} {grant.block_id}".encode()
             answers += [name, text]
         await self._set_fields(self._keys.of(customer_id).business, answers)
 

@@ -123,7 +123,9 @@ class LedgerMachine(Compared):
             self.give(before.unit, amount, starts_after_block_id=before.block_id, duration_ms=span_ms)
 
     def give(self, unit: str, amount: int, **terms: Any) -> None:
-        grant = Grant(block_id=f"G{next(self.number)}", unit=unit, amount=amount, source="test", **terms)
+        number = next(self.number)
+        bonus = {"bonus": 7} if number % 5 == 0 else {}
+        grant = Grant(block_id=f"G{number}", unit=unit, amount=amount, source="test", **terms, **bonus)
         granted = self.write("grant", grant)
         if isinstance(granted, Granted) and granted.block_id == grant.block_id:
             self.blocks.append(grant)

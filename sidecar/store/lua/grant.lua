@@ -1,9 +1,9 @@
--- Gives a customer a credit block. Once for each idempotency key, and once for ever for each business key.
+-- Gives a customer a credit block, and perhaps a free one with it. Once for each idempotency key, and once for ever for each business key.
 --
 -- KEYS[1..4]  as in keys.lua
 -- KEYS[5]  string  the account
 -- KEYS[6]  hash    terms of its blocks: <number>: JSON, id:<block id>: number, scope:<text>, series:<name>: number
--- KEYS[7]  hash    the customer's business keys: <amount>:<unit> <answer>
+-- KEYS[7]  hash    the customer's business keys: <amount>[+<bonus>]:<unit> <answer>
 -- KEYS[8]  string  the idempotency record
 -- ARGV[1]  <customer id> <unit>
 -- ARGV[2]  fingerprint of the request
@@ -20,8 +20,11 @@
 -- ARGV[13] scope as one text, or '': unrestricted
 -- ARGV[14] terms, JSON
 -- ARGV[15] who granted it, and why, JSON
--- ARGV[16] how many business keys follow
--- ARGV[17..]  the business keys, then the scope's fields: feature:<unit>:<name>, rule:<unit>:<name>
+-- ARGV[16] amount of the free block; 0: there is none
+-- ARGV[17] its id
+-- ARGV[18] its terms, JSON
+-- ARGV[19] how many business keys follow
+-- ARGV[20..]  the business keys, then the scope's fields: feature:<unit>:<name>, rule:<unit>:<name>
 --
 -- Answers, the first that applies:
 --   mismatch   the idempotency key was used for another request; nothing changed
@@ -40,14 +43,14 @@
 --- include amounts clock keys account journal blocks hold queue once terms
 local BLOCKS_MAX, SCOPES_MAX = 256, 255
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local name, wanted, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16])
-local wanted_of_unit = ARGV[4] .. ':' .. string.match(name, ' (.+)$')
+local name, wanted, bonus, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16]), tonumber(ARGV[19])
+local wanted_of_unit = ARGV[4] .. (bonus > 0 and '+' .. ARGV[16] or '') .. ':' .. string.match(name, ' (.+)$')
 
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
 if before then return {'replayed', before} end
 if redis.call('HEXISTS', PAYER, 'status') == 0 then return {'unknown'} end
-for index = 17, 16 + keys_count do
+for index = 20, 19 + keys_count do
   local used = redis.call('HGET', business_key, ARGV[index])
   if used then
     local given, answer = string.match(used, '^(%S+) (.*)$')
@@ -91,8 +94,8 @@ if tonumber(ARGV[12]) >= 0 then
   amount = math.max(0, math.min(wanted, ARGV[12] - current))
   if amount == 0 then return {'capped'} end
 end
-if account[GRANTED_TOTAL] + amount > MAX_AMOUNT then return {'overflow', account[GRANTED_TOTAL]} end
-if #blocks >= BLOCKS_MAX then return {'too_many'} end
+if account[GRANTED_TOTAL] + amount + bonus > MAX_AMOUNT then return {'overflow', account[GRANTED_TOTAL]} end
+if #blocks + (bonus > 0 and 1 or 0) >= BLOCKS_MAX then return {'too_many'} end
 local scope = 0
 if ARGV[13] ~= '' then
   scope = number_of('scope:' .. ARGV[13], SCOPES, SCOPES_MAX)
@@ -101,32 +104,37 @@ end
 if series == -1 then series = number_of('series:' .. ARGV[11], SERIES, 65535) or 0 end
 
 -- From here on nothing may fail.
-local number, state = account[NEXT_NUMBER] + 1, awaited and QUEUED or SCHEDULED_STATE
-local block = {
-  number, amount, 0, ends_at, scope, state, tonumber(ARGV[6]), tonumber(ARGV[5]), series,
-  awaited and awaited[NUMBER] or 0, starts_at, now, amount, 0,
-}
-blocks[#blocks + 1], account[NEXT_NUMBER] = block, number
-if awaited and awaited[FLAGS] < AWAITED then awaited[FLAGS] = awaited[FLAGS] + AWAITED end
-account[GRANTED_TOTAL], account[SCHEDULED] = account[GRANTED_TOTAL] + amount, account[SCHEDULED] + amount
-local moves = struct.pack(MOVE, GRANTED, number, amount)
-if not awaited and starts_at <= now then moves = moves .. begin(account, block) end
+local function add_block(id, amount, paid, terms)
+  local number, state = account[NEXT_NUMBER] + 1, awaited and QUEUED or SCHEDULED_STATE
+  local block = {
+    number, amount, 0, ends_at, scope, state, paid, tonumber(ARGV[5]), series, awaited and awaited[NUMBER] or 0,
+    starts_at, now, amount, 0,
+  }
+  blocks[#blocks + 1], account[NEXT_NUMBER] = block, number
+  account[GRANTED_TOTAL], account[SCHEDULED] = account[GRANTED_TOTAL] + amount, account[SCHEDULED] + amount
+  local moves = struct.pack(MOVE, GRANTED, number, amount)
+  if not awaited and starts_at <= now then moves = moves .. begin(account, block) end
+  redis.call('HSET', terms_key, number, terms, 'id:' .. id, number)
+  return write('grant', account, moves, 'block', packed_block(block), 'terms', terms, 'detail', ARGV[15])
+end
+
 if scope > 0 then
-  for index = 17 + keys_count, #ARGV do
+  for index = 20 + keys_count, #ARGV do
     local scopes = redis.call('HGET', PAYER, ARGV[index]) or ''
     if not string.find(scopes, string.char(scope), 1, true) then
       redis.call('HSET', PAYER, ARGV[index], scopes .. string.char(scope))
     end
   end
 end
-redis.call('HSET', terms_key, number, ARGV[14], 'id:' .. ARGV[3], number)
-local position = write('grant', account, moves, 'block', packed_block(block), 'terms', ARGV[14], 'detail', ARGV[15])
+if awaited and awaited[FLAGS] < AWAITED then awaited[FLAGS] = awaited[FLAGS] + AWAITED end
+local position = add_block(ARGV[3], amount, tonumber(ARGV[6]), ARGV[14])
+if bonus > 0 then position = add_block(ARGV[17], bonus, FREE, ARGV[18]) end
 local live
 account, live = settle_blocks(account, blocks, now)
 forget_terms(terms_key, live)
 wake(account)
 
 local answer = struct.pack('>dd', amount, wanted - amount) .. image(account) .. position .. ' ' .. ARGV[3]
-for index = 17, 16 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end
+for index = 20, 19 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end
 keep_answer(once_key, ARGV[2], answer)
 return {'granted', answer}
