@@ -55,6 +55,15 @@ from sidecar.control.spend_cap_schema import (
     SpendCapView,
     SpendCapsQuery,
 )
+from sidecar.control.topup_schema import (
+    CreatePackage,
+    GrantTopup,
+    PackagePage,
+    PackageView,
+    PackagesQuery,
+    TopupView,
+    UpdatePackage,
+)
 
 _Answer = TypeVar("_Answer")
 
@@ -228,6 +237,41 @@ class Calls(ABC):
             query=query,
             key=idempotency_key,
             keyed=True,
+        )
+
+    async def grant_topup(self, body: GrantTopup = GrantTopup(), *, idempotency_key: str | None = None) -> TopupView:
+        """Give a customer what it has paid for; with it, perhaps, a bonus, which is a free block of its own."""
+        return await self._ask("POST", "/v1/topup/grant", TopupView, body=body, key=idempotency_key, keyed=True)
+
+    async def create_package(self, body: CreatePackage, *, idempotency_key: str | None = None) -> PackageView:
+        """Make a package that can be bought."""
+        return await self._ask("POST", "/v1/topup-packages", PackageView, body=body, key=idempotency_key, keyed=True)
+
+    async def list_packages(self, query: PackagesQuery = PackagesQuery()) -> PackagePage:
+        """List the packages in the order of their keys; all are on one page."""
+        return await self._ask("GET", "/v1/topup-packages", PackagePage, query=query)
+
+    async def show_package(self, package_id: str) -> PackageView:
+        """Look at a package."""
+        return await self._ask("GET", f"/v1/topup-packages/{quote(package_id, safe='')}", PackageView)
+
+    async def update_package(
+        self,
+        package_id: str,
+        body: UpdatePackage = UpdatePackage(),
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> PackageView:
+        """Change a package, or sell it no more."""
+        return await self._ask(
+            "PATCH",
+            f"/v1/topup-packages/{quote(package_id, safe='')}",
+            PackageView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
         )
 
     async def create_key(

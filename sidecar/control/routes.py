@@ -11,6 +11,7 @@ from sidecar.control import (
     customers,
     history,
     keys,
+    packages,
     pools,
     reports,
     reservations,
@@ -19,6 +20,7 @@ from sidecar.control import (
     service,
     settlements,
     spend_caps,
+    topups,
 )
 from sidecar.control.endpoint import Endpoint
 
@@ -29,6 +31,8 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,
     *spend_caps.ENDPOINTS,
+    *topups.ENDPOINTS,
+    *packages.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
     *reserve.ENDPOINTS,

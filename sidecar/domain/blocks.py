@@ -66,15 +66,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bonus_of: str | None = None
     """Of such a block, the one that it came with."""
 
-    @property
-    def bonus_block_id(self) -> str:
-        return f"{self.block_id}_bonus"
-
     def bonus_grant(self) -> "Grant":
         """What comes with it."""
         return msgspec.structs.replace(
             self,
-            block_id=self.bonus_block_id,
+            block_id=bonus_id(self.block_id),
             amount=self.bonus,
             bonus=0,
             bonus_of=self.block_id,
@@ -117,6 +113,11 @@ class Slice(msgspec.Struct, frozen=True):
     amount: int
 
 
+def bonus_id(block_id: str) -> str:
+    """The id of the block that comes with this one."""
+    return f"{block_id}_bonus"
+
+
 def checked_grant(grant: Grant) -> Grant:
     """`grant`, or InvalidInput that names the field. Whether its times are past is for the store's clock to say."""
     if checked(grant.amount) == 0:
@@ -140,8 +141,6 @@ def checked_grant(grant: Grant) -> Grant:
         raise InvalidInput("A block must expire after it starts.", "expires_at_ms")
     if grant.price_paid and not grant.currency:
         raise InvalidInput("price_paid needs a currency, such as EUR.", "currency")
-    if checked(grant.bonus, "bonus") and grant.series:
-        raise InvalidInput("A bonus comes with grants that have no series.", "bonus")
     if grant.cap is not None and not grant.series:
         raise InvalidInput("A cap needs a series: the blocks that it counts.", "series")
     _check_sizes(grant)
@@ -154,6 +153,8 @@ def _exclude(grant: Grant, one: str, other: str) -> None:
 
 
 def _check_sizes(grant: Grant) -> None:
+    if checked(grant.bonus, "bonus") and grant.series:
+        raise InvalidInput("A bonus comes with grants that have no series.", "bonus")
     texts = {
         "source": grant.source,
         "series": grant.series,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
-from sidecar.domain.blocks import BLOCKS_MAX, NEVER_MS, Block, BlockState, Grant, checked_grant
+from sidecar.domain.blocks import BLOCKS_MAX, NEVER_MS, Block, BlockState, Grant, bonus_id, checked_grant
 from sidecar.domain.errors import (
     AmountOverflow,
     Conflict,
@@ -187,7 +187,7 @@ def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, s
         msgspec.json.encode(grant),
         _DETAIL.encode(detail),
         grant.bonus,
-        grant.bonus_block_id,
+        bonus_id(grant.block_id),
         msgspec.json.encode(grant.bonus_grant()) if grant.bonus else b"",
         len(business),
         *business,
@@ -246,8 +246,8 @@ def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
             )
         case b"overflow":
             return AmountOverflow(
-                f"{customer_id} was granted {reply[1]} base units of {grant.unit} so far; {grant.amount + grant.bonus} more would "
-                f"pass {MAX_AMOUNT}. Nothing was granted."
+                f"{customer_id} was granted {reply[1]} base units of {grant.unit} so far; "
+                f"{grant.amount + grant.bonus} more would pass {MAX_AMOUNT}. Nothing was granted."
             )
         case b"too_many":
             return Conflict(f"{customer_id} has {BLOCKS_MAX} live blocks of {grant.unit}; void or use some up first.")

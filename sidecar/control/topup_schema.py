@@ -1,0 +1,145 @@
+"""Top-ups and their packages on the wire."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.control.credit_schema import (
+    Amount,
+    AmountOrNone,
+    BalanceView,
+    GrantDisplay,
+    Instant,
+    Lasting,
+    Prose,
+    Text,
+    UnitName,
+)
+from sidecar.control.schema import Pagination, Wire, instant
+from sidecar.domain.amounts import CREDITS
+from sidecar.domain.blocks import PRIORITY_MAX
+from sidecar.domain.documents import Document
+from sidecar.domain.topups import Package
+
+PackageKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
+Price = Annotated[AmountOrNone, Meta(description="In the currency's smallest unit.")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.")]
+Priority = Annotated[
+    int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX, description="The lower burns first; then what expires first.")
+]
+Bonus = Annotated[AmountOrNone, Meta(description="Comes with it as a free block of its own, which burns first.")]
+Metadata = Annotated[dict[Text, Prose], Meta(max_length=64, description="Yours.")]
+
+
+class GrantTopup(Wire, frozen=True, kw_only=True):
+    """What was bought, and by whom: name the customer by one of its ids."""
+
+    customer_id: Annotated[Text, Meta(description="Our id of the customer.")] | None = None
+    external_customer_id: (
+        Annotated[Text, Meta(description="Your id of the customer, which is made if there is none.")] | None
+    ) = None
+    credits: Annotated[Amount, Meta(description="Base units; or give a package.")] | None = None
+    unit: Annotated[UnitName, Meta(description="What is bought.")] = CREDITS.name
+    package_id: Annotated[PackageKey, Meta(description="The package that is bought: its key.")] | None = None
+    bonus_credits: Bonus | None = None
+    price_paid: Price | None = None
+    currency: Currency | None = None
+    external_payment_id: (
+        Annotated[Text, Meta(description="The payment behind it; good for one grant, for ever.")] | None
+    ) = None
+    priority: Priority | None = None
+    expires_at: Annotated[Instant, Meta(description="It cannot be spent from then on.")] | None = None
+    expires_in_seconds: Annotated[Lasting, Meta(description="Instead of `expires_at`.")] | None = None
+    reason: Prose = ""
+    metadata: Metadata = msgspec.field(default_factory=dict)
+
+
+class TopupView(Wire, frozen=True, kw_only=True):
+    topup_id: str
+    customer_id: str
+    external_id: str
+    customer_created: bool
+    block_id: str
+    bonus_block_id: str | None
+    unit: str
+    granted: int
+    bonus: int
+    package_id: str | None
+    external_payment_id: str | None
+    duplicate: Annotated[bool, Meta(description="Its payment was used before: this is what it bought then.")]
+    display: GrantDisplay
+    balance: BalanceView
+
+
+class CreatePackage(Wire, frozen=True, kw_only=True):
+    key: PackageKey
+    name: Annotated[Prose, Meta(description="For people.")] = ""
+    unit: UnitName = CREDITS.name
+    credits: Annotated[Amount, Meta(description="Base units.")]
+    bonus_credits: Bonus = 0
+    price: Price
+    currency: Currency
+    expires_after_seconds: Annotated[Lasting, Meta(description="null: never.")] | None = None
+    priority: Priority = 0
+    active: Annotated[bool, Meta(description="Whether it can be bought.")] = True
+    metadata: Metadata = msgspec.field(default_factory=dict)
+
+
+class UpdatePackage(Wire, frozen=True, kw_only=True):
+    """What is left out stays as it is. What was bought before does not change."""
+
+    name: Prose | UnsetType = UNSET
+    credits: Amount | UnsetType = UNSET
+    bonus_credits: Bonus | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+    currency: Currency | UnsetType = UNSET
+    expires_after_seconds: Lasting | UnsetType | None = UNSET
+    priority: Priority | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class PackagesQuery(Wire, frozen=True, kw_only=True):
+    active: bool | UnsetType = UNSET
+
+
+class PackageView(Wire, frozen=True, kw_only=True):
+    key: str
+    name: str
+    unit: str
+    credits: int
+    bonus_credits: int
+    price: int
+    currency: str
+    expires_after_seconds: int | None
+    priority: int
+    active: bool
+    metadata: dict[str, str]
+    version: int
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "PackageView":
+        package = msgspec.json.decode(document.body, type=Package)
+        return cls(
+            key=document.key,
+            name=package.name,
+            unit=package.unit,
+            credits=package.credits,
+            bonus_credits=package.bonus_credits,
+            price=package.price,
+            currency=package.currency,
+            expires_after_seconds=package.expires_after_s,
+            priority=package.priority,
+            active=package.active,
+            metadata=package.metadata,
+            version=document.version,
+            updated_at=instant(document.updated_at_ms),
+        )
+
+
+class PackagePage(Wire, frozen=True, kw_only=True):
+    data: list[PackageView]
+    pagination: Pagination = msgspec.field(default_factory=lambda: Pagination.of(None))

@@ -1,0 +1,113 @@
+"""Top-ups: credit that somebody has paid for elsewhere. We take no money; who does says what was bought."""
+
+import secrets
+
+from sidecar.control.credit_schema import BalanceView, GrantDisplay
+from sidecar.control.endpoint import Call, Given, Repeat, endpoint
+from sidecar.control.packages import package_of
+from sidecar.control.pools import refuse_member
+from sidecar.control.schema import Nothing, epoch_ms
+from sidecar.control.topup_schema import GrantTopup, TopupView
+from sidecar.domain.amounts import render
+from sidecar.domain.blocks import Grant, bonus_id
+from sidecar.domain.customers import Customer
+from sidecar.domain.errors import InvalidInput
+from sidecar.domain.ids import new_id
+from sidecar.domain.scopes import Scope
+from sidecar.domain.topups import Package, checked_package, topup_id
+from sidecar.store.accounts import balance_of
+
+_WIRE_NAMES = {"amount": "credits", "bonus": "bonus_credits", "expires_at_ms": "expires_at"}
+
+
+async def grant_topup(call: Call[GrantTopup, Nothing]) -> Given[TopupView]:
+    """Give a customer what it has paid for; with it, perhaps, a bonus, which is a free block of its own.
+
+    A customer that is named by your id and is not there is made. The same `external_payment_id` again changes
+    nothing, and is answered with what it bought the first time. It is answered when it is archived.
+    """
+    body, parts = call.body, call.parts
+    unit, package = parts.unit(body.unit), None
+    if body.package_id is not None:
+        known = package_of(parts.catalogue, body.package_id)
+        package = checked_package(known, body.package_id, unit=unit.name, amount=body.credits)
+    grant = _grant(body, package, new_id("blk", parts.now_ms(), secrets.token_bytes(10)))
+    customer, created = await _customer(call)
+    refuse_member(customer)
+    try:
+        granted = await parts.accounts.grant(customer.customer_id, grant, call.once, call.detail)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, _WIRE_NAMES.get(error.field or "", error.field)) from error
+    await parts.history.written(customer.customer_id, granted.entry)
+    assert granted.block_id is not None, "nothing is withheld from a top-up"
+    bonus_block_id = bonus_id(granted.block_id) if grant.bonus else None
+    view = TopupView(
+        topup_id=topup_id(customer.customer_id, granted.block_id),
+        customer_id=customer.customer_id,
+        external_id=customer.external_id,
+        customer_created=created,
+        block_id=granted.block_id,
+        bonus_block_id=bonus_block_id,
+        unit=unit.name,
+        granted=granted.amount,
+        bonus=grant.bonus,
+        package_id=grant.package_id,
+        external_payment_id=grant.external_payment_id,
+        duplicate=granted.duplicate,
+        display=GrantDisplay(granted=render(granted.amount, unit), withheld=render(0, unit)),
+        balance=BalanceView.of(balance_of(unit.name, granted.totals), unit),
+    )
+    return Given(view, 200 if granted.duplicate else 201, granted.replayed)
+
+
+async def _customer(call: Call[GrantTopup, Nothing]) -> tuple[Customer, bool]:
+    body, customers = call.body, call.parts.customers
+    if (body.customer_id is None) == (body.external_customer_id is None):
+        raise InvalidInput("Name the customer by one of customer_id and external_customer_id.", "customer_id")
+    if body.customer_id is not None:
+        return await customers.get(body.customer_id), False
+    assert body.external_customer_id is not None, "one of them is there"
+    return await customers.create(external_id=body.external_customer_id, now_ms=call.parts.now_ms())
+
+
+def _grant(body: GrantTopup, package: Package | None, block_id: str) -> Grant:
+    """What is bought, in the ledger's words: what the body says, then what the package does."""
+    if package is None and body.credits is None:
+        raise InvalidInput("Give credits or package_id: what was bought.", "credits")
+    if body.expires_at is not None and body.expires_in_seconds is not None:
+        raise InvalidInput("Give one of expires_at and expires_in_seconds.", "expires_in_seconds")
+    if body.price_paid is not None and body.currency is None:
+        raise InvalidInput("price_paid needs a currency, such as EUR.", "currency")
+    lasting_s = body.expires_in_seconds
+    if package is not None and body.expires_at is None and lasting_s is None:
+        lasting_s = package.expires_after_s
+    sold = package or Package(unit=body.unit, credits=body.credits or 0, price=0, currency="")
+    paid_by_package = package is not None and body.price_paid is None
+    return Grant(
+        block_id=block_id,
+        unit=body.unit,
+        amount=sold.credits,
+        source="topup",
+        reason=body.reason,
+        priority=sold.priority if body.priority is None else body.priority,
+        expires_at_ms=None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at"),
+        duration_ms=None if lasting_s is None else lasting_s * 1000,
+        price_paid=sold.price if paid_by_package else body.price_paid,
+        currency=sold.currency if paid_by_package else body.currency,
+        metadata=body.metadata,
+        external_payment_id=body.external_payment_id,
+        package_id=body.package_id,
+        bonus=sold.bonus_credits if body.bonus_credits is None else body.bonus_credits,
+    )
+
+
+ENDPOINTS = (
+    endpoint(
+        "POST",
+        "/v1/topup/grant",
+        grant_topup,
+        {201: "It was granted.", 200: "Its payment was used before: nothing changed."},
+        Repeat.IN_LEDGER,
+        scope=Scope.CREDITS_WRITE,
+    ),
+)
