@@ -22,8 +22,8 @@ async def test_a_repeated_creation_makes_one(control: Control) -> None:
         ({"key": "a b"}, "$.key"),
         ({"credits": 0}, "$.credits"),
         ({"currency": "eur"}, "$.currency"),
-        ({"unit": "pears"}, "unit"),
-        ({"colour": 1}, "$"),
+        ({"unit": "pears"}, "$.unit"),
+        ({"colour": 1}, "$.colour"),
     ],
 )
 async def test_what_is_no_package_is_said(control: Control, change: dict[str, object], path: str) -> None:

@@ -124,8 +124,8 @@ class LedgerMachine(Compared):
 
     def give(self, unit: str, amount: int, **terms: Any) -> None:
         number = next(self.number)
-        bonus = {"bonus": 7} if number % 5 == 0 else {}
-        grant = Grant(block_id=f"G{number}", unit=unit, amount=amount, source="test", **terms, **bonus)
+        bonus = 7 if number % 5 == 0 else 0
+        grant = Grant(block_id=f"G{number}", unit=unit, amount=amount, source="test", bonus=bonus, **terms)
         granted = self.write("grant", grant)
         if isinstance(granted, Granted) and granted.block_id == grant.block_id:
             self.blocks.append(grant)
