@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config.settings import Settings
+from sidecar.config.settings import Settings, Upstream
 from sidecar.config.values import Endpoint
 
 
@@ -70,10 +70,21 @@ def _upstream(settings: Settings, given: Collection[str]) -> Iterator[Conflict]:
             yield Conflict(name, "is this proxy's own address: requests would go round in a circle")
     if upstream.urls and len({upstream.url, *upstream.urls}) <= len(upstream.urls):
         yield Conflict("upstream.urls", "name an address twice")
+    yield from _credential(upstream, given)
     if all(urlsplit(url).scheme == "http" for url in (upstream.url, *upstream.urls)):
         for name in ("upstream.tls_ca_file", "upstream.tls_verify"):
             if name in given:
                 yield Conflict(name, "has no effect: upstream.url is not https")
+
+
+def _credential(upstream: Upstream, given: Collection[str]) -> Iterator[Conflict]:
+    if not upstream.credential_file:
+        for name in ("upstream.credential_header", "upstream.credential_scheme"):
+            if name in given:
+                yield Conflict(name, "has no effect without upstream.credential_file")
+    elif upstream.credential_header.lower() in {name.lower() for name in upstream.headers}:
+        also = f"upstream.headers sets {upstream.credential_header} too"
+        yield Conflict("upstream.credential_file", f"cannot stand beside another one: {also}")
 
 
 def _authority(text: str) -> str:

@@ -119,6 +119,13 @@ class Upstream(Section, frozen=True, kw_only=True):
     """Further addresses of the same API. The least busy one that answers gets a request."""
     headers: dict[HeaderName, HeaderValue] = {}
     """Headers set on every request, replacing the client's; ``${NAME}`` is read from the environment. Secret."""
+    credential_file: FilePath = ""
+    """File with the upstream's credential, such as a mounted Secret; read again when it changes. It replaces what the
+    client sends in its header."""
+    credential_header: HeaderName = "Authorization"
+    """The header that carries it."""
+    credential_scheme: Annotated[str, Meta(extra={"kind": "scheme"})] = ""
+    """What stands before it. Empty: ``Bearer`` in ``Authorization``, nothing in other headers."""
     preserve_host: bool = False
     """Send the client's ``Host`` instead of the upstream's own."""
     tls_ca_file: FilePath = ""

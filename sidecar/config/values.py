@@ -132,6 +132,12 @@ def header_value(text: str) -> str | None:
     return None
 
 
+def scheme(text: str) -> str | None:
+    if text and not _FIELD_NAME.match(text):
+        return "must be one word, such as Bearer"
+    return None
+
+
 def unit_name(text: str) -> str | None:
     if not _UNIT_NAME.match(text):
         return "must be named with a small letter and up to 31 small letters, digits and _"
@@ -192,6 +198,7 @@ KINDS: Final[dict[str, Callable[[str], str | None]]] = {
     "signing_key": signing_key,
     "header_name": header_name,
     "header_value": header_value,
+    "scheme": scheme,
     "unit_name": unit_name,
     "name": name,
     "object_name": object_name,

@@ -73,6 +73,11 @@ class RequestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     trust_forwarded: bool = False
     via: bool = True
 
+    def with_field(self, name: bytes, value: bytes) -> "RequestPolicy":
+        """The same with another value of a field that it sets."""
+        changed = tuple((each, value if each == name else before) for each, before in self.set)
+        return msgspec.structs.replace(self, set=changed)
+
     def dropped(self, more: Iterable[bytes] = ()) -> frozenset[bytes]:
         """The fields of a request that never reach the upstream; `more` are lower-case names.
 

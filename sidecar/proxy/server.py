@@ -19,6 +19,7 @@ from sidecar.proxy.load import Load
 from sidecar.proxy.request_ids import RequestIds
 from sidecar.proxy.story import Story
 from sidecar.proxy.upstream_settings import upstreams_of
+from sidecar.services.credential import Credential
 from sidecar.services.deferred import Deferred
 from sidecar.services.holds import Holds
 from sidecar.services.polling import Polling
@@ -42,15 +43,17 @@ class ProxyServer:
         deferred: Deferred,
         polling: Polling,
         metrics: Metrics,
+        credential: Credential | None = None,
         share_port: bool = False,
     ) -> None:
         """`share_port`: other processes listen on the same port, and the kernel spreads connections over them."""
+        self._credential = credential
         self._settings = settings
         self._metrics = metrics
         self._share_port = share_port
         self._request_ids = RequestIds()
         self._engine = Engine(limits_of(settings), self._refuse)
-        self._upstreams = upstreams_of(settings, self._engine)
+        self._upstreams = upstreams_of(settings, self._engine, self._credential_field())
         self._load = Load(
             self._engine,
             requests_max=settings.limits.requests_max,
@@ -81,6 +84,15 @@ class ProxyServer:
     def use(self, rules: RuleSet) -> None:
         """Take these rules from the next request on."""
         self._story.use(rules)
+
+    def use_credential(self) -> None:
+        """Send the credential that there is now, from the next request on."""
+        for name, value in self._credential_field():
+            self._upstreams.set_field(name, value)
+
+    def _credential_field(self) -> Pairs:
+        credential = self._credential
+        return () if credential is None else ((credential.header.encode(), credential.value.encode()),)
 
     async def start(self) -> None:
         """Listen. StartupError, in one sentence, when the address cannot be had."""

@@ -6,15 +6,18 @@ from urllib.parse import SplitResult, urlsplit
 from sidecar.config.settings import Forwarding, Settings
 from sidecar.domain.errors import StartupError
 from sidecar.http1.engine import Engine
-from sidecar.http1.fields import RequestPolicy
+from sidecar.http1.fields import Pairs, RequestPolicy
 from sidecar.http1.pool import Pool
 from sidecar.http1.upstream import Origin
 from sidecar.proxy.upstreams import Address, Upstreams
 from sidecar.services.breaker import Breaker
 
 
-def upstreams_of(settings: Settings, engine: Engine) -> Upstreams:
-    """All addresses, those of `upstream.url` first. StartupError when the authorities' file cannot be read."""
+def upstreams_of(settings: Settings, engine: Engine, credential: Pairs = ()) -> Upstreams:
+    """All addresses, those of `upstream.url` first; `credential` is set in every request.
+
+    StartupError when the authorities' file cannot be read.
+    """
     upstream = settings.upstream
     addresses = [
         Address(
@@ -26,7 +29,7 @@ def upstreams_of(settings: Settings, engine: Engine) -> Upstreams:
                 idle_timeout_s=upstream.idle_timeout_s,
                 waiting_max=upstream.waiting_max,
             ),
-            policy=policy_of(settings, url),
+            policy=policy_of(settings, url, credential),
             breaker=Breaker(
                 failures_max=upstream.breaker_failures,
                 pause_first_s=upstream.breaker_pause_s,
@@ -58,13 +61,13 @@ def origin_of(settings: Settings, url: SplitResult) -> Origin:
     return Origin(host=url.hostname, port=url.port or 443, tls=tls)
 
 
-def policy_of(settings: Settings, url: SplitResult) -> RequestPolicy:
+def policy_of(settings: Settings, url: SplitResult, credential: Pairs = ()) -> RequestPolicy:
     forwarding = settings.proxy.forwarding
     return RequestPolicy(
         host=url.netloc.rpartition("@")[2].encode("ascii"),
         preserve_host=settings.upstream.preserve_host,
         path_prefix=url.path.rstrip("/").encode("ascii"),
-        set=tuple((name.encode(), value.encode()) for name, value in settings.upstream.headers.items()),
+        set=(*((name.encode(), value.encode()) for name, value in settings.upstream.headers.items()), *credential),
         x_forwarded=forwarding in (Forwarding.X_FORWARDED, Forwarding.BOTH),
         forwarded=forwarding in (Forwarding.FORWARDED, Forwarding.BOTH),
         trust_forwarded=settings.proxy.trust_forwarded,

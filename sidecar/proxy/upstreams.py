@@ -82,6 +82,14 @@ class Upstreams:
         """Requests that wait for a connection to one of them."""
         return sum(address.pool.waiting for address in self.addresses)
 
+    def set_field(self, name: bytes, value: bytes) -> None:
+        """From the next request on, `name`, which is set in requests already, has another value."""
+        self.addresses = tuple(
+            msgspec.structs.replace(address, policy=address.policy.with_field(name, value))
+            for address in self.addresses
+        )
+        self._only = self.addresses[0] if len(self.addresses) == 1 else None
+
     def unavailable(self) -> Unavailable | None:
         """What to tell a request that no address would get now; None when one would."""
         if self.addresses[0].breaker.closed:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from sidecar.config.settings import Settings
 from sidecar.proxy.upstream_settings import origin_of
+from sidecar.services.credential import Credential
 from sidecar.services.polling import Polled
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ TIMEOUT_MAX_S: Final = 30.0
 class Polls:
     """`fetch` asks the first address of the upstream; close it in the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, credential: Credential | None = None) -> None:
         self._settings = settings
+        self._credential = credential
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, path: str) -> Polled | None:
@@ -43,7 +45,7 @@ class Polls:
             )
         url = self._settings.upstream.url.rstrip("/") + path
         try:
-            async with self._session.get(url, allow_redirects=False) as answer:
+            async with self._session.get(url, headers=self._fields(), allow_redirects=False) as answer:
                 body = bytearray()
                 async for piece in answer.content.iter_any():
                     body += piece
@@ -55,6 +57,10 @@ class Polls:
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.info("no answer at %s: %s", path, error)
             return None
+
+    def _fields(self) -> dict[str, str]:
+        """The upstream's credential as it is now."""
+        return {} if self._credential is None else {self._credential.header: self._credential.value}
 
     async def close(self) -> None:
         if self._session is not None:

@@ -17,6 +17,7 @@ from sidecar.config.settings import Settings, units_of
 from sidecar.domain.errors import StartupError, StoreError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
+from sidecar.services.credential import Credential
 from sidecar.services.credit_leases import LeaseTerms
 from sidecar.services.denials import Denials
 from sidecar.services.holds import Holds
@@ -151,7 +152,8 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     sidecar.tasks.start(holds.upkeep.run(), "upkeep of holds")
     _start_leases(sidecar, holds)
     _count_denials(sidecar, stack)
-    polls, names = Polls(settings), {"tenant": settings.tenant, "environment": settings.environment}
+    credential = _credential(settings)
+    polls, names = Polls(settings, credential), {"tenant": settings.tenant, "environment": settings.environment}
     stack.push_async_callback(polls.close)
     polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
     lease = Lease(Leases(sidecar.lane, **names), POLLING)
@@ -164,9 +166,13 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
         deferred=sidecar.deferred,
         polling=polling,
         metrics=sidecar.metrics,
+        credential=credential,
         share_port=share_port,
     )
     sidecar.reloading.follow(proxy.use)
+    if credential is not None:
+        sidecar.tasks.start(credential.watch(proxy.use_credential), "upstream credential")
+        _measure_credential(sidecar, credential)
     await proxy.start()
     stack.push_async_callback(_stop_proxy, sidecar, proxy, holds)
     sidecar.proxy_port = proxy.port
@@ -190,6 +196,25 @@ def _count_denials(sidecar: Sidecar, stack: AsyncExitStack) -> None:
     denials = Denials(DenialCounts(sidecar.lane, **names), sidecar.metrics.take_denials)
     stack.push_async_callback(denials.flush)
     sidecar.tasks.start(denials.run(), "denials")
+
+
+def _credential(settings: Settings) -> Credential | None:
+    upstream = settings.upstream
+    if not upstream.credential_file:
+        return None
+    return Credential(upstream.credential_header, upstream.credential_scheme, Path(upstream.credential_file))
+
+
+def _measure_credential(sidecar: Sidecar, credential: Credential) -> None:
+    sidecar.metrics.total(
+        "sidecar_upstream_credential_reloads", "Times that it changed.", lambda: credential.reloads_total
+    )
+    sidecar.metrics.gauge(
+        "sidecar_upstream_credential_failing",
+        "1 while its file cannot be read.",
+        lambda: int(credential.failing is not None),
+        Fold.MOST,
+    )
 
 
 def _start_leases(sidecar: Sidecar, holds: Holds) -> None:

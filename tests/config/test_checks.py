@@ -39,6 +39,18 @@ from sidecar.config.problems import ConfigError
             {"SIDECAR_UPSTREAM_URL": "http://a", "SIDECAR_UPSTREAM_TLS_VERIFY": "false"},
             "upstream.tls_verify has no effect: upstream.url is not https",
         ),
+        (
+            {"SIDECAR_UPSTREAM_URL": "http://a", "SIDECAR_UPSTREAM_CREDENTIAL_HEADER": "x-api-key"},
+            "upstream.credential_header has no effect without upstream.credential_file",
+        ),
+        (
+            {
+                "SIDECAR_UPSTREAM_URL": "http://a",
+                "SIDECAR_UPSTREAM_CREDENTIAL_FILE": "/key",
+                "SIDECAR_UPSTREAM_HEADERS": "authorization: word",
+            },
+            "upstream.credential_file cannot stand beside another one: upstream.headers sets Authorization too",
+        ),
         ({"SIDECAR_ADMIN_KEY": "ck_test_" + "a" * 20}, "admin.key must begin with ck_live_: `environment` says so"),
     ],
 )

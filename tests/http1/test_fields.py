@@ -197,3 +197,12 @@ async def test_a_request_like_the_last_one_is_not_taken_for_it() -> None:
         (b"/a", b"1", None, b""),
         (b"/a", b"1", b"0", b""),
     ]
+
+
+async def test_another_value_of_a_field_that_is_set_is_sent_from_then_on() -> None:
+    policy = RequestPolicy(host=b"h", set=((b"X-One", b"1"), (b"X-Key", b"old")), x_forwarded=False, via=False)
+    changed = policy.with_field(b"X-Key", b"new")
+    assert changed.set == ((b"X-One", b"1"), (b"X-Key", b"new"))
+    assert changed.dropped() == policy.dropped()
+    sent = await received(changed, request("GET", "/", ("x-key", "the client's")))
+    assert [value for name, value in sent.headers if name.lower() == b"x-key"] == [b"new"]

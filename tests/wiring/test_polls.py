@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from sidecar.config.settings import Settings, Timeouts
 from sidecar.config.settings import Upstream as UpstreamSection
+from sidecar.services.credential import Credential
 from sidecar.wiring.polls import ANSWER_MAX_BYTES, Polls
 from tests.support.upstream import Exchange, Gate, Upstream, answers, head
 
@@ -39,6 +41,15 @@ async def test_it_asks_as_requests_do(upstream: Upstream, polls: Polls) -> None:
     (received,) = upstream.requests
     assert (received.method, received.target) == (b"GET", b"/base/jobs/7")
     assert received.get(b"x-api-token") == b"secret"
+
+
+async def test_it_shows_the_credential_that_there_is_now(upstream: Upstream, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-upstream")
+    polls = Polls(Settings(upstream=UpstreamSection(url=upstream.url)), Credential("Authorization", "", file))
+    assert await polls.fetch("/jobs/7") is not None
+    assert upstream.requests[0].get(b"authorization") == b"Bearer sk-upstream"
+    await polls.close()
 
 
 async def test_an_upstream_that_is_silent_gives_no_answer(upstream: Upstream) -> None:
