@@ -153,11 +153,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     _start_leases(sidecar, holds)
     _count_denials(sidecar, stack)
     credential = _credential(settings)
-    polls, names = Polls(settings, credential), {"tenant": settings.tenant, "environment": settings.environment}
-    stack.push_async_callback(polls.close)
-    polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
-    lease = Lease(Leases(sidecar.lane, **names), POLLING)
-    sidecar.tasks.start(lease.run(polling.run), POLLING)
+    polling = _start_polling(sidecar, credential, stack)
     proxy = ProxyServer(
         settings=settings,
         rules=sidecar.rules,
@@ -179,16 +175,19 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     _measure_holds(sidecar, holds)
     _measure_spool(sidecar, spool, holds)
     _measure_bridging(sidecar, holds.bridging)
-    gauge = sidecar.metrics.gauge
-    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries, Fold.MOST)
-    gauge(
-        "sidecar_journal_full_partitions",
-        "Partitions without new holds.",
-        lambda: pressure.full_partitions,
-        Fold.MOST,
-    )
+    _measure_pressure(sidecar, pressure)
     _measure_queue(sidecar, queue)
     _measure_polling(sidecar, polling)
+
+
+def _start_polling(sidecar: Sidecar, credential: Credential | None, stack: AsyncExitStack) -> Polling:
+    settings = sidecar.settings
+    polls, names = Polls(settings, credential), {"tenant": settings.tenant, "environment": settings.environment}
+    stack.push_async_callback(polls.close)
+    polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
+    lease = Lease(Leases(sidecar.lane, **names), POLLING)
+    sidecar.tasks.start(lease.run(polling.run), POLLING)
+    return polling
 
 
 def _count_denials(sidecar: Sidecar, stack: AsyncExitStack) -> None:
@@ -240,6 +239,17 @@ def _measure_holds(sidecar: Sidecar, holds: Holds) -> None:
     total("sidecar_holds_grown", "How often a hold grew while its answer streamed.", lambda: upkeep.grown_total)
     total("sidecar_holds_exhausted", "How often it could not by all.", lambda: upkeep.exhausted_total)
     total("sidecar_holds_lost", "Holds that expired while their requests ran.", lambda: upkeep.lost_total)
+
+
+def _measure_pressure(sidecar: Sidecar, pressure: Pressure) -> None:
+    gauge = sidecar.metrics.gauge
+    gauge("sidecar_journal_entries", "Journal lines that are not archived yet.", lambda: pressure.entries, Fold.MOST)
+    gauge(
+        "sidecar_journal_full_partitions",
+        "Partitions without new holds.",
+        lambda: pressure.full_partitions,
+        Fold.MOST,
+    )
 
 
 def _measure_polling(sidecar: Sidecar, polling: Polling) -> None:
