@@ -98,7 +98,8 @@ class Certificates:
 
     def _load(self, pair: tuple[bytes, bytes]) -> None:
         context = _context()
-        context.load_cert_chain(*self._files)
+        # A key that wants a password is a mistake: nobody is there to be asked.
+        context.load_cert_chain(*self._files, password="")
         expires_at_s = min(_ends(certificate) for certificate in _certificates(pair[0].decode("ascii")))
         if self._read() != pair:
             raise ValueError("the files are being changed")

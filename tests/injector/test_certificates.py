@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from sidecar.domain.errors import StartupError
 from sidecar.injector.certificates import Certificates
@@ -39,11 +40,14 @@ def opened(files: Files, clock: Clock, ends_in_days: float = 90) -> Certificates
     return certificates
 
 
-def served(certificates: Certificates, name: str | None = NAME) -> str:
+def served(
+    certificates: Certificates, name: str | None = NAME, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> str:
     """The serial number that a handshake in memory shows."""
     client_in, client_out = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = trusting()
     context.check_hostname = name is not None
+    context.minimum_version = context.maximum_version = version
     # Certificates of this test are for another day.
     context.verify_flags |= ssl.VerifyFlags(0x200000)
     client = context.wrap_bio(client_in, client_out, server_hostname=name)
@@ -59,16 +63,19 @@ def served(certificates: Certificates, name: str | None = NAME) -> str:
     return str(shown["serialNumber"])
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("name", [NAME, None], ids=["named", "unnamed"])
-def test_a_new_pair_is_served_from_the_next_handshake_on(files: Files, clock: Clock, name: str | None) -> None:
+def test_a_new_pair_is_served_from_the_next_handshake_on(
+    files: Files, clock: Clock, name: str | None, version: ssl.TLSVersion
+) -> None:
     certificates = opened(files, clock)
-    first = served(certificates, name)
+    first = served(certificates, name, version)
     certificates.look()
-    assert served(certificates, name) == first
+    assert served(certificates, name, version) == first
     assert certificates.reloads == {}
     files.write(NOW_S + 180 * DAY_S)
     certificates.look()
-    assert served(certificates, name) != first
+    assert served(certificates, name, version) != first
     assert certificates.reloads == {"loaded": 1}
     assert certificates.expires_at_s == NOW_S + 180 * DAY_S
 
@@ -147,6 +154,20 @@ def test_what_cannot_be_served_keeps_it_from_starting(
     if key is not None:
         files.key.write_bytes(key)
     with pytest.raises(StartupError, match=r"cannot be served: .*name a pair of PEM files with --tls-cert"):
+        Certificates(files.cert, files.key, warning_days=1, now_s=clock).open()
+
+
+def test_a_key_with_a_password_is_no_question_to_anybody(files: Files, clock: Clock) -> None:
+    files.write(NOW_S + DAY_S)
+    key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(StartupError, match="cannot be served"):
         Certificates(files.cert, files.key, warning_days=1, now_s=clock).open()
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.cli.main import parser
+from sidecar.config.load import load
 from sidecar.config.settings import Injector
-from sidecar.config.types import LEAVES
 from sidecar.injector import container
 from sidecar.injector.container import Plan
 from sidecar.injector.decide import decide
@@ -52,10 +53,19 @@ def test_what_it_mounts_is_there(name: str) -> None:
         assert [mount["readOnly"] for mount in mounts if mount["mountPath"] == token] == [True]
 
 
-def test_each_variable_is_a_setting() -> None:
-    known = {leaf.variable for leaf in LEAVES.values()}
-    (each,) = containers("deployment")
-    assert {variable["name"] for variable in each["env"]} <= known
+@pytest.mark.parametrize("name", INJECTED)
+def test_a_proxy_starts_with_its_variables(name: str) -> None:
+    for each, taken in zip(containers(name), plan_of(name).takeover.taken, strict=True):
+        environ = variables(each) | {"SIDECAR_STORE_URL": "redis://redis:6379"}
+        loaded = load(environ=environ).settings
+        assert loaded.upstream.url == f"http://127.0.0.1:{taken.port}"
+        assert loaded.proxy.listen.endswith(f":{taken.sidecar_port}")
+        assert loaded.proxy.admin_listen.endswith(f":{taken.admin_port}")
+        assert parser().parse_args(each["args"]).run
+        grace_s = given(name).pod.spec.termination_grace_period_seconds
+        timeouts = loaded.timeouts
+        drained_s = timeouts.shutdown_delay_s + timeouts.shutdown_s + timeouts.shutdown_settle_s
+        assert drained_s < grace_s or timeouts.shutdown_s == 1, "a second is the least"
 
 
 def test_several_sidecars_share_nothing_that_only_one_can_have() -> None:
