@@ -17,6 +17,7 @@ TEXTS = sorted(
         "*.toml",
         "*.txt",
         "Dockerfile",
+        "compose.yaml",
         ".ci/run",
         "docs/**/*.md",
         "helm/**/*",
