@@ -288,6 +288,8 @@ class Injector(Section, frozen=True, kw_only=True):
     """The sidecar's image."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When nodes fetch it."""
+    image_pull_secrets: list[ObjectName] = []
+    """Secrets in the pod's namespace that nodes fetch it with; the pod has its own besides."""
     mode: Literal["auto", "native", "container"] = "auto"
     """What the sidecar is in a pod: a native one, which starts before the application and ends after it, or an
     ordinary container. Auto: native from Kubernetes 1.32 on, before which Services do not see native ones."""

@@ -100,7 +100,7 @@ class Certificates:
         context = _context()
         # A key that wants a password is a mistake: nobody is there to be asked.
         context.load_cert_chain(*self._files, password="")
-        expires_at_s = min(_ends(certificate) for certificate in _certificates(pair[0].decode("ascii")))
+        expires_at_s = min(_ends(certificate) for certificate in _certificates(pair[0].decode("latin-1")))
         if self._read() != pair:
             raise ValueError("the files are being changed")
         self._current, self._seen, self._failed, self.expires_at_s = context, pair, None, expires_at_s

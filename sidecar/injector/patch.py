@@ -7,7 +7,7 @@ from sidecar.config.settings import Injector
 from sidecar.injector import container
 from sidecar.injector.annotations import INJECTED_LABEL, STATUS
 from sidecar.injector.container import Json, Plan
-from sidecar.injector.pod import Pod
+from sidecar.injector.pod import Named, Pod
 from sidecar.injector.review import Operation
 
 
@@ -18,6 +18,7 @@ def patch(pod: Pod, plan: Plan, settings: Injector) -> list[Operation]:
         {"op": "replace", "path": change.path, "value": change.value} for change in plan.takeover.changes
     ]
     operations += _appended("/spec/volumes", container.volumes(plan), there=bool(spec.volumes))
+    operations += _pull_secrets(spec.image_pull_secrets or [], settings)
     ours = container.containers(plan, settings)
     if not plan.native:
         operations += _appended("/spec/containers", ours, there=True)
@@ -37,6 +38,12 @@ def _add(path: str, value: object) -> Operation:
 
 def _appended(path: str, values: list[Json], *, there: bool) -> list[Operation]:
     return [_add(f"{path}/-", value) for value in values] if there else [_add(path, values)]
+
+
+def _pull_secrets(there: list[Named], settings: Injector) -> list[Operation]:
+    known = {secret.name for secret in there}
+    missing = [{"name": name} for name in settings.image_pull_secrets if name not in known]
+    return _appended("/spec/imagePullSecrets", missing, there=bool(there)) if missing else []
 
 
 def _entry(mapping: str, key: str, value: str, *, there: bool) -> list[Operation]:

@@ -48,8 +48,10 @@ class Container(_Read, frozen=True, kw_only=True):
     lifecycle: Lifecycle | None = None
 
 
-class Volume(_Read, frozen=True, kw_only=True):
-    name: str
+class Named(_Read, frozen=True, kw_only=True):
+    """A volume, or a Secret to fetch images with."""
+
+    name: str = ""
 
 
 class Os(_Read, frozen=True, kw_only=True):
@@ -59,7 +61,8 @@ class Os(_Read, frozen=True, kw_only=True):
 class Spec(_Read, frozen=True, kw_only=True):
     containers: list[Container]
     init_containers: list[Container] | None = None
-    volumes: list[Volume] | None = None
+    volumes: list[Named] | None = None
+    image_pull_secrets: list[Named] | None = None
     host_network: bool = False
     restart_policy: str = "Always"
     termination_grace_period_seconds: int = 30

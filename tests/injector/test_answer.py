@@ -1,14 +1,20 @@
 """From a question to its answer: who is told what."""
 
+import contextlib
+import copy
 import logging
+from typing import Any
 
+import hypothesis
+import msgspec
 import pytest
+from hypothesis import strategies as st
 
 from sidecar.config.settings import Injector
 from sidecar.injector.answer import answer
 from sidecar.injector.decide import Outcome
 from sidecar.injector.review import Kind, Request, Response
-from tests.injector.golden import given, request_for
+from tests.injector.golden import NAMES, given, request_for
 
 SETTINGS = Injector(image="sidecar:1")
 
@@ -74,3 +80,29 @@ def test_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_request_is_told_by_its_uid() -> None:
     request = Request(uid="another", kind=Kind(kind="Node"), operation="CREATE")
     assert answer(request, SETTINGS)[0].uid == "another"
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.given(st.sampled_from(NAMES), junk, st.data())
+def test_whatever_comes_is_answered_or_no_pod(name: str, value: object, data: st.DataObject) -> None:
+    """One place of a pod has something else: there is an answer, or the sentence that it is no pod."""
+    document = copy.deepcopy(given(name).document)
+    place: Any = document
+    while True:
+        steps = sorted(place) if isinstance(place, dict) else range(len(place))
+        step = data.draw(st.sampled_from(list(steps)))
+        if not isinstance(place[step], dict | list) or not place[step] or data.draw(st.booleans()):
+            break
+        place = place[step]
+    place[step] = value
+    with contextlib.suppress(msgspec.ValidationError):
+        response, decision = answer(request_for(document), given(name).settings)
+        assert response.allowed == (decision.outcome is not Outcome.DENY)
+        assert (response.patch is not None) == (decision.outcome is Outcome.INJECT)

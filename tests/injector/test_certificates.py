@@ -83,6 +83,8 @@ def test_a_new_pair_is_served_from_the_next_handshake_on(
 @pytest.mark.parametrize("ends_at_s", [NOW_S + DAY_S, 2_524_607_999.0, 2_524_608_000.0, 4_000_000_000.0])
 def test_the_end_is_read_in_both_forms(files: Files, clock: Clock, ends_at_s: float) -> None:
     files.write(ends_at_s)
+    # Tools write what a certificate is about above it.
+    files.cert.write_bytes("subject=Größe\n".encode() + files.cert.read_bytes())
     certificates = Certificates(files.cert, files.key, warning_days=1, now_s=clock)
     certificates.open()
     assert certificates.expires_at_s == ends_at_s
