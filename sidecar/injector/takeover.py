@@ -69,10 +69,6 @@ class Takeover(msgspec.Struct, frozen=True, kw_only=True):
         """Numbers that our containers listen on."""
         return frozenset(port for each in self.taken for port in (each.sidecar_port, each.admin_port))
 
-    @property
-    def own_names(self) -> frozenset[str]:
-        return frozenset(each.sidecar for each in self.taken)
-
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
     path: str

@@ -49,9 +49,10 @@ async def injecting(
     certificates.open()
     tasks, counts, metrics = Tasks(), Counts(), Metrics()
     async with AsyncExitStack() as stack:
+        around = await stack.enter_async_context(cluster()) if injector.watch else None
         stack.push_async_callback(tasks.cancel)
-        if injector.watch:
-            injector = await _watch(injector, await stack.enter_async_context(cluster()), tasks, metrics, now_s)
+        if around is not None:
+            injector = await _watch(injector, around, tasks, metrics, now_s)
         _measure(metrics, counts, certificates)
         faces = Faces(injector, counts, exposed(metrics))
         metrics_port = await stack.enter_async_context(

@@ -52,7 +52,9 @@ async def test_without_a_watch_the_cluster_is_not_asked(files: Files, api: Api) 
     assert api.asked == []
 
 
-async def test_with_a_watch_pods_are_counted_and_the_version_is_known(files: Files, api: Api) -> None:
+async def test_with_a_watch_pods_are_counted_and_the_version_is_known(
+    files: Files, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
     api.namespaces, api.pods = ["shop"], {"shop": [pod("without", "app")]}
     async with injecting(settings_for(files, watch=True), api.inside) as parts, calling() as session:
         webhook = Webhook(parts, files)
@@ -65,6 +67,9 @@ async def test_with_a_watch_pods_are_counted_and_the_version_is_known(files: Fil
         assert b"restartPolicy" in msgspec.json.decode(
             f'"{(await ask(session, webhook, "deployment"))["patch"]}"', type=bytes
         )
+    assert not any("cannot be looked for" in line for line in caplog.messages), (
+        "the watch ends before its connections"
+    )
 
 
 async def test_a_version_that_is_set_is_not_asked_for(files: Files, api: Api) -> None:
