@@ -300,8 +300,8 @@ class Injector(Section, frozen=True, kw_only=True):
     store_secret: ObjectName = "entitlement-sidecar-store"  # noqa: S105  (a name)
     """The Secret in the pod's namespace whose key `url` is `store.url`."""
     settings_configmap: ObjectName = ""
-    """A ConfigMap in the pod's namespace with further settings for sidecars, as ``SIDECAR_…`` variables; a pod starts
-    without it, too. Empty: none."""
+    """A ConfigMap in the pod's namespace with further settings for sidecars, as ``SIDECAR_…`` variables; what the
+    injector sets itself, such as addresses, shadow and the drain, wins. A pod starts without it, too. Empty: none."""
     cpu_request: Cpu = "50m"
     """What a sidecar requests of CPU. Empty: nothing."""
     cpu_limit: Cpu = ""
