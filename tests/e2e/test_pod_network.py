@@ -14,6 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sidecar.config.settings import Injector
+from sidecar.injector import pod as pods
+from sidecar.injector.container import containers
+from sidecar.injector.decide import decide
 from tests.e2e.house import CREDIT, RULES, House
 from tests.support.namespaces import POD_ADDRESS, Namespaces, process_in, wired
 from tests.support.until import until_async
@@ -44,6 +48,18 @@ print(json.dumps(said))
 """
 
 
+POD = {"metadata": {}, "spec": {"containers": [{"name": "app", "ports": [{"name": "http", "containerPort": 9000}]}]}}
+
+
+def injected() -> dict[str, str]:
+    """The variables of the sidecar that the injector puts into the application's pod."""
+    settings = Injector(image="sidecar:1", mode="native")
+    plan = decide(pods.convert(POD), settings).plan
+    assert plan is not None
+    (container,) = containers(plan, settings)
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+
+
 class Said(msgspec.Struct, frozen=True):
     status: int
     body: str
@@ -68,10 +84,9 @@ async def test_who_is_outside_of_the_pod_reaches_the_application_through_its_sid
     house: House, namespaces: Namespaces, tmp_path: Path
 ) -> None:
     buyer, poor = await house.control.buyer(2 * CREDIT), await house.control.buyer(0)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")} | {
-        "SIDECAR_UPSTREAM_URL": "http://127.0.0.1:9000",
-        "SIDECAR_PROXY_LISTEN": "0.0.0.0:15080",
-        "SIDECAR_PROXY_ADMIN_LISTEN": "0.0.0.0:15081",
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")} | injected()
+    # What the pod's volumes and its Secret have.
+    environment |= {
         "SIDECAR_STORE_URL": house.store.url,
         "SIDECAR_RULES_PATHS": str(RULES),
         "SIDECAR_DATA_DIR": str(tmp_path),
