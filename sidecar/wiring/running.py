@@ -85,8 +85,10 @@ async def running(
 
             await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
-            await serve_admin(sidecar, stack, report_at)
+            # Answered from when requests are taken until the last of them has been: so it is left after the proxy.
+            probes = await stack.enter_async_context(AsyncExitStack())
             await _serve_proxy(sidecar, spool, stack, share_port=share_port)
+            await serve_admin(sidecar, probes, report_at)
         if settings.rules.watch:
             sidecar.tasks.start(reloading.watch(settings.rules.poll_s), "rules watch")
         sidecar.unready = None
