@@ -36,7 +36,7 @@ from sidecar.store.lanes import make_lane
 from sidecar.store.leases import Leases
 from sidecar.store.pauses import Pauses
 from sidecar.telemetry import Fold
-from sidecar.wiring.admin import serve_admin
+from sidecar.wiring.admin import Probes
 from sidecar.wiring.parts import Role, Sidecar
 from sidecar.wiring.polls import Polls
 
@@ -85,10 +85,11 @@ async def running(
 
             await serve_control(sidecar, stack, may_make_key=Role.PROXY in role)
         if Role.PROXY in role:
-            # Answered from when requests are taken until the last of them has been: so it is left after the proxy.
-            probes = await stack.enter_async_context(AsyncExitStack())
+            # Answered from when requests are taken until the last of them has been: so it is closed after the proxy.
+            probes = Probes(sidecar, report_at)
+            stack.push_async_callback(probes.close)
             await _serve_proxy(sidecar, spool, stack, share_port=share_port)
-            await serve_admin(sidecar, probes, report_at)
+            await probes.start()
         if settings.rules.watch:
             sidecar.tasks.start(reloading.watch(settings.rules.poll_s), "rules watch")
         sidecar.unready = None
