@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sidecar.archive import audit, customers, documents, history, schema
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
+from sidecar.archive.blocks import block_sums
 from sidecar.archive.counts import counted
 from sidecar.archive.database import Database
 from sidecar.archive.fold import Fold, fold, known_accounts
@@ -21,6 +22,7 @@ from sidecar.domain.errors import StartupError
 from sidecar.domain.history import (
     Anomaly,
     Appended,
+    BlockSums,
     BrokenLink,
     CustomerFilter,
     CustomerState,
@@ -139,6 +141,10 @@ class Archive:
     async def stats(self) -> Stats:
         """How many customers, accounts and entries there are, and what is in all accounts together."""
         return await stats(self._database)
+
+    async def block(self, customer_id: str, block_id: str) -> BlockSums | None:
+        """What became of a block of a customer; None: it has none of this id."""
+        return await block_sums(self._database, customer_id, block_id)
 
     async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
         """What could not be right in the journal, the newest first."""

@@ -61,6 +61,8 @@ from sidecar.control.topup_schema import (
     PackagePage,
     PackageView,
     PackagesQuery,
+    RefundTopup,
+    RefundView,
     TopupView,
     UpdatePackage,
 )
@@ -242,6 +244,19 @@ class Calls(ABC):
     async def grant_topup(self, body: GrantTopup = GrantTopup(), *, idempotency_key: str | None = None) -> TopupView:
         """Give a customer what it has paid for; with it, perhaps, a bonus, which is a free block of its own."""
         return await self._ask("POST", "/v1/topup/grant", TopupView, body=body, key=idempotency_key, keyed=True)
+
+    async def refund_topup(
+        self, topup_id: str, body: RefundTopup = RefundTopup(), *, idempotency_key: str | None = None
+    ) -> RefundView:
+        """Take a top-up back whose money went back: what is left of it is voided, bonus included."""
+        return await self._ask(
+            "POST",
+            f"/v1/topup/{quote(topup_id, safe='')}/refund",
+            RefundView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
 
     async def create_package(self, body: CreatePackage, *, idempotency_key: str | None = None) -> PackageView:
         """Make a package that can be bought."""

@@ -1,7 +1,7 @@
 """Top-ups and their packages on the wire."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -70,6 +70,25 @@ class TopupView(Wire, frozen=True, kw_only=True):
     external_payment_id: str | None
     duplicate: Annotated[bool, Meta(description="Its payment was used before: this is what it bought then.")]
     display: GrantDisplay
+    balance: BalanceView
+
+
+class RefundTopup(Wire, frozen=True, kw_only=True):
+    credits: Annotated[Amount, Meta(description="Base units; without it all of it and its bonus.")] | None = None
+    spent: Annotated[
+        Literal["debt", "unrecoverable"],
+        Meta(description="What was spent is taken out of other credit and is debt then, or it is let go."),
+    ] = "debt"
+
+
+class RefundView(Wire, frozen=True, kw_only=True):
+    topup_id: str
+    customer_id: str
+    unit: str
+    voided: Annotated[int, Meta(description="Could still be spent, and cannot be any more.")]
+    charged: Annotated[int, Meta(description="Was taken out of what else there is, debt included.")]
+    owed: int
+    unrecoverable: Annotated[int, Meta(description="Was spent, and is let go.")]
     balance: BalanceView
 
 

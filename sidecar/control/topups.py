@@ -7,16 +7,18 @@ from sidecar.control.endpoint import Call, Given, Repeat, endpoint
 from sidecar.control.packages import package_of
 from sidecar.control.pools import refuse_member
 from sidecar.control.schema import Nothing, epoch_ms
-from sidecar.control.topup_schema import GrantTopup, TopupView
+from sidecar.control.topup_schema import GrantTopup, RefundTopup, RefundView, TopupView
 from sidecar.domain.amounts import render
 from sidecar.domain.blocks import Grant, bonus_id
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import InvalidInput
+from sidecar.domain.errors import Conflict, InvalidInput, NotFound
 from sidecar.domain.ids import new_id
+from sidecar.domain.outcomes import Overrun
 from sidecar.domain.scopes import Scope
-from sidecar.domain.topups import Package, checked_package, topup_id
+from sidecar.domain.topups import TOPUP, Package, bought, checked_package, topup_id
 from sidecar.store.accounts import balance_of
 
+_TRIES = 5
 _WIRE_NAMES = {"amount": "credits", "bonus": "bonus_credits", "expires_at_ms": "expires_at"}
 
 
@@ -60,6 +62,40 @@ async def grant_topup(call: Call[GrantTopup, Nothing]) -> Given[TopupView]:
     return Given(view, 200 if granted.duplicate else 201, granted.replayed)
 
 
+async def refund_topup(call: Call[RefundTopup, Nothing]) -> Given[RefundView]:
+    """Take a top-up back whose money went back: what is left of it is voided, bonus included.
+
+    What was spent of it is taken out of other credit, and is debt then, or is let go. With `credits` only so much is
+    taken, out of its block first. What requests under way hold can still be charged. It is answered when it is
+    archived.
+    """
+    parts, (customer_id, block_id) = call.parts, bought(call.path["topup_id"])
+    overrun = Overrun.OWE if call.body.spent == "debt" else Overrun.CAP
+    for _ in range(_TRIES):
+        known = await parts.history.block(customer_id, block_id)
+        if known is None or known.grant.source != TOPUP:
+            raise NotFound("There is no such top-up.")
+        taken = await parts.accounts.take_back(
+            customer_id, block_id, known, call.body.credits, call.once, call.detail, overrun=overrun
+        )
+        if taken is not None:
+            break
+    else:
+        raise Conflict("The top-up is being spent while it is looked at; ask again.")
+    await parts.history.written(customer_id, taken.entry)
+    view = RefundView(
+        topup_id=call.path["topup_id"],
+        customer_id=customer_id,
+        unit=known.unit,
+        voided=taken.voided,
+        charged=taken.charged,
+        owed=taken.owed,
+        unrecoverable=taken.uncollected,
+        balance=BalanceView.of(balance_of(known.unit, taken.totals), parts.units.get(known.unit)),
+    )
+    return Given(view, replayed=taken.replayed)
+
+
 async def _customer(call: Call[GrantTopup, Nothing]) -> tuple[Customer, bool]:
     body, customers = call.body, call.parts.customers
     if (body.customer_id is None) == (body.external_customer_id is None):
@@ -87,7 +123,7 @@ def _grant(body: GrantTopup, package: Package | None, block_id: str) -> Grant:
         block_id=block_id,
         unit=body.unit,
         amount=sold.credits,
-        source="topup",
+        source=TOPUP,
         reason=body.reason,
         priority=sold.priority if body.priority is None else body.priority,
         expires_at_ms=None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at"),
@@ -107,6 +143,14 @@ ENDPOINTS = (
         "/v1/topup/grant",
         grant_topup,
         {201: "It was granted.", 200: "Its payment was used before: nothing changed."},
+        Repeat.IN_LEDGER,
+        scope=Scope.CREDITS_WRITE,
+    ),
+    endpoint(
+        "POST",
+        "/v1/topup/{topup_id}/refund",
+        refund_topup,
+        {200: "It was taken back."},
         Repeat.IN_LEDGER,
         scope=Scope.CREDITS_WRITE,
     ),

@@ -17,19 +17,19 @@ from sidecar.domain.book_account import BookAccount, BookAccounts, end_of, is_ov
 from sidecar.domain.errors import AmountOverflow, Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Changed, Granted
+from sidecar.domain.outcomes import Changed, Granted, TakenBack
 
 ONCE_MS = 24 * 3_600_000
 NO_DETAIL: Mapping[str, str] = {}
 
-_Answer = TypeVar("_Answer", Granted, Changed)
+_Answer = TypeVar("_Answer", Granted, Changed, TakenBack)
 
 
 class _Done(msgspec.Struct, frozen=True):
     """What an idempotency key was used for."""
 
     fingerprint: str
-    answer: Granted | Changed
+    answer: Granted | Changed | TakenBack
     until_ms: int
 
 
@@ -53,7 +53,7 @@ class BookGrants:
         """
         checked_grant(grant)
         account = self._accounts.at(grant.unit, now_ms)
-        if (replayed := self._replayed(once, now_ms, Granted)) is not None:
+        if (replayed := self.replayed(once, now_ms, Granted)) is not None:
             return replayed
         for key in _business_keys(grant):
             if (used := self._business.get(key)) is not None:
@@ -80,7 +80,7 @@ class BookGrants:
         )
         for key in _business_keys(grant):
             self._business[key] = grant, granted
-        return self._keep(once, now_ms, granted)
+        return self.keep(once, now_ms, granted)
 
     def void(
         self, block_id: str, *, now_ms: int, once: Once | None = None, detail: Mapping[str, str] = NO_DETAIL
@@ -89,7 +89,7 @@ class BookGrants:
 
         Raises NotFound when there is no such block or it is over.
         """
-        if (replayed := self._replayed(once, now_ms, Changed)) is not None:
+        if (replayed := self.replayed(once, now_ms, Changed)) is not None:
             return replayed
         account, block = self._standing(block_id, now_ms)
         amount = account.void(block.number, now_ms, dict(detail))
@@ -109,7 +109,7 @@ class BookGrants:
         Raises NotFound when there is no such block or it is over, Conflict when it is queued (its duration counts
         from a start that is not known), InvalidInput when the time is not after now and after its start.
         """
-        if (replayed := self._replayed(once, now_ms, Changed)) is not None:
+        if (replayed := self.replayed(once, now_ms, Changed)) is not None:
             return replayed
         account, block = self._standing(block_id, now_ms)
         if block.state is BlockState.QUEUED or block.starts_at_ms is None:
@@ -130,9 +130,10 @@ class BookGrants:
         entry = self._entry()
         account.advance(now_ms)
         changed = Changed(block_id=block_id, amount=amount, totals=account.totals, entry=entry)
-        return self._keep(once, now_ms, changed)
+        return self.keep(once, now_ms, changed)
 
-    def _replayed(self, once: Once | None, now_ms: int, kind: type[_Answer]) -> _Answer | None:
+    def replayed(self, once: Once | None, now_ms: int, kind: type[_Answer]) -> _Answer | None:
+        """The answer that the key was given before, if it was. IdempotencyMismatch for another request."""
         done = None if once is None else self._done.get(once.key)
         if once is None or done is None or done.until_ms <= now_ms:
             return None
@@ -142,7 +143,8 @@ class BookGrants:
             )
         return replace(done.answer, replayed=True)
 
-    def _keep(self, once: Once | None, now_ms: int, answer: _Answer) -> _Answer:
+    def keep(self, once: Once | None, now_ms: int, answer: _Answer) -> _Answer:
+        """`answer`, which the key gets from now on."""
         if once is not None:
             self._done[once.key] = _Done(once.fingerprint, answer, now_ms + ONCE_MS)
         return answer

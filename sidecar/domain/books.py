@@ -18,6 +18,7 @@ from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Block, BlockState
 from sidecar.domain.book_account import BookAccounts
 from sidecar.domain.book_caps import BookCaps
+from sidecar.domain.book_chargebacks import BookChargebacks
 from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_grants import BookGrants
 from sidecar.domain.book_holds import (
@@ -61,6 +62,7 @@ class Books:
         self.payer_id = payer_id
         self._accounts = BookAccounts(payer_id, partition)
         self.grants = BookGrants(self._accounts)
+        self.chargebacks = BookChargebacks(payer_id, self._accounts, self.grants)
         self.members = BookMembers(payer_id)
         self.counters = BookCounters()
         self.caps = BookCaps(payer_id, self.counters)

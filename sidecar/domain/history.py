@@ -227,6 +227,19 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     """Live ones, in the order in which they were granted."""
 
 
+class BlockSums(msgspec.Struct, frozen=True, kw_only=True):
+    """What the archive knows of one block, live or not."""
+
+    unit: str
+    granted: int
+    spent: int
+    remaining: int
+    """What holds keep included."""
+    taken_back: int
+    """By chargebacks, what was not voided."""
+    grant: Grant
+
+
 class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the archive knows of one customer, to compare with the store or to make it again."""
 

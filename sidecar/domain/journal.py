@@ -27,6 +27,8 @@ class Kind(StrEnum):
     STEP_COMMIT = "step_commit"
     RELEASE = "release"
     HOLD_EXPIRY = "hold_expiry"
+    CHARGEBACK = "chargeback"
+    """What was spent of a top-up whose money went back; its reservation is the block's id."""
 
 
 class Moved(IntEnum):

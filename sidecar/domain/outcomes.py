@@ -215,6 +215,22 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The account after a top-up was taken back, or a part of it.
+
+    `voided` could still be spent. `charged` was spent, and is taken out of what else there is; `owed` is the part of
+    that which became debt. `uncollected` was spent, and is let go.
+    """
+
+    voided: int
+    charged: int
+    owed: int
+    uncollected: int
+    totals: Totals
+    entry: str = ""
+    replayed: bool = False
+
+
 class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
     """One reservation that has not ended."""
 

@@ -11,6 +11,8 @@ import msgspec
 from sidecar.domain.errors import Conflict, InvalidInput, NotFound
 from sidecar.domain.ids import is_customer_id
 
+TOPUP = "topup"
+"""Where the credit of a top-up comes from."""
 PACKAGE = "topup_package"
 """The kind of packages among the operator's documents."""
 _ID = re.compile(r"top_([0-9a-z]{26})([0-9a-z]{26})\Z", re.ASCII)

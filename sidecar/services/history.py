@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from sidecar.archive.archive import Archive
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import ArchiveUnavailable
-from sidecar.domain.history import CustomerFilter, Entry, EntryFilter, Page, Stats, UsageRow
+from sidecar.domain.history import BlockSums, CustomerFilter, Entry, EntryFilter, Page, Stats, UsageRow
 from sidecar.domain.journal import Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
@@ -58,6 +58,11 @@ class History:
         """The newest first. InvalidInput for a cursor that is none."""
         await self._catch_up(None)
         return await self._archive.customers(wanted, cursor, limit)
+
+    async def block(self, customer_id: str, block_id: str) -> BlockSums | None:
+        """What became of a block of a customer, live or not; None: it has none of this id."""
+        await self._catch_up(customer_id)
+        return await self._archive.block(customer_id, block_id)
 
     async def totals_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
         """What each account of a payer came to at some time, by unit; `held` as of the last entry before."""

@@ -20,12 +20,13 @@ from sidecar.domain.errors import (
     NotFound,
     StoreCorrupt,
 )
+from sidecar.domain.history import BlockSums
 from sidecar.domain.journal import Totals
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Account, Balance, Changed, Granted
+from sidecar.domain.outcomes import Account, Balance, Changed, Granted, Overrun, TakenBack
 from sidecar.store.account_text import BLOCK, HEADER, IMAGE, STATES
 from sidecar.store.business_keys import BusinessKeys
-from sidecar.store.commands import EXTEND, GRANT, LOOK, VOID
+from sidecar.store.commands import CHARGEBACK, EXTEND, GRANT, LOOK, VOID
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 
@@ -114,6 +115,35 @@ class Accounts:
         keys = [*place.ledger, account.account, account.terms, self._keys.ledger_once(customer_id, once.key)]
         packed = VOID.pack(keys, [account.name, once.fingerprint, block_id, _DETAIL.encode(detail or {})])
         return _changed("void", customer_id, block_id, await self._lane.send(packed))
+
+    async def take_back(
+        self,
+        customer_id: str,
+        block_id: str,
+        known: BlockSums,
+        amount: int | None,
+        once: Once,
+        detail: Mapping[str, str] | None = None,
+        *,
+        overrun: Overrun,
+    ) -> TakenBack | None:
+        """Take back what was granted for money that went back: a block with its bonus, or `amount` of the block.
+
+        What is left of it is voided (of an amount: spent); what was spent is taken out of other blocks and is debt
+        then, or with CAP let go. `known`: what the archive has of it; None: that was old, look again. Raises
+        IdempotencyMismatch; Conflict when there is not so much to take back.
+        """
+        place, account = self._keys.of(customer_id), self._keys.account(customer_id, known.unit)
+        keys = [
+            *place.ledger, account.account, account.terms, place.business,
+            self._keys.ledger_once(customer_id, once.key),
+        ]  # fmt: skip
+        arguments: list[bytes | str | int] = [
+            account.name, once.fingerprint, block_id, bonus_id(block_id), amount or 0, overrun.value, known.spent,
+            known.remaining, known.taken_back, f"{block_id} {customer_id} 1 0 {known.unit}=0 - - -",
+            _DETAIL.encode(detail or {}),
+        ]  # fmt: skip
+        return _taken_back(await self._lane.send(CHARGEBACK.pack(keys, arguments)))
 
     async def extend(
         self,
@@ -280,6 +310,29 @@ def _changed(script: str, customer_id: str, block_id: str, reply: list[Any]) -> 
         case b"past":
             raise InvalidInput(f"A block must expire after now ({reply[1]} ms) and after it starts.", "expires_at_ms")
     raise StoreCorrupt(f"The script {script} answered {reply!r}.")
+
+
+def _taken_back(reply: list[Any]) -> TakenBack | None:
+    match reply[0]:
+        case b"taken" | b"replayed":
+            answer: bytes = reply[1]
+            voided, charged, owed, uncollected = map(int, struct.unpack(">dddd", answer[:32]))
+            return TakenBack(
+                voided=voided,
+                charged=charged,
+                owed=owed,
+                uncollected=uncollected,
+                totals=totals_of(answer[32 : 32 + IMAGE.size])[1],
+                entry=answer[32 + IMAGE.size :].decode(),
+                replayed=reply[0] == b"replayed",
+            )
+        case b"mismatch":
+            raise _mismatch()
+        case b"again":
+            return None
+        case b"exceeded":
+            raise Conflict(f"No more than {reply[1]} base units of this top-up can be taken back. Nothing was.")
+    raise StoreCorrupt(f"The script chargeback answered {reply!r}.")
 
 
 def _mismatch() -> IdempotencyMismatch:

@@ -66,6 +66,7 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "CUSTOMER_ID": "",
         "BLOCK_ID": "",
         "CAP_ID": "",
+        "TOPUP_ID": "",
         "RESERVATION_ID": "r1",
         "RESERVED": "",
         "TOKEN": "",
@@ -82,7 +83,10 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         answer = await control.ask(curl.method, curl.target, curl.body, key=None, **headers)
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
         if curl.method == "POST":
-            given = {name: answer.json.get(name.lower()) for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID", "CAP_ID")}
+            given = {
+                name: answer.json.get(name.lower())
+                for name in ("CUSTOMER_ID", "KEY_ID", "BLOCK_ID", "CAP_ID", "TOPUP_ID")
+            }
             variables["RESERVED"] = answer.json.get("reservation_id", variables["RESERVED"])
             variables |= {name: value for name, value in given.items() if value is not None}
     assert seen == {f"{each.method} {each.path}" for each in ENDPOINTS}

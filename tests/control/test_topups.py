@@ -126,3 +126,65 @@ async def test_members_of_pools_and_strangers_buy_nothing(control: Control) -> N
     assert_problem(await topup(control, unknown, "k3"), 404, "not_found")
     wrong = await control.ask("POST", "/v1/topup/grant", PAID)
     assert_problem(wrong, 400, "idempotency_key_required")
+
+
+async def spend(control: Control, customer_id: str, amount: int) -> None:
+    record = control.ledger.hold(customer_id, f"r{amount}", (("credits", amount),), 60_000, "", "a-rule")
+    assert isinstance(await control.ledger.reserve(record, "external:alice"), Reserved)
+    await control.ledger.commit(record, amount, "", "reported")
+
+
+async def refund(control: Control, topup_id: str, body: dict[str, Any], key: str) -> Answer:
+    return await control.ask("POST", f"/v1/topup/{topup_id}/refund", body, Idempotency_Key=key)
+
+
+async def amounts(control: Control, customer_id: str) -> tuple[int, int, int, int]:
+    (balance,) = (await control.ask("GET", f"/v1/customers/{customer_id}/credits")).json["balances"]
+    return balance["available"], balance["spent"], balance["voided"], balance["owed"]
+
+
+async def test_what_is_left_is_voided_and_what_was_spent_is_owed(control: Control) -> None:
+    body = {**PAID, "credits": 100, "bonus_credits": 10}
+    bought = (await topup(control, body)).json
+    alice = bought["customer_id"]
+    await spend(control, alice, 50)
+    back = await refund(control, bought["topup_id"], {}, "cb_1")
+    assert (back.status, back.json["voided"], back.json["charged"], back.json["owed"]) == (200, 60, 40, 40)
+    assert (back.json["unrecoverable"], back.json["balance"]["owed"]) == (0, 40)
+    assert await amounts(control, alice) == (0, 50, 60, 40)
+    again = await refund(control, bought["topup_id"], {}, "cb_1")
+    assert (again.replayed, again.json) == (True, back.json)
+    assert_problem(await refund(control, bought["topup_id"], {}, "cb_2"), 409, "conflict")
+    # The next top-up pays the debt.
+    await topup(control, {"external_customer_id": "alice", "credits": 100}, "pay_2")
+    assert await amounts(control, alice) == (60, 90, 60, 0)
+    entries = (await control.ask("GET", f"/v1/customers/{alice}/ledger?type=chargeback")).json["data"]
+    assert [(each["charged"], each["reservation_id"]) for each in entries] == [(40, bought["block_id"])]
+
+
+async def test_of_one_that_is_used_up_other_credit_pays(control: Control) -> None:
+    bought = (await topup(control, {"external_customer_id": "alice", "credits": 100})).json
+    alice = bought["customer_id"]
+    await spend(control, alice, 100)
+    await topup(control, {"external_customer_id": "alice", "credits": 70}, "pay_2")
+    part = await refund(control, bought["topup_id"], {"credits": 30}, "cb_1")
+    assert (part.json["voided"], part.json["charged"], part.json["owed"]) == (0, 30, 0)
+    rest = await refund(control, bought["topup_id"], {"spent": "unrecoverable"}, "cb_2")
+    assert (rest.json["charged"], rest.json["unrecoverable"]) == (0, 70)
+    assert await amounts(control, alice) == (40, 130, 0, 0)
+    assert_problem(await refund(control, bought["topup_id"], {"credits": 1}, "cb_3"), 409, "conflict")
+
+
+async def test_a_part_comes_out_of_its_block_first(control: Control) -> None:
+    bought = (await topup(control, {"external_customer_id": "alice", "credits": 100})).json
+    await spend(control, bought["customer_id"], 20)
+    part = await refund(control, bought["topup_id"], {"credits": 90}, "cb_1")
+    assert (part.json["voided"], part.json["charged"], part.json["owed"]) == (0, 90, 10)
+    assert_problem(await refund(control, bought["topup_id"], {"credits": 11}, "cb_2"), 409, "conflict")
+
+
+async def test_only_topups_are_refunded(control: Control) -> None:
+    alice = await control.customer()
+    granted = (await control.grant(f"/v1/customers/{alice}", 100, "k1")).json
+    for topup_id in (f"top_{alice[4:]}{granted['block_id'][4:]}", "top_" + "0" * 52, "blk_1"):
+        assert_problem(await refund(control, topup_id, {}, f"cb_{topup_id[:9]}"), 404, "not_found")

@@ -12,6 +12,7 @@ from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
 from sidecar.domain.books import Books
 from sidecar.domain.counters import Advance, CounterState
+from sidecar.domain.history import BlockSums
 from sidecar.domain.journal import Line
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
@@ -27,6 +28,7 @@ from sidecar.domain.outcomes import (
     Reserved,
     Resolved,
     Settled,
+    TakenBack,
     UnknownReservation,
 )
 from sidecar.domain.spend_caps import CapStand, SpendCap
@@ -58,6 +60,10 @@ class Driver(Protocol):
     async def void(self, unit: str, block: str, once: Once) -> Changed: ...
 
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed: ...
+
+    async def take_back(
+        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+    ) -> TakenBack | None: ...
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved: ...
 
@@ -137,6 +143,12 @@ class ModelDriver:
 
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
         return self.books.grants.extend(block, expires_at_ms, now_ms=self.now_ms, once=once)
+
+    async def take_back(
+        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+    ) -> TakenBack | None:
+        owe = policy is Overrun.OWE
+        return self.books.chargebacks.take_back(known.unit, block, amount, owe=owe, now_ms=self.now_ms, once=once)
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         return self.books.reserve(reservation, now_ms=self.now_ms)

@@ -9,6 +9,7 @@ from sidecar.domain.blocks import Grant
 from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
 from sidecar.domain.counters import Advance, CounterState
+from sidecar.domain.history import BlockSums
 from sidecar.domain.ids import new_id
 from sidecar.domain.journal import Line, Position
 from sidecar.domain.once import Once
@@ -25,6 +26,7 @@ from sidecar.domain.outcomes import (
     Reserved,
     Resolved,
     Settled,
+    TakenBack,
     UnknownReservation,
 )
 from sidecar.domain.spend_caps import CapStand, SpendCap
@@ -102,6 +104,11 @@ class StoreDriver:
 
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
         return await self._accounts.extend(self._ids[PAYER], unit, block, expires_at_ms, once)
+
+    async def take_back(
+        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+    ) -> TakenBack | None:
+        return await self._accounts.take_back(self._ids[PAYER], block, known, amount, once, overrun=policy)
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         credential = f"external:{reservation.customer_id}"

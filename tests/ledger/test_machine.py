@@ -139,6 +139,12 @@ class LedgerMachine(Compared):
         else:
             self.write("extend", block.unit, block.block_id, at_ms)
 
+    @rule(which=recent, amount=st.sampled_from([None, 1, 10, 50]), policy=st.sampled_from([Overrun.OWE, Overrun.CAP]))
+    def take_back(self, which: int, amount: int | None, policy: Overrun) -> None:
+        block = self.blocks[-1 - which % len(self.blocks)]
+        known = self.model.books.chargebacks.known(block.unit, block.block_id, now_ms=self.model.now_ms)
+        self.write("take_back", block.block_id, known, amount, policy)
+
     def write(self, operation: str, *asked: Any) -> Any:
         once = Once(f"key {next(self.number)}", "f0")
         self.sent.append((operation, *asked, once))
@@ -321,17 +327,10 @@ class LedgerMachine(Compared):
         blocks=st.sampled_from([True, True, False]),
     )
     def cap_spend(self, by: str, amount: int, window: Window | None, feature: str, blocks: bool) -> None:
-        cap = SpendCap(
-            cap_id=f"cap_{next(self.number)}",
-            unit="credits",
-            amount=amount,
-            window=window,
-            rolling_ms=60_000 if window is None else 0,
-            scope=CapScope.FEATURE if feature else CapScope.TOTAL,
-            of=feature,
-            blocks=blocks,
-            created_at_ms=self.model.now_ms,
-        )
+        cap_id, scope = f"cap_{next(self.number)}", CapScope.FEATURE if feature else CapScope.TOTAL
+        now_ms, rolling_ms = self.model.now_ms, 0 if window else 60_000
+        cap = SpendCap(cap_id=cap_id, unit="credits", amount=amount, rolling_ms=rolling_ms, created_at_ms=now_ms)
+        cap = replace(cap, window=window, scope=scope, of=feature, blocks=blocks)
         if len(self.capped) == 4:
             self.both("remove_spend_cap", *self.capped.pop(0))
         self.both("add_spend_cap", by, cap)

@@ -26,12 +26,8 @@ local blocks = all_blocks(account)
 local block = block_of(terms_key, ARGV[3], blocks)
 if not block or is_over(block) then return {'no_block'} end
 
-local amount, from = block[LEFT], block[STATE] == ACTIVE and AVAILABLE or SCHEDULED
-account[from], account[VOIDED_TOTAL] = account[from] - amount, account[VOIDED_TOTAL] + amount
-if block[STATE] == QUEUED then block[ENDS_AT] = NEVER end
-block[STATE], block[LEFT], block[GONE] = VOID, 0, amount
-local moves = amount > 0 and struct.pack(MOVE, VOIDED, block[NUMBER], amount) or ''
-local position = write('void', account, moves, 'block', packed_block(block), 'detail', ARGV[4])
+local amount = block[LEFT]
+local position = void_block(account, block, ARGV[4])
 account = settle_blocks(account, blocks, now)
 wake(account)
 local answer = struct.pack('>d', amount) .. image(account) .. position

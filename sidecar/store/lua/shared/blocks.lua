@@ -58,6 +58,16 @@ local function is_over(block)
   return block[STATE] == LAPSED or block[STATE] == VOID or block[STATE] == ACTIVE and block[LEFT] + block[KEPT] == 0
 end
 
+-- A block that is not over ends: what is left of it can be spent no more. Answers the journal's position.
+local function void_block(account, block, detail)
+  local amount, from = block[LEFT], block[STATE] == ACTIVE and AVAILABLE or SCHEDULED
+  account[from], account[VOIDED_TOTAL] = account[from] - amount, account[VOIDED_TOTAL] + amount
+  if block[STATE] == QUEUED then block[ENDS_AT] = NEVER end
+  block[STATE], block[LEFT], block[GONE] = VOID, 0, amount
+  local moves = amount > 0 and struct.pack(MOVE, VOIDED, block[NUMBER], amount) or ''
+  return write('void', account, moves, 'block', packed_block(block), 'detail', detail)
+end
+
 -- One round of what is due: lapses in burn order, then starts. Answers whether there was any.
 local function round(account, blocks, now)
   local started, any = {}, false
