@@ -105,8 +105,8 @@ class BookChargebacks:
             reserved_at_ms=now_ms,
             charged_before=0,
         )
-        told = {"charged": charged, "uncollected": uncollected, "detail": dict(detail)}
-        account.write(Kind.CHARGEBACK, now_ms, hold=story, **told)
+        told = dict(detail)
+        account.write(Kind.CHARGEBACK, now_ms, hold=story, charged=charged, uncollected=uncollected, detail=told)
 
 
 def _own(block: Block | None, amount: int | None) -> int:

@@ -22,9 +22,9 @@ def test_what_is_left_is_voided_and_the_rest_is_charged_once() -> None:
 
     assert back(25) == (0, 25, 0, 0)
     assert back(None, owe=False) == (85, 0, 0, 0)
-    for amount in (None, 1):
+    for more in (None, 1):
         with pytest.raises(Conflict):
-            back(amount)
+            back(more)
     assert books.account("credits", now_ms=NOW_MS).totals.available == 30
     assert [line.kind for line in books.lines][-3:] == [Kind.CHARGEBACK, Kind.VOID, Kind.VOID]
     with pytest.raises(NotFound):
