@@ -44,6 +44,17 @@ from sidecar.control.customer_schema import (
 )
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
+from sidecar.control.metric_schema import (
+    CreateMetric,
+    CreateRule,
+    MetricPage,
+    MetricView,
+    Preview,
+    PreviewView,
+    RuleOfMetric,
+    RulesOfMetrics,
+    RulesWanted,
+)
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
 from sidecar.control.rules_schema import RulesView
@@ -321,7 +332,7 @@ class Calls(ABC):
             "GET", f"{self._customer(customer)}/reservations/{quote(reservation_id, safe='')}", HoldView
         )
 
-    async def reserve(self, body: Reserve, *, idempotency_key: str | None = None) -> StandingView:
+    async def reserve(self, body: Reserve = Reserve(), *, idempotency_key: str | None = None) -> StandingView:
         """Set credit aside for some work, before it is done."""
         return await self._ask("POST", "/v1/reserve", StandingView, body=body, key=idempotency_key, keyed=True)
 
@@ -330,7 +341,7 @@ class Calls(ABC):
         return await self._ask("GET", f"/v1/reserve/{quote(reservation_id, safe='')}", StandingView)
 
     async def commit_reservation(
-        self, reservation_id: str, body: Commit, *, idempotency_key: str | None = None
+        self, reservation_id: str, body: Commit = Commit(), *, idempotency_key: str | None = None
     ) -> CommittedView:
         """Charge what the work has cost, and give the rest back."""
         return await self._ask(
@@ -369,7 +380,7 @@ class Calls(ABC):
         )
 
     async def increase_reservation(
-        self, reservation_id: str, body: Increase, *, idempotency_key: str | None = None
+        self, reservation_id: str, body: Increase = Increase(), *, idempotency_key: str | None = None
     ) -> StandingView:
         """Hold more: enough for what is said, in all. It never holds less than before."""
         return await self._ask(
@@ -380,6 +391,30 @@ class Calls(ABC):
             key=idempotency_key,
             keyed=True,
         )
+
+    async def create_metric(self, body: CreateMetric, *, idempotency_key: str | None = None) -> MetricView:
+        """Make a billable metric: something that your own programs count. Without a rule it cannot be charged."""
+        return await self._ask("POST", "/v1/billable-metrics", MetricView, body=body, key=idempotency_key, keyed=True)
+
+    async def list_metrics(self) -> MetricPage:
+        """List the billable metrics, by their keys."""
+        return await self._ask("GET", "/v1/billable-metrics", MetricPage)
+
+    async def show_metric(self, metric_key: str) -> MetricView:
+        """Look at a billable metric."""
+        return await self._ask("GET", f"/v1/billable-metrics/{quote(metric_key, safe='')}", MetricView)
+
+    async def create_metering_rule(self, body: CreateRule, *, idempotency_key: str | None = None) -> RuleOfMetric:
+        """Say what a metric costs from now on, or from a later instant on."""
+        return await self._ask("POST", "/v1/metering-rules", RuleOfMetric, body=body, key=idempotency_key, keyed=True)
+
+    async def list_metering_rules(self, query: RulesWanted = RulesWanted()) -> RulesOfMetrics:
+        """List the metering rules of all metrics or of one, in the order in which they come into force."""
+        return await self._ask("GET", "/v1/metering-rules", RulesOfMetrics, query=query)
+
+    async def preview_metering_rule(self, body: Preview) -> PreviewView:
+        """Try what units come to, line by line, by a rule that need not be there yet, or by that of a metric."""
+        return await self._ask("POST", "/v1/metering-rules/preview", PreviewView, body=body)
 
     async def settle_request(self, body: SettleRequest) -> SettledView:
         """Say what a request has cost, or that it failed, with the `x-settle-token` that came with it."""

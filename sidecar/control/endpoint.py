@@ -25,6 +25,7 @@ from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
+from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.store.accounts import Accounts
@@ -83,6 +84,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     reloading: Reloading
     signer: Signer
+    pricing: Pricing
     reservations: Reservations
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]

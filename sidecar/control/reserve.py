@@ -1,6 +1,6 @@
 """Reservations by who calls the API instead of the proxy: the life of each, found by its id alone."""
 
-from sidecar.control.endpoint import Body, Call, Given, Query, Repeat, endpoint
+from sidecar.control.endpoint import Body, Call, Given, Parts, Query, Repeat, endpoint
 from sidecar.control.reserve_schema import (
     Commit,
     CommittedView,
@@ -9,10 +9,13 @@ from sidecar.control.reserve_schema import (
     Release,
     Reserve,
     StandingView,
+    said,
 )
 from sidecar.control.schema import Nothing
 from sidecar.control.whose import customer_of
+from sidecar.domain.amounts import CREDITS
 from sidecar.domain.costs import Cost
+from sidecar.domain.errors import InvalidInput
 from sidecar.domain.notes import Note
 from sidecar.domain.scopes import Scope
 
@@ -26,7 +29,7 @@ async def reserve(call: Call[Reserve, Nothing]) -> Given[StandingView]:
     """
     asked, parts = call.body, call.parts
     customer = await customer_of(parts, asked)
-    cost = Cost(unit=parts.unit(asked.unit).name, amount=asked.credits, feature=asked.feature or "")
+    cost = _cost(parts, asked)
     note = Note.of(asked.metadata, call.detail)
     standing, available = await parts.reservations.reserve(customer, call.once, cost, asked.ttl_seconds * 1000, note)
     return Given(StandingView.of(standing, parts.units, available), 201)
@@ -40,7 +43,10 @@ async def commit_reservation(call: Call[Commit, Nothing]) -> Given[CommittedView
     """
     asked, parts = call.body, call.parts
     committed = await parts.reservations.commit(
-        _id(call), Cost(unit="", amount=asked.credits), final=asked.final, overrun=asked.on_over
+        _id(call),
+        said(asked.credits, asked.actual_units, "actual_units"),
+        final=asked.final,
+        overrun=asked.on_over,
     )
     return Given(CommittedView.after(committed, parts.units))
 
@@ -59,13 +65,27 @@ async def extend_reservation(call: Call[Extend, Nothing]) -> Given[StandingView]
 
 async def increase_reservation(call: Call[Increase, Nothing]) -> Given[StandingView]:
     """Hold more: enough for what is said, in all. It never holds less than before."""
-    standing, available = await call.parts.reservations.increase(_id(call), Cost(unit="", amount=call.body.credits))
+    enough = said(call.body.credits, call.body.estimated_units, "estimated_units")
+    standing, available = await call.parts.reservations.increase(_id(call), enough)
     return Given(StandingView.of(standing, call.parts.units, available))
 
 
 async def find_reservation(call: Call[Nothing, Nothing]) -> Given[StandingView]:
     """Look at a reservation, also at one that has ended."""
     return Given(StandingView.of(await call.parts.reservations.show(_id(call)), call.parts.units))
+
+
+def _cost(parts: Parts, asked: Reserve) -> Cost:
+    """What is to be held. InvalidInput for both ways to say it, or none."""
+    wanted, metric = said(asked.credits, asked.estimated_units, "estimated_units"), asked.billable_metric_key or ""
+    if (wanted.units is None) == bool(metric) or (metric and (asked.unit or asked.feature)):
+        raise InvalidInput(
+            "Say either `billable_metric_key` and `estimated_units`, or `credits` with `unit` and `feature`.",
+            "billable_metric_key",
+        )
+    if wanted.units is not None:
+        return parts.pricing.quote(metric, wanted.units)
+    return Cost(unit=parts.unit(asked.unit or CREDITS.name).name, amount=wanted.amount, feature=asked.feature or "")
 
 
 def _id(call: Call[Body, Query]) -> str:

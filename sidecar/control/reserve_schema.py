@@ -8,11 +8,14 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.control.credit_schema import AmountOrNone, Text, UnitName
 from sidecar.control.customer_schema import Metadata
+from sidecar.control.hold_schema import Reported
+from sidecar.control.metric_schema import MetricKey, counted
 from sidecar.control.schema import Wire, instant
 from sidecar.control.whose import Whose
-from sidecar.domain.amounts import CREDITS, Unit, render
+from sidecar.domain.amounts import Unit, render
+from sidecar.domain.errors import InvalidInput
 from sidecar.domain.outcomes import HoldState, Overrun
-from sidecar.services.reservations import Committed, Standing
+from sidecar.services.reservations import Committed, Said, Standing
 
 TTL_S = 300
 TTL_MAX_S = 86_400
@@ -25,19 +28,28 @@ _IN_ALL = "Base units of the reservation's unit: what it comes to in all, with w
 class Reserve(Whose, frozen=True, kw_only=True):
     """What is to be held, and for how long."""
 
-    credits: Annotated[AmountOrNone, Meta(description="Base units of `unit`.")]
-    unit: UnitName = CREDITS.name
+    credits: Annotated[AmountOrNone, Meta(description="Base units of `unit`; or say it by a metric.")] | UnsetType = (
+        UNSET
+    )
+    unit: UnitName | UnsetType = UNSET
     feature: Annotated[Word, Meta(description="What it is for: restricted blocks may ask for it.")] | UnsetType = (
         UNSET
     )
+    billable_metric_key: Annotated[MetricKey, Meta(description="Instead of `credits`: by its price.")] | UnsetType = (
+        UNSET
+    )
+    estimated_units: Annotated[Reported, Meta(description="Of the metric: as much as it may be.")] | UnsetType = UNSET
     ttl_seconds: Annotated[Ttl, Meta(description="After so long, what is held goes back.")] = TTL_S
     metadata: Metadata = field(default_factory=dict)
 
 
 class Commit(Wire, frozen=True, kw_only=True):
-    """What it has cost."""
+    """What it has cost: `credits`, or `actual_units` of the metric that it was reserved for."""
 
-    credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)]
+    credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)] | UnsetType = UNSET
+    actual_units: (
+        Annotated[Reported, Meta(description="In all; at the price of when it was reserved.")] | UnsetType
+    ) = UNSET
     final: Annotated[bool, Meta(description="False: charge so far, and keep the rest held.")] = True
     on_over: Annotated[
         Overrun,
@@ -59,7 +71,17 @@ class Extend(Wire, frozen=True, kw_only=True):
 class Increase(Wire, frozen=True, kw_only=True):
     """For what it shall be enough."""
 
-    credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)]
+    credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)] | UnsetType = UNSET
+    estimated_units: Annotated[Reported, Meta(description="Of its metric, in all.")] | UnsetType = UNSET
+
+
+def said(amount: int | UnsetType, units: int | str | UnsetType, name: str) -> Said:
+    """What a body says that it comes to. InvalidInput unless it is one of both."""
+    if isinstance(amount, UnsetType) == isinstance(units, UnsetType):
+        raise InvalidInput(f"Say what it comes to by `credits` or by `{name}`: one of both.", name)
+    if isinstance(units, UnsetType):
+        return Said(amount=0 if isinstance(amount, UnsetType) else amount)
+    return Said(units=counted(units, name))
 
 
 class StandingDisplay(Wire, frozen=True, kw_only=True):

@@ -54,6 +54,12 @@ class AboveHold(SidecarError):
     code = "above_hold"
 
 
+class NoActiveRule(SidecarError):
+    """The metric has no price."""
+
+    code = "no_active_metering_rule"
+
+
 class NotFound(SidecarError):
     """A customer, key or reservation that does not exist."""
 

@@ -76,6 +76,7 @@ _ALL = (
     Kind("above_hold", 409, "It costs more than is held"),
     Kind("amount_overflow", 409, "Amount overflow"),
     Kind("version_conflict", 412, "Changed meanwhile"),
+    Kind("no_active_metering_rule", 422, "No metering rule in force"),
     Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),
     INTERNAL,
     Kind("store_corrupt", 500, "Store corrupt"),

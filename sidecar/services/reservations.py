@@ -14,12 +14,13 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.costs import Cost
-from sidecar.domain.counters import Advance, Stand
+from sidecar.domain.counters import Advance, Stand, counter_of
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import AboveHold, Conflict, NotActive, NotFound
+from sidecar.domain.errors import AboveHold, Conflict, InvalidInput, NotActive, NotFound
 from sidecar.domain.history import Entry, EntryFilter
 from sidecar.domain.journal import Kind
 from sidecar.domain.metering import Source
+from sidecar.domain.metering_rules import is_rule_id
 from sidecar.domain.notes import NO_NOTE, Note, note_of, told_apart
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
@@ -35,9 +36,11 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
+from sidecar.domain.price import Number
 from sidecar.services.counting import Counting
 from sidecar.services.denying import denied
 from sidecar.services.history import History
+from sidecar.services.pricing import Pricing
 from sidecar.store.counters import Counters
 from sidecar.store.hold_record import HoldRecord, StoredHold, record_of
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
@@ -56,6 +59,13 @@ _STATUSES = {
     Kind.RELEASE: HoldState.RELEASED,
     Kind.HOLD_EXPIRY: HoldState.EXPIRED,
 }
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What it comes to in all: an amount in base units, or units of the metric that it was reserved for."""
+
+    amount: int = 0
+    units: Number | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +101,10 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class Reservations:
     """Those of one tenant's environment. Everything may raise StoreError, and ArchiveUnavailable for ended ones."""
 
-    def __init__(self, ledger: Ledger, open_holds: OpenHolds, counters: Counters, history: History) -> None:
+    def __init__(
+        self, ledger: Ledger, open_holds: OpenHolds, counters: Counters, history: History, pricing: Pricing
+    ) -> None:
+        self._pricing = pricing
         self._ledger = ledger
         self._counters = counters
         self._open_holds = open_holds
@@ -169,7 +182,7 @@ class Reservations:
         return await self._past(reservation_id) if stored is None else _standing(payer_id, stored)
 
     async def commit(
-        self, reservation_id: str, cost: Cost, *, final: bool = True, overrun: Overrun = Overrun.OWE
+        self, reservation_id: str, said: Said, *, final: bool = True, overrun: Overrun = Overrun.OWE
     ) -> Committed:
         """Charge what it has come to in all, as far as it was not charged, and if `final`, give the rest back.
 
@@ -179,7 +192,7 @@ class Reservations:
         while True:
             payer_id, stored = await self.look(reservation_id)
             paid = _paid(stored)
-            record = record_of(stored, payer_id)
+            record, cost = record_of(stored, payer_id), self._cost(stored, said)
             if final:
                 outcome = await self._end(record, cost, paid, overrun)
                 break
@@ -246,13 +259,14 @@ class Reservations:
         await self._resize(payer_id, stored, 0, ttl_ms)
         return await self.show(reservation_id)
 
-    async def increase(self, reservation_id: str, cost: Cost) -> tuple[Standing, int]:
-        """Hold what `cost` may come to in all, less what was charged of it; how it stands, and what is left.
+    async def increase(self, reservation_id: str, said: Said) -> tuple[Standing, int]:
+        """Hold what `said` may come to in all, less what was charged of it; how it stands, and what is left.
 
         Nothing is given back. NotFound, NotActive, Denied when it cannot be held.
         """
         payer_id, stored = await self.look(reservation_id)
         _check_open(payer_id, stored)
+        cost = self._cost(stored, said)
         if cost.counts:
             cost = cost.placed(await self._stands(payer_id))
         available = await self._resize(payer_id, stored, max(cost.at_most - stored.charged, 0), 0)
@@ -265,6 +279,15 @@ class Reservations:
         if isinstance(outcome, Resolved | UnknownReservation):
             raise _ended(await self.show(stored.reservation_id))
         return outcome.available
+
+    def _cost(self, stored: StoredHold, said: Said) -> Cost:
+        """What it comes to, by the rule that it was reserved by. InvalidInput: by none, but units were said."""
+        if said.units is None:
+            return Cost(unit=stored.parts[0][0], amount=said.amount)
+        if not is_rule_id(stored.rule):
+            raise InvalidInput("It was reserved by an amount, not by a metric: say `credits`.", "actual_units")
+        counters = {counter.name: counter for key in stored.claims if (counter := counter_of(key)) is not None}
+        return self._pricing.again(stored.rule, said.units, counters)
 
     async def _stands(self, payer_id: str) -> dict[str, Stand]:
         return {state.counter.key: state.stand for state in await self._counters.of(payer_id)}

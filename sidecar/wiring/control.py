@@ -29,6 +29,7 @@ from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
+from sidecar.services.pricing import Pricing
 from sidecar.services.reservations import Reservations
 from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
@@ -84,6 +85,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     ):
         _run_until_stop(sidecar, stack, work(), close, name)
     history = History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes)
+    pricing = Pricing(catalogue, wall_clock_ms)
     counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
@@ -105,7 +107,8 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         history=history,
         reloading=sidecar.reloading,
         signer=sidecar.signer,
-        reservations=Reservations(sidecar.ledger, open_holds, counters, history),
+        pricing=pricing,
+        reservations=Reservations(sidecar.ledger, open_holds, counters, history, pricing),
         units=units_of(settings),
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),

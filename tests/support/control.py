@@ -36,6 +36,7 @@ from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
+from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.written import Written
@@ -196,6 +197,7 @@ async def _listening(
 ) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
+    pricing = Pricing(catalogue, wall_clock_ms)
     parts = Parts(
         accounts=accounts,
         audit_trail=trail,
@@ -212,7 +214,10 @@ async def _listening(
         history=history,
         reloading=reloading,
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
-        reservations=Reservations(Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER), history),
+        pricing=pricing,
+        reservations=Reservations(
+            Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER), history, pricing
+        ),
         units=UNITS,
         ready=readiness,
         registry=registry,
