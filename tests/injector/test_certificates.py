@@ -1,5 +1,6 @@
 """Certificates that are replaced while they are served, and those that end soon."""
 
+import asyncio
 import logging
 import ssl
 from pathlib import Path
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from sidecar.domain.errors import StartupError
 from sidecar.injector.certificates import Certificates
 from tests.injector.authority import NAME, Files, trusting
+from tests.support.until import until
 
 NOW_S = 1_800_000_000.0
 DAY_S = 86_400.0
@@ -78,6 +80,23 @@ def test_a_new_pair_is_served_from_the_next_handshake_on(
     assert served(certificates, name, version) != first
     assert certificates.reloads == {"loaded": 1}
     assert certificates.expires_at_s == NOW_S + 180 * DAY_S
+
+
+async def test_the_files_are_looked_at_again_and_again_while_they_change(files: Files, clock: Clock) -> None:
+    """Written one after the other, so that halves of two pairs lie there in between; each handshake works."""
+    files.write(NOW_S + 90 * DAY_S)
+    certificates = Certificates(files.cert, files.key, warning_days=14, now_s=clock, look_s=0.0005)
+    certificates.open()
+    watching = asyncio.ensure_future(certificates.watch())
+    seen = {served(certificates)}
+    for days in range(100, 105):
+        await asyncio.to_thread(files.write, NOW_S + days * DAY_S)
+        await until(lambda days=days: certificates.expires_at_s == NOW_S + days * DAY_S, "the new pair")  # type: ignore[misc]  # Bound now.
+        seen.add(served(certificates))
+    assert len(seen) == 6
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
 
 
 @pytest.mark.parametrize("ends_at_s", [NOW_S + DAY_S, 2_524_607_999.0, 2_524_608_000.0, 4_000_000_000.0])
