@@ -84,10 +84,15 @@ def read(args: argparse.Namespace, client: Client) -> dict[str, object]:
 
 def base_units(client: Client, unit: str, amount: str) -> int:
     """A decimal amount in base units, by the scale that the server has for the unit. ClientError."""
+    return _parsed(amount, unit_of(client, unit), "amount")
+
+
+def unit_of(client: Client, name: str) -> Unit:
+    """A unit as the server has it. ClientError."""
     scales = {each["unit"]: each["scale"] for each in client.call("GET", "/v1/units").document["data"]}
-    if unit not in scales:
-        raise ClientError(f"There is no unit {unit!r}; there are: {', '.join(sorted(scales))}.")
-    return _parsed(amount, Unit(name=unit, scale=scales[unit]), "amount")
+    if name not in scales:
+        raise ClientError(f"There is no unit {name!r}; there are: {', '.join(sorted(scales))}.")
+    return Unit(name=name, scale=scales[name])
 
 
 def decimal(text: str) -> str:

@@ -26,6 +26,7 @@ from sidecar.cli import (
     run,
     spend_caps,
     store,
+    topups,
     verify,
 )
 from sidecar.cli import credits as credit
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         ledger,
         customers,
         spend_caps,
+        topups,
         keys,
         control_keys,
         holds,

@@ -25,9 +25,14 @@ def add(subparsers: Subparsers) -> None:
     scope.add_argument("--feature", type=text_argument, help="only of this feature")
     scope.add_argument("--rule", type=text_argument, help="only of this rule")
     scope.add_argument("--key", metavar="KEY_ID", type=text_argument, help="only of this proxy key")
-    made.add_argument("--notify", action="store_true", help="refuse nothing; count, and warn")
+    made.add_argument("--notify", action="store_true", help="refuse nothing; count")
     made.add_argument(
-        "--warn-at", metavar="PERCENT", type=int, action="append", default=[], help="warn at this; may be repeated"
+        "--warn-at",
+        metavar="PERCENT",
+        type=int,
+        action="append",
+        default=[],
+        help="show when this is reached; may be repeated",
     )
     listed = add_command(commands, "list", "show the caps of a customer, and how they stand", _list)
     _add_customer(listed, unit=None)
@@ -71,12 +76,12 @@ def _list(args: argparse.Namespace, client: Client) -> None:
         show_json(page)
         return
     show_table(
-        ("cap", "unit", "amount", "window", "of", "spent", "held", "left", "reset at", "action"),
+        ("cap", "unit", "amount", "window", "of", "spent", "held", "left", "reached", "reset at", "action"),
         [
             [
                 *(cap["cap_id"], cap["unit"], cap["display"]["amount"], _per(cap), _of(cap)),
                 *(cap["display"][name] for name in ("spent", "held", "left")),
-                *(cap["reset_at"], cap["action"]),
+                *(", ".join(f"{each} %" for each in cap["reached"]), cap["reset_at"], cap["action"]),
             ]
             for cap in page["data"]
         ],

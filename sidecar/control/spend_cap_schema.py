@@ -37,9 +37,12 @@ class SetSpendCap(Wire, frozen=True, kw_only=True):
     rule: Annotated[Word, Meta(description="With the scope rule.")] | None = None
     key_id: Annotated[Word, Meta(description="With the scope key: a proxy key of this customer.")] | None = None
     action: Annotated[
-        Literal["block", "notify"], Meta(description="notify: it refuses nothing; it counts, and warns.")
+        Literal["block", "notify"],
+        Meta(description="notify: it refuses nothing; it counts, and says what is reached."),
     ] = "block"
-    warn_at: Annotated[WarnAt, Meta(description="Percentages of the amount at which an event warns.")] = ()
+    warn_at: Annotated[
+        WarnAt, Meta(description="Percentages of the amount that are shown once they are reached.")
+    ] = ()
 
 
 class SpendCapsQuery(Wire, frozen=True, kw_only=True):
@@ -76,6 +79,7 @@ class SpendCapView(Wire, frozen=True, kw_only=True):
     key_id: str | None
     action: str
     warn_at: list[int]
+    reached: Annotated[list[int], Meta(description="Those of `warn_at` that are reached in this window.")]
     created_at: datetime
     spent: Annotated[int, Meta(description="Of what was reserved in this window, what was charged.")]
     held: Annotated[int, Meta(description="The same, what open holds keep.")]
@@ -107,6 +111,7 @@ class SpendCapView(Wire, frozen=True, kw_only=True):
             key_id=cap.of if cap.scope is CapScope.KEY else None,
             action="block" if cap.blocks else "notify",
             warn_at=list(cap.warn_at),
+            reached=stand.reached,
             created_at=instant(cap.created_at_ms),
             reset_at=instant(stand.reset_at_ms),
             display=SpendCapDisplay(**{name: render(n, unit) for name, n in numbers.items()}) if unit else UNSET,

@@ -58,9 +58,9 @@ class SpendCap(msgspec.Struct, frozen=True, kw_only=True):
     of: str = ""
     """Which feature, which rule, or the id of which proxy key."""
     blocks: bool = True
-    """False: nothing is refused; it counts, and warns."""
+    """False: nothing is refused; it counts."""
     warn_at: tuple[int, ...] = ()
-    """Percentages of the amount at which it warns."""
+    """Percentages of the amount that are told once they are reached."""
     created_at_ms: int
 
     def counters(self, now_ms: int) -> list[Counter]:
@@ -81,6 +81,11 @@ class CapStand(msgspec.Struct, frozen=True):
     spent: int
     held: int
     reset_at_ms: int
+
+    @property
+    def reached(self) -> list[int]:
+        """Those percentages of its cap that are reached."""
+        return [each for each in self.cap.warn_at if (self.spent + self.held) * 100 >= each * self.cap.amount]
 
 
 class Capped(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ async def test_the_vector(control: Control, family: str) -> None:
     alice = await control.customer()
     path = f"{family.format(id=alice)}/spend-caps"
     await control.grant(f"/v1/customers/{alice}", 100_000, "k1")
-    made = await control.ask("POST", path, DAY)
+    made = await control.ask("POST", path, {**DAY, "warn_at": [50, 95, 100]})
     assert (made.status, made.json["left"], made.json["action"]) == (201, 10_000, "block")
     await spend(control, alice, "r1", 8_000, 8_000)
     held, _ = await hold(control, alice, "r2", 1_500)
@@ -41,7 +41,8 @@ async def test_the_vector(control: Control, family: str) -> None:
     (shown,) = (await control.ask("GET", path)).json["data"]
     assert (shown["spent"], shown["held"], shown["left"]) == (8_900, 600, 500)
     assert shown["display"] == {"amount": "0.01", "spent": "0.0089", "held": "0.0006", "left": "0.0005"}
-    assert shown["cap_id"] == made.json["cap_id"]
+    assert (shown["cap_id"], shown["reached"]) == (made.json["cap_id"], [50, 95])
+    assert made.json["reached"] == []
     assert (shown["window"], shown["rolling_seconds"], shown["tz"], shown["scope"]) == ("day", None, "UTC", "total")
     assert shown["reset_at"].endswith("T00:00:00Z")
     # The ledger says what counted in it; the counters of prices do not show it.
