@@ -137,5 +137,8 @@ The schema has seen to everything about single values.
 {{- if ne (empty $gateway.header) (empty $gateway.existingSecret) -}}
 {{- fail (printf "egress.gateways.%s has only one of header and existingSecret: the header carries the Secret's key. Set both, or neither." $name) -}}
 {{- end -}}
+{{- if eq (lower (default "" $gateway.header)) "authorization: ${key}" -}}
+{{- fail (printf "egress.gateways.%s.header is %q, without a scheme: say which, such as \"Authorization: Bearer ${KEY}\"." $name $gateway.header) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
