@@ -77,6 +77,7 @@ from sidecar.control.topup_schema import (
     TopupView,
     UpdatePackage,
 )
+from sidecar.control.usage_schema import BatchOutcome, RecordBatch, RecordUsage, UsageCharge
 
 _Answer = TypeVar("_Answer")
 
@@ -415,6 +416,16 @@ class Calls(ABC):
     async def preview_metering_rule(self, body: Preview) -> PreviewView:
         """Try what units come to, line by line, by a rule that need not be there yet, or by that of a metric."""
         return await self._ask("POST", "/v1/metering-rules/preview", PreviewView, body=body)
+
+    async def record_usage(
+        self, body: RecordUsage = RecordUsage(), *, idempotency_key: str | None = None
+    ) -> UsageCharge:
+        """Charge something that was used. One event id is charged once, for ever."""
+        return await self._ask("POST", "/v1/usage", UsageCharge, body=body, key=idempotency_key, keyed=True)
+
+    async def record_usage_batch(self, body: RecordBatch, *, idempotency_key: str | None = None) -> BatchOutcome:
+        """Charge many events: each by itself, or with `atomic` all or none of them."""
+        return await self._ask("POST", "/v1/usage/batch", BatchOutcome, body=body, key=idempotency_key, keyed=True)
 
     async def settle_request(self, body: SettleRequest) -> SettledView:
         """Say what a request has cost, or that it failed, with the `x-settle-token` that came with it."""

@@ -28,6 +28,7 @@ from sidecar.services.history import History
 from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
+from sidecar.services.usage import Usage
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
@@ -86,6 +87,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     signer: Signer
     pricing: Pricing
     reservations: Reservations
+    usage: Usage
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

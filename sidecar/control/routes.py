@@ -22,6 +22,7 @@ from sidecar.control import (
     settlements,
     spend_caps,
     topups,
+    usage,
 )
 from sidecar.control.endpoint import Endpoint
 
@@ -38,6 +39,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *reservations.ENDPOINTS,
     *reserve.ENDPOINTS,
     *metrics.ENDPOINTS,
+    *usage.ENDPOINTS,
     *settlements.ENDPOINTS,
     *history.ENDPOINTS,
     *reports.ENDPOINTS,

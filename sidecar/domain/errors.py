@@ -60,6 +60,12 @@ class NoActiveRule(SidecarError):
     code = "no_active_metering_rule"
 
 
+class EventTimeOutOfRange(SidecarError):
+    """Usage is dated too far back, or ahead."""
+
+    code = "event_time_out_of_range"
+
+
 class NotFound(SidecarError):
     """A customer, key or reservation that does not exist."""
 

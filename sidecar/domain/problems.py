@@ -77,6 +77,7 @@ _ALL = (
     Kind("amount_overflow", 409, "Amount overflow"),
     Kind("version_conflict", 412, "Changed meanwhile"),
     Kind("no_active_metering_rule", 422, "No metering rule in force"),
+    Kind("event_time_out_of_range", 422, "Event time out of range"),
     Kind("idempotency_mismatch", 422, "Idempotency-Key used for another request"),
     INTERNAL,
     Kind("store_corrupt", 500, "Store corrupt"),

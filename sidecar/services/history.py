@@ -10,9 +10,11 @@ from sidecar.archive.archive import Archive
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import ArchiveUnavailable
 from sidecar.domain.history import BlockSums, CustomerFilter, Entry, EntryFilter, Page, Stats, UsageRow
-from sidecar.domain.journal import Position, Totals
+from sidecar.domain.journal import Kind, Position, Totals
 from sidecar.services.written import Written
 from sidecar.store.journal import Journal
+
+_CHARGES = frozenset({Kind.COMMIT, Kind.LATE_COMMIT})
 
 
 class History:
@@ -47,6 +49,14 @@ class History:
         """The newest first. InvalidInput for a cursor that is none."""
         await self._catch_up(wanted.customer_id)
         return await self._archive.entries(wanted, cursor, limit)
+
+    async def charge_of(self, reservation_id: str) -> Entry | None:
+        """What an event was charged whose end the store has forgotten, which is archived long since.
+
+        It waits for nothing.
+        """
+        page = await self._archive.entries(EntryFilter(reservation_id=reservation_id), None, 1)
+        return next((entry for entry in page.items if entry.type in _CHARGES), None)
 
     async def export(self, wanted: EntryFilter) -> AsyncIterator[Entry]:
         """All of them, the oldest first, in bounded memory."""

@@ -237,6 +237,10 @@ class Reservations:
             cost = cost.placed(await self._stands(record.payer_id))
         return _less(cost.exactly, paid)
 
+    async def settle(self, record: HoldRecord, cost: Cost) -> Settled | UnknownReservation | Resolved | Rejected:
+        """Charge what was taken for a cost that is known."""
+        return await self._end(record, cost, 0, Overrun.OWE)
+
     async def release(self, reservation_id: str, reason: str) -> tuple[Standing, int]:
         """Give back all that is held, and say how it stands, and what is left to the payer. To repeat it is safe.
 

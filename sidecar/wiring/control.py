@@ -32,6 +32,7 @@ from sidecar.services.lease import WORKER, Lease
 from sidecar.services.pricing import Pricing
 from sidecar.services.reservations import Reservations
 from sidecar.services.sweeper import Sweeper
+from sidecar.services.usage import Usage
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
@@ -87,6 +88,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
     history = History(archive, sidecar.journal, written, wait_for_writes=settings.archive.wait_for_writes)
     pricing = Pricing(catalogue, wall_clock_ms)
     counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)
+    reservations = Reservations(sidecar.ledger, open_holds, counters, history, pricing)
     parts = Parts(
         accounts=Accounts(sidecar.lane, **names),
         audit_trail=trail,
@@ -108,7 +110,8 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
         reloading=sidecar.reloading,
         signer=sidecar.signer,
         pricing=pricing,
-        reservations=Reservations(sidecar.ledger, open_holds, counters, history, pricing),
+        reservations=reservations,
+        usage=Usage(sidecar.ledger, reservations, open_holds, counters, sidecar.once_records, history),
         units=units_of(settings),
         ready=sidecar.not_ready,
         registry=exposed(sidecar.metrics),

@@ -39,6 +39,7 @@ from sidecar.services.hold import Hold
 from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
+from sidecar.services.usage import Usage
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
@@ -198,6 +199,8 @@ async def _listening(
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
     pricing = Pricing(catalogue, wall_clock_ms)
+    ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
+    reservations = Reservations(ledger, open_holds, counters, history, pricing)
     parts = Parts(
         accounts=accounts,
         audit_trail=trail,
@@ -215,9 +218,8 @@ async def _listening(
         reloading=reloading,
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
         pricing=pricing,
-        reservations=Reservations(
-            Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER), history, pricing
-        ),
+        reservations=reservations,
+        usage=Usage(ledger, reservations, open_holds, counters, OnceRecords(lane, **OWNER), history),
         units=UNITS,
         ready=readiness,
         registry=registry,
