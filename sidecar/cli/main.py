@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 from sidecar import __version__
 from sidecar.cli import (
+    charge,
     config,
     control_keys,
     customers,
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         run,
         demo,
         credit,
+        charge,
         ledger,
         customers,
         spend_caps,
