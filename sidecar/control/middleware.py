@@ -106,7 +106,9 @@ def _sidecar_problem(error: SidecarError, request_id: str) -> web.Response:
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Denied):
-        return _problem(error.code, error.detail, request_id, None, **error.members)
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(error.retry_after_s)
+        return _problem(error.code, error.detail, request_id, headers, **error.members)
     if isinstance(error, InvalidInput) and error.field is not None:
         path = f"$.{error.field}" if error.field else "$"
         errors = [{"path": path, "message": error.detail}]

@@ -34,12 +34,18 @@ class Unsigned(SidecarError):
 
 
 class Denied(SidecarError):
-    """A refusal of the ledger where the caller is answered by exceptions. `members` say more of it, by name."""
+    """A refusal of the ledger where the caller is answered by exceptions. `members` say more of it, by name.
 
-    def __init__(self, code: str, detail: str, members: Mapping[str, object]) -> None:
+    `retry_after_s`: when it would pass, where that is known.
+    """
+
+    def __init__(
+        self, code: str, detail: str, members: Mapping[str, object], *, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.members = members
+        self.retry_after_s = retry_after_s
 
 
 class NotActive(SidecarError):

@@ -15,7 +15,14 @@ def denied(refused: Refused, customer_id: str) -> SidecarError:
         return Denied(refused.code.value, _SUSPENDED, {})
     if refused.capped is not None:
         limit = f"The spend cap {refused.capped.cap_id} does not let {refused.required} base units more be spent now."
-        return Denied(refused.code.value, limit, told_of(refused.capped) | {"unit": refused.unit})
+        told = {"unit": refused.unit, "required": refused.required, "available": refused.available}
+        wait_ms = refused.capped.wait_ms
+        return Denied(
+            refused.code.value,
+            limit,
+            told_of(refused.capped) | told,
+            retry_after_s=-(-wait_ms // 1000) if wait_ms else None,
+        )
     held = f"; {refused.held} more are held by what is in flight" if refused.held else ""
     detail = f"This needs {refused.required} base units of {refused.unit}; {refused.available} are available{held}."
     members = {

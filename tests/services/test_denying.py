@@ -3,6 +3,7 @@ import pytest
 from sidecar.domain.errors import Denied, NotFound
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.problems import KINDS
+from sidecar.domain.spend_caps import Capped, CapScope, Window
 from sidecar.services.denying import denied
 
 
@@ -24,3 +25,22 @@ def test_it_says_what_was_missing() -> None:
     error = denied(Refused(RefusalCode.INSUFFICIENT_CREDITS, 7, 3, 2, "credits"), "cus_1")
     assert isinstance(error, Denied)
     assert error.members == {"unit": "credits", "required": 7, "available": 3, "held": 2}
+
+
+@pytest.mark.parametrize(("wait_ms", "after_s"), [(None, None), (0, None), (1_001, 2)])
+def test_a_spend_cap_says_when_there_is_room(wait_ms: int | None, after_s: int | None) -> None:
+    cap = Capped(
+        cap_id="cap_1",
+        scope=CapScope.TOTAL,
+        window=Window.DAY,
+        amount=10,
+        spent=8,
+        held=1,
+        reset_at_ms=1_800_000_000_000,
+        wait_ms=wait_ms,
+    )
+    error = denied(Refused(RefusalCode.SPEND_CAP_REACHED, 7, 1, 1, "credits", capped=cap), "cus_1")
+    assert isinstance(error, Denied)
+    assert error.retry_after_s == after_s
+    wanted = {"cap_id": "cap_1", "unit": "credits", "required": 7, "available": 1, "spent": 8, "held": 1}
+    assert wanted.items() <= dict(error.members).items()
