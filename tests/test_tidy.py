@@ -38,6 +38,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/__main__.py": "Two lines; every test that starts a process goes through it.",
     "sidecar/control/admin_schema.py": "tests/control/test_admin_keys.py reads all of it.",
     "sidecar/control/auditing.py": "tests/control/test_audit_log.py sees what it leaves.",
+    "sidecar/control/tenants.py": "tests/wiring/test_environments.py goes through it.",
+    "sidecar/wiring/environment.py": "tests/wiring/test_environments.py and test_running.py start it.",
     "sidecar/domain/audit.py": "Records without behaviour.",
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/control/customer_schema.py": "Records; test_customers.py and test_customer_changes.py see them.",

@@ -3,6 +3,7 @@
 A password never shows: `str` and `repr` mask it.
 """
 
+import hashlib
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,8 @@ _WANTED = (
     "The archive address must look like sqlite:///path/to/archive.db, with four slashes for an absolute path, "
     "or postgresql://[user:password@]host[:port]/database"
 )
+_SCHEMA_MAX = 63
+"""What PostgreSQL keeps of a name."""
 _PASSWORD_OPTION = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 
@@ -23,8 +26,23 @@ class ArchiveAddress(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     dsn: str = ""
     """PostgreSQL's connection URL with its password: never to be shown."""
+    schema: str = ""
+    """Of PostgreSQL; empty: whichever the user's connections have."""
+
+    def apart(self, tenant: str, environment: str) -> "ArchiveAddress":
+        """Where another tenant's environment has its archive: a file beside this one, or a schema of the database."""
+        if self.path:
+            stem, dot, suffix = self.path.rpartition(".")
+            base, end = (stem, dot + suffix) if dot and "/" not in suffix else (self.path, "")
+            return ArchiveAddress(path=f"{base}.{tenant}.{environment}{end}")
+        schema = f"sidecar_{tenant}_{environment}"
+        if len(schema) > _SCHEMA_MAX:
+            schema = f"{schema[:30]}_{hashlib.sha256(schema.encode()).hexdigest()[:32]}"
+        return ArchiveAddress(dsn=self.dsn, schema=schema)
 
     def __str__(self) -> str:
+        if self.schema:
+            return f"{_masked(self.dsn)} (schema {self.schema})"
         return _masked(self.dsn) if self.dsn else f"sqlite:///{self.path}"
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from sidecar.archive.verify import broken_links
 from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
-from sidecar.domain.errors import StartupError
+from sidecar.domain.errors import OthersArchive
 from sidecar.domain.history import (
     Anomaly,
     Appended,
@@ -40,12 +40,14 @@ ALL = EntryFilter()
 class Archive:
     """The ledger of one tenant's environment in one database.
 
-    `url`: ``sqlite:///path`` or ``postgresql://…``; `InvalidInput` when it is neither. Every call raises
-    `ArchiveUnavailable` when the database does not answer; the next call tries again.
+    `url`: ``sqlite:///path`` or ``postgresql://…``; `InvalidInput` when it is neither. `apart`: the database is
+    another's, so this is in a file beside it, or in a schema of its own. Every call raises `ArchiveUnavailable` when
+    the database does not answer; the next call tries again.
     """
 
-    def __init__(self, url: str, *, tenant: str = "default", environment: str = "live") -> None:
-        self._database = Database(parse_archive_address(url))
+    def __init__(self, url: str, *, tenant: str = "default", environment: str = "live", apart: bool = False) -> None:
+        address = parse_archive_address(url)
+        self._database = Database(address.apart(tenant, environment) if apart else address)
         self._scope = f"{tenant}/{environment}"
 
     def __str__(self) -> str:
@@ -57,8 +59,8 @@ class Archive:
     async def open(self) -> None:
         """Connect, and bring the schema up to date.
 
-        `StartupError` when the database is newer than this program or keeps another ledger, or its driver is not
-        installed.
+        `StartupError` when the database is newer than this program, or its driver is not installed; `OthersArchive`
+        when it keeps another ledger.
         """
         await self._database.open()
         async with self._database.writing() as transaction:
@@ -67,7 +69,7 @@ class Archive:
                 await transaction.bulk.upsert(schema.scope, [(1, self._scope)])
         if kept not in {None, self._scope}:
             await self.close()
-            raise StartupError(
+            raise OthersArchive(
                 f"The archive {self} keeps the ledger of {kept}, not of {self._scope}: each tenant and "
                 "environment has an archive of its own; name another one with archive.url."
             )

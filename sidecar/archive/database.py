@@ -51,7 +51,7 @@ class Database:
             self._engine = self._sqlite() if self.address.path else self._postgresql()
         try:
             async with self.writing() as transaction:
-                await transaction.connection.run_sync(migrate)
+                await transaction.connection.run_sync(migrate, self.address.schema)
         except BaseException:
             await self.close()
             raise
@@ -117,9 +117,15 @@ class Database:
             ) from error
         self._foreign = (*self._foreign, asyncpg.PostgresError, asyncpg.InterfaceError)
 
+        schema = self.address.schema
+        session = {"search_path": f'"{schema}"'} if schema else {}
+
         async def connect() -> object:
             return await asyncpg.connect(
-                self.address.dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S
+                self.address.dsn,
+                timeout=_CONNECT_TIMEOUT_S,
+                command_timeout=_COMMAND_TIMEOUT_S,
+                server_settings=session,
             )
 
         return create_async_engine(

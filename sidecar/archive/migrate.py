@@ -7,6 +7,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.schema import CreateSchema
 
 from sidecar.domain.errors import StartupError
 
@@ -14,13 +15,15 @@ _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x5D_1EDA  # Any number that is only ours.
 
 
-def migrate(connection: Connection) -> None:
-    """Apply the steps that are missing, within the connection's transaction.
+def migrate(connection: Connection, schema: str = "") -> None:
+    """Apply the steps that are missing, within the connection's transaction; make its schema first, if it has one.
 
     `StartupError` when the database knows a step that this program does not: it is newer.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if schema:
+            connection.execute(CreateSchema(schema, if_not_exists=True))
     scripts = ScriptDirectory(_FOLDER, version_locations=[_FOLDER])
     known = {script.revision for script in scripts.walk_revisions()}
 

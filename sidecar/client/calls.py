@@ -66,6 +66,7 @@ from sidecar.control.spend_cap_schema import (
     SpendCapView,
     SpendCapsQuery,
 )
+from sidecar.control.tenants import CreateTenant, NewTenantView, TenantPage
 from sidecar.control.topup_schema import (
     CreatePackage,
     GrantTopup,
@@ -505,6 +506,27 @@ class Calls(ABC):
     async def show_audit_log(self, query: AuditQuery = AuditQuery()) -> AuditPage:
         """List what was asked of this API to change, the newest first, whatever came of it."""
         return await self._ask("GET", "/v1/admin/audit", AuditPage, query=query)
+
+    async def create_tenant(self, body: CreateTenant, *, idempotency_key: str | None = None) -> NewTenantView:
+        """Make a tenant, with a first control key for each of its environments, whose secrets are shown this once."""
+        return await self._ask("POST", "/v1/admin/tenants", NewTenantView, body=body, key=idempotency_key, keyed=True)
+
+    async def list_tenants(self, query: Paging = Paging()) -> TenantPage:
+        """List the tenants in the order of their names, the operator's own among them."""
+        return await self._ask("GET", "/v1/admin/tenants", TenantPage, query=query)
+
+    async def create_tenant_key(
+        self, tenant: str, body: CreateControlKey = CreateControlKey(), *, idempotency_key: str | None = None
+    ) -> NewControlKeyView:
+        """Make a control key for a tenant: of `live`, unless `environment` says `test`. Its secret is shown this once."""
+        return await self._ask(
+            "POST",
+            f"/v1/admin/tenants/{quote(tenant, safe='')}/api-keys",
+            NewControlKeyView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
 
     async def show_health(self) -> Health:
         """Say that the process is alive."""

@@ -30,9 +30,9 @@ async def create_control_key(call: Call[CreateControlKey, Nothing]) -> Given[New
         maker.tenant,
         environment,
         name=wanted.name,
-        scopes=_scopes(maker, wanted.scopes),
+        scopes=scopes_for(maker, wanted.scopes),
         created_by=maker.key_id,
-        expires_at_ms=_expiry(call.parts.now_ms(), wanted),
+        expires_at_ms=expiry(call.parts.now_ms(), wanted),
     )
     return _shown(call, key, secret, 201)
 
@@ -69,7 +69,8 @@ async def revoke_control_key(call: Call[Nothing, Nothing]) -> Given[ControlKeyVi
     return Given(_view(call, key))
 
 
-def _scopes(maker: Principal, wanted: list[str] | None) -> tuple[str, ...]:
+def scopes_for(maker: Principal, wanted: list[str] | None) -> tuple[str, ...]:
+    """The scopes of a new key: InsufficientScope for what its maker may not do."""
     if wanted is None:
         return tuple(scope for scope in LEAST if maker.may(scope))
     if any(scope not in {ALL, *Scope} for scope in wanted):
@@ -79,7 +80,8 @@ def _scopes(maker: Principal, wanted: list[str] | None) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _expiry(now_ms: int, wanted: CreateControlKey) -> int | None:
+def expiry(now_ms: int, wanted: CreateControlKey) -> int | None:
+    """When a new key ends; None: never."""
     if wanted.expires_at is not None and wanted.expires_in_seconds is not None:
         raise InvalidInput("Give expires_at or expires_in_seconds, not both.", "expires_in_seconds")
     if wanted.expires_in_seconds is not None:

@@ -1,5 +1,6 @@
 """The control API as one aiohttp application: the route table, and what surrounds it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -8,28 +9,35 @@ from msgspec.structs import replace
 
 from sidecar.control import openapi, reference_page
 from sidecar.control.auditing import audited
+from sidecar.control.decoding import PRINCIPAL
 from sidecar.control.endpoint import Endpoint, Parts
 from sidecar.control.middleware import answering_problems, authorised, name_request
 from sidecar.control.routes import ENDPOINTS
 from sidecar.control.serving import serve
+from sidecar.domain.control_keys import Principal
+
+PartsOf = Callable[[Principal], Awaitable[Parts]]
 
 BODY_MAX_BYTES = 1_048_576
 
 
-def make_app(parts: Parts) -> web.Application:
-    """The application; it opens nothing and owns nothing of what it is given."""
+def make_app(parts: Parts, parts_of: PartsOf | None = None) -> web.Application:
+    """The application; it opens nothing and owns nothing of what it is given.
+
+    `parts` are the operator's own, `parts_of` gives those of other tenants and environments, by whose key it is.
+    """
     document = openapi.document(ENDPOINTS)
     parts = replace(parts, openapi=document, reference=reference_page.page(document))
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
     middlewares = [
-        audited(parts),
+        audited,
         answering_problems(parts.now_ms),
         authorised(parts.control_keys, open_paths),
     ]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(name_request)
     for endpoint in ENDPOINTS:
-        handler = _handler(endpoint, parts)
+        handler = _handler(endpoint, parts, parts_of)
         for path in endpoint.paths:
             # A parameter is anything without a slash; aiohttp's own default leaves braces out.
             pattern = path.replace("}", ":[^/]+}")
@@ -40,8 +48,10 @@ def make_app(parts: Parts) -> web.Application:
     return app
 
 
-def _handler(endpoint: Endpoint[Any, Any, Any], parts: Parts) -> Handler:
+def _handler(endpoint: Endpoint[Any, Any, Any], home: Parts, parts_of: PartsOf | None) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        principal = request.get(PRINCIPAL)
+        parts = home if principal is None or principal.operator or parts_of is None else await parts_of(principal)
         return await serve(endpoint, parts, request)
 
     return handle

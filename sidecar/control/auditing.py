@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
 from sidecar.control.decoding import PRINCIPAL, REQUEST_ID
@@ -17,21 +17,20 @@ from sidecar.control.endpoint import Endpoint, Parts, Repeat
 from sidecar.domain.audit import Audited
 from sidecar.domain.ids import new_id
 from sidecar.domain.scopes import HOT
+from sidecar.services.audit_trail import AuditTrail
 
 _RECORD: Final = web.RequestKey("audited", Audited)
+_TRAIL: Final = web.RequestKey("audit_trail", AuditTrail)
+_SAID: Final = frozenset({"actor_id", "on_behalf_of", "reason"})
 
 
-def audited(parts: Parts) -> Middleware:
-    """Write down what the endpoints began, with the status of the answer, before it is sent."""
-
-    @web.middleware
-    async def audit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        if (record := request.get(_RECORD)) is not None:
-            await parts.audit_trail.record(replace(record, status=response.status))
-        return response
-
-    return audit
+@web.middleware
+async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write down what an endpoint began, with the status of the answer, before it is sent."""
+    response = await handler(request)
+    if (record := request.get(_RECORD)) is not None:
+        await request[_TRAIL].record(replace(record, status=response.status))
+    return response
 
 
 def begin(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request) -> None:
@@ -40,6 +39,7 @@ def begin(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request)
     if principal is None or endpoint.repeat is Repeat.READ or endpoint.scope in HOT:
         return
     now_ms = parts.now_ms()
+    request[_TRAIL] = parts.audit_trail
     request[_RECORD] = Audited(
         audit_id=new_id("aud", now_ms, secrets.token_bytes(10)),
         at_ms=now_ms,
@@ -64,6 +64,3 @@ def about(request: web.Request, path: Mapping[str, str]) -> None:
     if (record := request.get(_RECORD)) is not None:
         target = record.route.format_map({name: quote(value, safe="") for name, value in path.items()})
         request[_RECORD] = replace(record, target=target, customer_id=path.get("customer_id", ""))
-
-
-_SAID: Final = frozenset({"actor_id", "on_behalf_of", "reason"})

@@ -23,11 +23,12 @@ from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
-from sidecar.services.deferred import Deferred
+from sidecar.services.deferred import AnyDeferred, Deferred
 from sidecar.services.history import History
 from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
+from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
 from sidecar.store.accounts import Accounts
 from sidecar.store.counters import Counters
@@ -79,7 +80,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     control_keys: ControlKeys
     customers: Customers
-    deferred: Deferred
+    deferred: Deferred | AnyDeferred
     denials: DenialCounts
     once_records: OnceRecords
     history: History
@@ -88,6 +89,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     pricing: Pricing
     reservations: Reservations
     usage: Usage
+    tenants: Tenants
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

@@ -21,6 +21,7 @@ from sidecar.control import (
     service,
     settlements,
     spend_caps,
+    tenants,
     topups,
     usage,
 )
@@ -46,5 +47,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *rules.ENDPOINTS,
     *admin_keys.ENDPOINTS,
     *audit_log.ENDPOINTS,
+    *tenants.ENDPOINTS,
     *service.ENDPOINTS,
 )

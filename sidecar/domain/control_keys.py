@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.domain.scopes import ALL, Scope
+from sidecar.domain.scopes import ALL, OPERATORS, Scope
 
 SECRET_BYTES: Final = 32
 ADMIN_KEY_ID: Final = "admin"
@@ -33,9 +33,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     key_id: str
     scopes: frozenset[str]
+    operator: bool = False
+    """Whether this is the operator's own environment, where tenants are made."""
 
     def may(self, scope: str) -> bool:
         """Whether it holds a scope; `ALL` only if it holds all."""
+        if scope in OPERATORS and not self.operator:
+            return False
         return ALL in self.scopes or scope in self.scopes
 
 
@@ -65,10 +69,14 @@ class ControlKey(msgspec.Struct, frozen=True, kw_only=True):
     rotated_at_ms: int | None = None
     retiring: Retiring | None = None
 
-    @property
-    def principal(self) -> Principal:
+    def principal(self, *, operator: bool) -> Principal:
+        """Whom it stands for."""
         return Principal(
-            tenant=self.tenant, environment=self.environment, key_id=self.key_id, scopes=frozenset(self.scopes)
+            tenant=self.tenant,
+            environment=self.environment,
+            key_id=self.key_id,
+            scopes=frozenset(self.scopes),
+            operator=operator,
         )
 
     def status(self, now_ms: int) -> str:

@@ -138,3 +138,7 @@ class StartupError(SidecarError):
     """The process cannot go on; `detail` is one sentence for the person who started it."""
 
     code = "startup"
+
+
+class OthersArchive(StartupError):
+    """The archive keeps the ledger of another tenant or environment."""

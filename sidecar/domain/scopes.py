@@ -30,8 +30,14 @@ class Scope(StrEnum):
     """Rules, metrics, packages: what things cost."""
     ADMIN_READ = "admin:read"
     ADMIN_WRITE = "admin:write"
-    """Control keys, tenants, the audit log."""
+    """Control keys, the audit log."""
+    TENANTS_READ = "tenants:read"
+    TENANTS_WRITE = "tenants:write"
+    """The operator's alone: no key of another tenant has them, whatever else it may do."""
 
+
+OPERATORS = frozenset({Scope.TENANTS_READ, Scope.TENANTS_WRITE})
+"""What only keys of the environment may do that the process serves without any tenants."""
 
 HOT = frozenset({Scope.ENTITLEMENTS_READ, Scope.RESERVATIONS_WRITE, Scope.USAGE_WRITE})
 """What programs ask for with each request of theirs, at its pace: not limited, and not in the audit log."""

@@ -53,9 +53,12 @@ class ControlKeys:
         assert admin_key, "an empty key would let everybody in"
         self._catalogue = catalogue
         self._admin_digest = control_keys.digest(admin_key)
-        self._admin = Principal(tenant=tenant, environment=environment, key_id=ADMIN_KEY_ID, scopes=frozenset({ALL}))
+        self._admin = Principal(
+            tenant=tenant, environment=environment, key_id=ADMIN_KEY_ID, scopes=frozenset({ALL}), operator=True
+        )
         self._now_ms = now_ms
         self._used: dict[str, int] = {}
+        self._looking = asyncio.Lock()
         self._closing = asyncio.Event()
 
     async def find(self, text: str) -> Principal | None:
@@ -72,7 +75,13 @@ class ControlKeys:
         if key is None or not key.is_secret(text, now_ms) or key.status(now_ms) != "active":
             return None
         self._used[key_id] = now_ms
-        return key.principal
+        home = (self._admin.tenant, self._admin.environment)
+        return key.principal(operator=(key.tenant, key.environment) == home)
+
+    def places(self) -> set[tuple[str, str]]:
+        """The tenants and environments that have keys, those of the operator's own included."""
+        keys = (_decoded(document, ControlKey) for document in self._catalogue.all(KIND))
+        return {(self._admin.tenant, self._admin.environment), *((key.tenant, key.environment) for key in keys)}
 
     def all(self, tenant: str, environment: str) -> list[ControlKey]:
         """The keys of a tenant's environment, the oldest first, those that were revoked too."""
@@ -194,13 +203,17 @@ class ControlKeys:
         return None if document is None else _decoded(document, ControlKey)
 
     async def _look_again(self, key_id: str) -> ControlKey | None:
-        """A key that another process has made a moment ago: asked for at most so often, since strangers can ask."""
-        if self._now_ms() - self._catalogue.refreshed_at_ms >= _LOOK_AGAIN_MS:
-            try:
-                await self._catalogue.refresh()
-            except ArchiveUnavailable:
-                if not self._catalogue.refreshed_at_ms:
-                    raise
+        """A key that another process has made a moment ago. All who ask share a look."""
+        asked_at_ms = self._now_ms()
+        async with self._looking:
+            since_ms = self._now_ms() - self._catalogue.refreshed_at_ms
+            await asyncio.sleep(max(_LOOK_AGAIN_MS - since_ms, 0) / 1000)
+            if self._catalogue.refreshed_at_ms <= asked_at_ms:
+                try:
+                    await self._catalogue.refresh()
+                except ArchiveUnavailable:
+                    if not self._catalogue.refreshed_at_ms:
+                        raise
         return self._get(key_id)
 
 

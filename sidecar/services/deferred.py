@@ -5,7 +5,7 @@ that its bearer can settle this one reservation, by the price that was agreed, a
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -18,6 +18,8 @@ from sidecar.domain.tokens import SETTLE, Signer
 from sidecar.services.hold import Hold
 from sidecar.store.hold_record import HoldRecord, hold_record
 from sidecar.store.ledger import Ledger
+
+UNSIGNED = "The token is not one that this sidecar gave to an upstream in `x-settle-token`."
 
 
 class SettledLater(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class Deferred:
         """
         claims = self.claims(token)
         if claims is None:
-            raise Unsigned("The token is not one that this sidecar gave to an upstream in `x-settle-token`.")
+            raise Unsigned(UNSIGNED)
         if usage is None:
             return await self.end(claims, None)
         amount, words = claims.charge(usage)
@@ -90,6 +92,20 @@ class Deferred:
         if isinstance(outcome, Resolved) and outcome.state is not HoldState.EXPIRED:
             raise Conflict(f"The reservation {claims.reservation_id} was settled otherwise: it is {outcome.state}.")
         raise NotFound(f"The reservation {claims.reservation_id} is not held any more: its time is over.")
+
+
+class AnyDeferred:
+    """Settles by the tokens of several tenants and environments: a token says by its seal whose it is."""
+
+    def __init__(self, each: Callable[[], Iterable[Deferred]]) -> None:
+        self._each = each
+
+    async def settle(self, token: str, usage: Reading | None) -> SettledLater:
+        """As that one which gave the token. Raises Unsigned when none did."""
+        for deferred in self._each():
+            if deferred.claims(token) is not None:
+                return await deferred.settle(token, usage)
+        raise Unsigned(UNSIGNED)
 
 
 def _record(claims: SettleClaims) -> HoldRecord:

@@ -9,7 +9,7 @@ import msgspec
 from sidecar.archive.archive import Archive
 from sidecar.config.data_folder import archive_url, make_data_dir
 from sidecar.config.settings import Settings
-from sidecar.domain.errors import StoreUnavailable
+from sidecar.domain.errors import OthersArchive, StoreUnavailable
 from sidecar.services.archiver import Archiver
 from sidecar.services.rebuilding import Rebuilding
 from sidecar.services.verification import Verification
@@ -49,9 +49,7 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
     """
     names = {"tenant": settings.tenant, "environment": settings.environment}
     async with AsyncExitStack() as stack:
-        archive = Archive(archive_url(settings), **names)
-        stack.push_async_callback(archive.close)
-        await archive.open()
+        archive = await _archive(settings, stack)
         lane, store, alone = await _store(settings, stack)
         journal = Journal(lane, **names)
         archiver = Archiver(journal, archive)
@@ -65,6 +63,20 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
             verification=Verification(audit, journal, archive, wait_s=PATIENCE_S),
             rebuilding=Rebuilding(Restore(lane, **names), audit, journal, Leases(lane, **names), archive, archiver),
         )
+
+
+async def _archive(settings: Settings, stack: AsyncExitStack) -> Archive:
+    """The one of the settings; beside it, if it is the archive of another tenant's environment."""
+    url, tenant, environment = archive_url(settings), settings.tenant, settings.environment
+    archive = Archive(url, tenant=tenant, environment=environment)
+    stack.push_async_callback(archive.close)
+    try:
+        await archive.open()
+    except OthersArchive:
+        archive = Archive(url, tenant=tenant, environment=environment, apart=True)
+        stack.push_async_callback(archive.close)
+        await archive.open()
+    return archive
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> tuple[Lane, str, bool]:

@@ -31,24 +31,53 @@ class Role(Flag):
     ALL = PROXY | CONTROL
 
 
+class Realm:
+    """What the store keeps of one tenant's environment, as a process works with it."""
+
+    def __init__(self, lane: Lane, signing_key: str, *, tenant: str, environment: str) -> None:
+        self.tenant = tenant
+        self.environment = environment
+        names = {"tenant": tenant, "environment": environment}
+        self.ledger = Ledger(lane, **names)
+        self.journal = Journal(lane, **names)
+        self.customers = Customers(lane, **names)
+        self.once_records = OnceRecords(lane, **names)
+        self.signer = Signer(self._key, **names)
+        self.deferred = Deferred(self.ledger, self.signer)
+        self._secrets = Secrets(lane, **names)
+        self._given_key = signing_key.encode()
+        self._shared_key = b""
+
+    async def meet(self) -> None:
+        """Learn what all processes share. Raises StoreError; then it can be tried again."""
+        if not self._given_key:
+            self._shared_key = await self._secrets.shared("signing", KEY_BYTES)
+
+    def _key(self) -> bytes:
+        key = self._given_key or self._shared_key
+        if not key:
+            raise StoreUnavailable("What signs tokens is in the store, which has not been reached yet.")
+        return key
+
+
 class Sidecar:
     """One process's parts while it runs. Ports are the real ones, None for what this process does not serve."""
 
     def __init__(self, settings: Settings, reloading: Reloading, lane: Lane, address: Address) -> None:
-        names = {"tenant": settings.tenant, "environment": settings.environment}
         self.settings = settings
         self.reloading = reloading
         self.lane = lane
         self.store = str(address)
         """The store's address without its password."""
-        self.ledger = Ledger(lane, **names)
-        self.journal = Journal(lane, **names)
-        self.customers = Customers(lane, **names)
-        self.once_records = OnceRecords(lane, **names)
-        self.signer = Signer(self._signing_key, **names)
-        self.deferred = Deferred(self.ledger, self.signer)
-        self._secrets = Secrets(lane, **names)
-        self._shared_key = b""
+        self.realm = realm = Realm(
+            lane, settings.tokens.key, tenant=settings.tenant, environment=settings.environment
+        )
+        self.ledger = realm.ledger
+        self.journal = realm.journal
+        self.customers = realm.customers
+        self.once_records = realm.once_records
+        self.signer = realm.signer
+        self.deferred = realm.deferred
         self._met = False
         self.tasks = Tasks()
         self.outage = Outage(lane, self.tasks)
@@ -74,15 +103,8 @@ class Sidecar:
         if not self._met:
             await self.lane.open()
             self._met = True
-        if not self.settings.tokens.key:
-            self._shared_key = await self._secrets.shared("signing", KEY_BYTES)
+        await self.realm.meet()
         self.store_seen = True
-
-    def _signing_key(self) -> bytes:
-        key = self.settings.tokens.key.encode() or self._shared_key
-        if not key:
-            raise StoreUnavailable("What signs tokens is in the store, which has not been reached yet.")
-        return key
 
     def not_ready(self) -> str | None:
         """Why this process cannot serve, in one sentence; None when it can."""

@@ -61,3 +61,22 @@ def test_what_is_wrong_is_said_without_the_password(url: str, said: str) -> None
         parse_archive_address(url)
     assert "s3cret" not in caught.value.detail
     assert caught.value.field == "archive.url"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////var/archive.db", "sqlite:////var/archive.acme.test.db"),
+        ("sqlite:////var.d/archive", "sqlite:////var.d/archive.acme.test"),
+        ("postgresql://ann:s3cret@db/ledger", "postgresql://ann:***@db/ledger (schema sidecar_acme_test)"),
+    ],
+)
+def test_another_tenants_is_beside_it(url: str, shown: str) -> None:
+    assert str(parse_archive_address(url).apart("acme", "test")) == shown
+
+
+def test_a_long_name_of_a_schema_is_cut_and_stays_its_own() -> None:
+    address = parse_archive_address("postgresql://db/ledger")
+    schemas = {address.apart("t" * 62 + end, "live").schema for end in "ab"}
+    assert len(schemas) == 2
+    assert all(len(schema) <= 63 for schema in schemas)

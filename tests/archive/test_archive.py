@@ -39,3 +39,15 @@ async def test_entries_are_readable_while_others_are_written(archive: Archive) -
     await archive.append(3, [teller.commit((1, 1))], lines[-1].position)
     assert first.seq == 1
     assert [entry.seq async for entry in export] == [2]
+
+
+async def test_another_tenant_has_an_archive_of_its_own_beside_it(archive: Archive, archive_url: str) -> None:
+    others = [Archive(archive_url, tenant="acme", environment=name, apart=True) for name in ("live", "test")]
+    for each in others:
+        await each.open()
+    await others[0].put_document("package", "small", b"{}", expected=0, now_ms=1)
+    counted = [len((await each.changed_documents(0)).documents) for each in (archive, *others)]
+    assert counted == [0, 1, 0]
+    assert len({str(each) for each in (archive, *others)}) == 3
+    for each in others:
+        await each.close()

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from sidecar.domain.control_keys import ControlKey, Principal, Retiring, digest, hint, key_id_of, mint
 from sidecar.domain.ids import new_id
-from sidecar.domain.scopes import ALL, Scope
+from sidecar.domain.scopes import ALL, OPERATORS, Scope
 
 KEY_ID = new_id("ckey", 1_700_000_000_000, b"0123456789")
 TEXT, FORMER = (mint("test", KEY_ID, byte * 32) for byte in (b"s", b"f"))
@@ -26,7 +26,7 @@ KEY = ControlKey(
 def test_a_key_names_its_record_and_its_environment() -> None:
     assert TEXT.startswith("ck_test_")
     assert key_id_of(TEXT) == KEY_ID
-    assert KEY.principal == Principal(
+    assert KEY.principal(operator=False) == Principal(
         tenant="acme", environment="test", key_id=KEY_ID, scopes=frozenset({"credits:read"})
     )
 
@@ -62,6 +62,11 @@ def test_a_key_works_until_it_ends() -> None:
 
 
 def test_only_who_may_do_everything_may_do_everything() -> None:
-    everything = replace(KEY, scopes=(ALL,)).principal
-    assert all(everything.may(scope) for scope in (ALL, *Scope))
-    assert [scope for scope in (ALL, *Scope) if KEY.principal.may(scope)] == ["credits:read"]
+    everything = replace(KEY, scopes=(ALL,))
+    assert all(everything.principal(operator=True).may(scope) for scope in (ALL, *Scope))
+    assert [scope for scope in (ALL, *Scope) if KEY.principal(operator=True).may(scope)] == ["credits:read"]
+
+
+def test_tenants_are_the_operators_business() -> None:
+    other = replace(KEY, scopes=(ALL, *Scope)).principal(operator=False)
+    assert {scope for scope in Scope if not other.may(scope)} == OPERATORS == {"tenants:read", "tenants:write"}

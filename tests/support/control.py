@@ -39,6 +39,7 @@ from sidecar.services.hold import Hold
 from sidecar.services.pricing import Pricing
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
+from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
@@ -201,6 +202,7 @@ async def _listening(
     pricing = Pricing(catalogue, wall_clock_ms)
     ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
+    keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
     parts = Parts(
         accounts=accounts,
         audit_trail=trail,
@@ -209,7 +211,7 @@ async def _listening(
         spend_caps=SpendCaps(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
-        control_keys=ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms),
+        control_keys=keys,
         customers=customers,
         denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
@@ -220,6 +222,7 @@ async def _listening(
         pricing=pricing,
         reservations=reservations,
         usage=Usage(ledger, reservations, open_holds, counters, OnceRecords(lane, **OWNER), history),
+        tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         units=UNITS,
         ready=readiness,
         registry=registry,
