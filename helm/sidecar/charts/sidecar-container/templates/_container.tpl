@@ -16,8 +16,8 @@ Give the application's port another name than `portName`, and let its probes nam
   pullPolicy         IfNotPresent
   port, adminPort    15080 and 15081: requests; health and metrics
   native             true: an init container that goes on, from Kubernetes 1.32; false: an ordinary container
-  preStopSeconds     0; of an ordinary container 5, so that it outlives its place in the Service
-  drainSeconds       25: at most the pod's grace period less 5, and less preStopSeconds
+  delaySeconds       how long it takes requests after SIGTERM: 0; of an ordinary container 5, until nobody sends any more
+  drainSeconds       25: at most the pod's grace period less 5, and less delaySeconds
   shadow             false
   storeSecret        entitlement-sidecar-store: its key `url`
   settingsConfigMap  entitlement-sidecar-settings; empty: none
@@ -47,6 +47,7 @@ env:
   - {name: SIDECAR_PROXY_SHADOW, value: {{ $given.shadow | quote }}}
   - {name: SIDECAR_RULES_PATHS, value: /etc/sidecar/rules}
   - {name: SIDECAR_DATA_DIR, value: /var/lib/sidecar}
+  - {name: SIDECAR_TIMEOUTS_SHUTDOWN_DELAY_S, value: {{ $given.delaySeconds | quote }}}
   - {name: SIDECAR_TIMEOUTS_SHUTDOWN_S, value: {{ $given.drainSeconds | quote }}}
   - {name: SIDECAR_LOG_FORMAT, value: json}
   - name: SIDECAR_STORE_URL
@@ -69,10 +70,6 @@ readinessProbe:
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
-{{- with $given.preStopSeconds }}
-lifecycle:
-  preStop: {sleep: {seconds: {{ . }}}}
-{{- end }}
 {{- include "sidecar-container.resources" $given }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -98,7 +95,7 @@ portName: http
 port: 15080
 adminPort: 15081
 native: {{ $native }}
-preStopSeconds: {{ ternary 0 5 $native }}
+delaySeconds: {{ ternary 0 5 $native }}
 drainSeconds: 25
 shadow: false
 storeSecret: entitlement-sidecar-store
