@@ -1,18 +1,23 @@
 """What the chart starts are commands of ours with settings that they take, and a store that lets them in."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from sidecar.cli.main import parser
 from sidecar.config.load import load
 from sidecar.config.rules import load_rules
 from sidecar.config.settings import Settings, units_of
-from tests.helm import rendering
+from sidecar.store.acl import User
+from tests.helm import rendering, store_users
 from tests.helm.rendering import CASES
+from tests.support.ports import free_ports
+from tests.support.store import StoreServer
 
 Json = dict[str, Any]
 
@@ -40,7 +45,8 @@ def settings_of(container: Json, case: str, tmp_path: Path) -> Settings:
         environ[variable["name"]] = variable.get("value") or SECRETS[variable["name"]]
     if "SIDECAR_CONFIG" in environ:
         file = tmp_path / "sidecar.yaml"
-        file.write_text(rendering.one(case, "ConfigMap", "demo-sidecar-injector")["data"]["sidecar.yaml"])
+        (settings,) = [each for each in rendering.objects(case) if "sidecar.yaml" in each.get("data", {})]
+        file.write_text(settings["data"]["sidecar.yaml"])
         environ["SIDECAR_CONFIG"] = str(file)
     return load(environ=environ).settings
 
@@ -97,4 +103,33 @@ def test_rules_settings_and_the_address_are_the_same_in_the_namespaces_of_pods()
 def test_pods_and_control_plane_have_users_of_their_own_in_the_bundled_store() -> None:
     pods = rendering.one("bundled-store", "Secret", "entitlement-sidecar-store", "shop")["data"]
     own = rendering.one("bundled-store", "Secret", "demo-sidecar-store")["data"]
-    assert pods["url"] == own["sidecarUrl"] != own["url"]
+    assert pods["url"] == own["proxyUrl"] != own["url"]
+
+
+@pytest.mark.parametrize("user", list(User))
+def test_users_of_the_bundled_store_are_those_of_the_command(user: User) -> None:
+    assert store_users.file(user).read_text() == store_users.rules(user), "run python -m tests.helm"
+
+
+def test_the_bundled_store_lets_both_users_in_and_nobody_else(tmp_path: Path) -> None:
+    """With the arguments and the file of the chart, on a real server."""
+    template = rendering.one("bundled-store", "StatefulSet", "demo-sidecar-store")["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    secret = rendering.one("bundled-store", "Secret", "demo-sidecar-store")["data"]
+    users = tmp_path / "users.acl"
+    users.write_bytes(base64.b64decode(secret["users.acl"]))
+    places = {"/data": str(tmp_path), "/etc/valkey/users.acl": str(users)}
+    arguments = [places.get(argument, argument) for argument in container["args"]]
+    server = StoreServer(*arguments, port=free_ports(1)[0])
+    server.start()
+    try:
+        for name in ("url", "proxyUrl"):
+            url = base64.b64decode(secret[name]).decode().partition("@")[0] + f"@127.0.0.1:{server.port}"
+            with redis.Redis.from_url(url) as client:
+                assert client.hmget(f"sidecar:{{1}}:default/live:customer:{name}", ["state"]) == [None]
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.flushall()
+        with server.client() as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.get("sidecar:any")
+    finally:
+        server.remove()

@@ -24,7 +24,11 @@ Give the application's port another name than `portName`, and let its probes nam
   cpuRequest 50m, cpuLimit none, memoryRequest 64Mi, memoryLimit 256Mi
 */}}
 {{- define "sidecar-container.container" -}}
-{{- $given := merge (dict) . (include "sidecar-container.defaults" . | fromYaml) -}}
+{{- /* Not `merge`, which takes an empty text for one that is missing. */ -}}
+{{- $given := pick . "image" "upstreamPort" -}}
+{{- range $name, $default := include "sidecar-container.defaults" . | fromYaml -}}
+{{- $_ := set $given $name (hasKey $ $name | ternary (get $ $name) $default) -}}
+{{- end -}}
 {{- $image := required "sidecar-container.container: `image` is missing" $given.image -}}
 {{- $upstream := required "sidecar-container.container: `upstreamPort` is missing; it is the application's port" $given.upstreamPort -}}
 name: {{ $given.name }}
