@@ -21,6 +21,7 @@ CASE = "mutating-policy"
 SETTINGS = Injector(
     image="entitlement-sidecar:0.1.0",
     rules="prices",
+    image_pull_secrets=["registry"],
     settings_configmap="entitlement-sidecar-settings",
     kubernetes_version="1.36",
 )
