@@ -22,7 +22,7 @@ from sidecar.archive.schema import (
     PostingRow,
     SpendCapsRow,
 )
-from sidecar.domain.journal import Line, Moved, Record, Totals, entry_id
+from sidecar.domain.journal import Kind, Line, Moved, Record, Totals, entry_id
 
 AccountKey = tuple[str, str]
 BlockKey = tuple[str, str, int]
@@ -86,7 +86,9 @@ class Books:
     def _check(self, line: Line, before: AccountRow, entry: EntryRow, moved: Sums) -> None:
         if not line.after.balanced:
             self._note(entry, "unbalanced", f"granted is not the sum of its parts: {line.after}.")
-        if line.charged != (paid := moved[Moved.SPENT] + moved[Moved.OWED]):
+        # What a refund gives back may be in a new block, which has a line of its own.
+        paid = moved[Moved.SPENT] + moved[Moved.OWED]
+        if line.kind is not Kind.REFUND and line.charged != paid:
             self._note(entry, "unexplained", f"charged should be {paid} by the moves; it is {line.charged}.")
         if line.seq != before.seq + 1:
             what = "seq_gap" if line.seq > before.seq else "seq_repeat"
@@ -105,7 +107,7 @@ class Books:
                 self._note(entry, "block_unknown", f"Block {number} was never granted.")
         changes: dict[str, Any] = {
             "granted": row.granted + moved[Moved.GRANTED],
-            "spent": row.spent + moved[Moved.SPENT] + moved[Moved.REPAID],
+            "spent": row.spent + moved[Moved.SPENT] + moved[Moved.REPAID] - moved[Moved.RESTORED],
             "expired": row.expired + moved[Moved.EXPIRED],
             "voided": row.voided + moved[Moved.VOIDED],
         }
@@ -228,7 +230,7 @@ def _explained(before: AccountRow, moved: Sums) -> tuple[tuple[str, int], ...]:
     """What the moves make of those totals that nothing else changes."""
     return (
         ("granted", before.granted + moved[Moved.GRANTED]),
-        ("spent", before.spent + moved[Moved.SPENT] + moved[Moved.REPAID]),
+        ("spent", before.spent + moved[Moved.SPENT] + moved[Moved.REPAID] - moved[Moved.RESTORED]),
         ("expired", before.expired + moved[Moved.EXPIRED]),
         ("voided", before.voided + moved[Moved.VOIDED]),
         ("owed", before.owed + moved[Moved.OWED] - moved[Moved.REPAID]),

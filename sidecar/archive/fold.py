@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from sidecar.archive import schema
 from sidecar.archive.database import Database
 from sidecar.domain.history import LegKind
-from sidecar.domain.journal import Totals
+from sidecar.domain.journal import Kind, Totals
 
 _COUNTED_AS: Final = {
     (LegKind.BALANCE, LegKind.ISSUED): ("granted", 1),
@@ -52,6 +52,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     blocks: dict[int, Sums]
     members: dict[str, int]
     """What the members of its pool were charged."""
+    refunded: dict[str, int]
+    """What was given back of each charge, by its entry."""
     strangers: tuple[str, ...]
     """Legs that stand opposite to what they never stand opposite to."""
 
@@ -62,16 +64,21 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
     theirs = and_(entries.c.customer_id == customer_id, entries.c.unit == unit, entries.c.entry_id <= upto)
     newest = select(entries).where(theirs).order_by(entries.c.entry_id.desc()).limit(1)
     of_members = (
-        select(entries.c.asker_id, func.sum(entries.c.charged))
+        select(
+            entries.c.asker_id,
+            func.sum(case((entries.c.type == Kind.REFUND.value, -entries.c.charged), else_=entries.c.charged)),
+        )
         .where(theirs, entries.c.asker_id.not_in(["", customer_id]))
         .group_by(entries.c.asker_id)
     )
+    of_refunds = select(entries.c.detail, entries.c.charged).where(theirs, entries.c.type == Kind.REFUND.value)
     async with database.reading() as transaction:
         connection = transaction.connection
         count = (await connection.execute(select(func.count()).select_from(entries).where(theirs))).scalar_one()
         last = (await connection.execute(newest)).one_or_none()
         legs = (await connection.execute(_legs(theirs))).all()
         members = (await connection.execute(of_members)).all()
+        refunds = (await connection.execute(of_refunds)).all()
     sums, blocks, strangers = Counter[str](), defaultdict[int, Counter[str]](Counter), list[str]()
     for account, block, opposite, amount in legs:
         counted = _COUNTED_AS.get((account, opposite))
@@ -83,6 +90,9 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         if block:
             blocks[block][name] += sign * int(amount)
     noted = {name: 0 if last is None else getattr(last, f"after_{name}") for name in Totals.__struct_fields__}
+    refunded = Counter[str]()
+    for detail, charged in refunds:
+        refunded[msgspec.json.decode(detail)["reference"]] += charged
     return Fold(
         entries=count,
         last_seq=0 if last is None else last.seq,
@@ -90,6 +100,7 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         sums=Sums(**sums),
         blocks={number: Sums(**amounts) for number, amounts in blocks.items()},
         members={member: int(charged) for member, charged in members},
+        refunded=dict(refunded),
         strangers=tuple(strangers),
     )
 

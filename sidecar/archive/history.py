@@ -101,7 +101,7 @@ def _filtered(wanted: EntryFilter) -> Select[tuple[object, ...]]:
     table = schema.entries
     conditions: list[ColumnElement[bool]] = [
         table.c[name] == value
-        for name in ("customer_id", "asker_id", "unit", "reservation_id", "feature", "rule")
+        for name in ("customer_id", "asker_id", "unit", "entry_id", "reservation_id", "feature", "rule")
         if (value := getattr(wanted, name)) is not None
     ]
     if wanted.reservation_id is not None:

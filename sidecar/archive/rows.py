@@ -29,6 +29,7 @@ _LEGS: Final = MappingProxyType(
         Moved.VOIDED: (LegKind.BALANCE, LegKind.VOIDED),
         Moved.OWED: (LegKind.OWED, LegKind.CONSUMED),
         Moved.REPAID: (LegKind.BALANCE, LegKind.OWED),
+        Moved.RESTORED: (LegKind.CONSUMED, LegKind.BALANCE),
     }
 )
 """From which account to which an amount moves."""
@@ -41,6 +42,7 @@ _SIGNS: Final = MappingProxyType(
         Moved.VOIDED: (-1, 0),
         Moved.OWED: (0, 1),
         Moved.REPAID: (-1, -1),
+        Moved.RESTORED: (1, 0),
     }
 )
 """What a move does to the balance, and to the debt."""

@@ -39,7 +39,7 @@ async def usage_page(
     checked_limit(limit)
     groups = _groups(group_by, postgresql=not database.address.path)
     keys = (*groups, schema.entries.c.unit)
-    statement = _commits(conditions).group_by(*keys).order_by(*keys).limit(limit + 1)
+    statement = _commits(conditions, refunds=True).group_by(*keys).order_by(*keys).limit(limit + 1)
     if cursor is not None:
         kinds = [*(int if each in _SPANS_MS else str for each in group_by), str]
         statement = statement.where(_tuple(keys) > _literals(mark_of(cursor, kinds)))
@@ -77,27 +77,35 @@ async def top_usage(
     """The groups that were charged most, the most first; of one unit, as the conditions say."""
     (group,) = _groups([by], postgresql=not database.address.path)
     keys = (group, schema.entries.c.unit)
-    most = func.sum(schema.entries.c.charged).desc()
-    statement = _commits(conditions).group_by(*keys).order_by(most, *keys).limit(checked_limit(limit))
+    charged = case((schema.entries.c.type == Kind.REFUND.value, 0), else_=schema.entries.c.charged)
+    most = func.sum(charged).desc()
+    statement = _commits(conditions, refunds=True).group_by(*keys).order_by(most, *keys).limit(checked_limit(limit))
     async with database.reading() as transaction:
         rows = (await transaction.connection.execute(statement.add_columns(*keys, *_sums()))).all()
     return tuple(_row([by], tuple(row)[:2], row._mapping, {}) for row in rows)
 
 
-_SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late", "held", "above_hold")
+_SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late", "held", "above_hold", "refunded")
 
 
 def _sums() -> list[ColumnElement[Any]]:
     table = schema.entries
-    estimated = case((table.c.source != Source.REPORTED, table.c.charged), else_=0)
-    late = case((table.c.type == Kind.LATE_COMMIT.value, 1), else_=0)
+    refund, late = table.c.type == Kind.REFUND.value, table.c.type == Kind.LATE_COMMIT.value
     # Steps have taken their part out of the hold before the end; the end says what is left of it, and that part.
-    ended = table.c.type != Kind.STEP_COMMIT.value
-    held = case((ended, table.c.held + table.c.charged_before), else_=0)
-    above = case((ended & (table.c.charged > table.c.held), table.c.charged - table.c.held), else_=0)
-    amounts = (table.c.charged, estimated, table.c.owed, table.c.uncollected, late, held, above)
-    added = (func.sum(each) for each in amounts)
-    return [column.label(name) for column, name in zip((func.count(), *added), _SUM_NAMES, strict=True)]
+    ended = table.c.type.in_([Kind.COMMIT.value, Kind.LATE_COMMIT.value])
+    above = table.c.charged > table.c.held
+    sums = {
+        "entries": case((refund, 0), else_=1),
+        "charged": case((refund, 0), else_=table.c.charged),
+        "estimated": case((~refund & (table.c.source != Source.REPORTED), table.c.charged), else_=0),
+        "owed": case((refund, 0), else_=table.c.owed),
+        "uncollected": case((refund, 0), else_=table.c.uncollected),
+        "late": case((late, 1), else_=0),
+        "held": case((ended, table.c.held + table.c.charged_before), else_=0),
+        "above_hold": case((ended & above, table.c.charged - table.c.held), else_=0),
+        "refunded": case((refund, table.c.charged), else_=0),
+    }
+    return [func.sum(sums[name]).label(name) for name in _SUM_NAMES]
 
 
 def _groups(group_by: Sequence[str], *, postgresql: bool) -> list[ColumnElement[Any]]:
@@ -135,8 +143,9 @@ def _group(by: UsageBy) -> ColumnElement[Any]:
     return table.c["asker_id" if by is UsageBy.CUSTOMER else by.value]
 
 
-def _commits(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    return select().where(schema.entries.c.type.in_(_COMMITS), *conditions)
+def _commits(conditions: Sequence[ColumnElement[bool]], *, refunds: bool = False) -> Select[Any]:
+    types = (*_COMMITS, Kind.REFUND.value) if refunds else _COMMITS
+    return select().where(schema.entries.c.type.in_(types), *conditions)
 
 
 async def _meters(

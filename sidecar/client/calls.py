@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from sidecar.control.adjustment_schema import AdjustCredits, AdjustmentView, RefundCharge, RefundedView
 from sidecar.control.admin_schema import (
     ControlKeyPage,
     ControlKeyView,
@@ -179,6 +180,32 @@ class Calls(ABC):
     async def list_units(self) -> UnitPage:
         """List the units that credit can be counted in, and the decimal places of each."""
         return await self._ask("GET", "/v1/units", UnitPage)
+
+    async def adjust_credits(
+        self, customer: str, body: AdjustCredits, *, idempotency_key: str | None = None
+    ) -> AdjustmentView:
+        """Correct what a customer has: give some, or take some away."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/credits/adjust",
+            AdjustmentView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def refund_charge(
+        self, customer: str, body: RefundCharge, *, idempotency_key: str | None = None
+    ) -> RefundedView:
+        """Give back what an entry of the ledger charged, or a part of it."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/credits/refund",
+            RefundedView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
 
     async def list_blocks(self, customer: str, query: BlocksQuery = BlocksQuery()) -> BlockPage:
         """List the live blocks of a customer, each unit's in burn order; of a member of a pool, its parent's."""

@@ -8,8 +8,6 @@ from sidecar.domain.errors import SidecarError
 class ClientFailure(SidecarError):
     """Base of all of them; `detail` is one sentence."""
 
-    code = "client"
-
 
 class ApiError(ClientFailure):
     """The API has answered with a problem (RFC 9457): nothing was done, unless it is an `Unclear`."""

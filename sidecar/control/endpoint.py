@@ -26,11 +26,13 @@ from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred, Deferred
 from sidecar.services.history import History
 from sidecar.services.pricing import Pricing
+from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
 from sidecar.store.accounts import Accounts
+from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
@@ -80,10 +82,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     control_keys: ControlKeys
     customers: Customers
+    corrections: Corrections
     deferred: Deferred | AnyDeferred
     denials: DenialCounts
     once_records: OnceRecords
     history: History
+    refunding: Refunding
     reloading: Reloading
     signer: Signer
     pricing: Pricing

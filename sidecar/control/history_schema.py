@@ -138,6 +138,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
     reason: str = ""
+    reference_entry_id: Annotated[str, Meta(description="The entry that it corrects, or gives back.")] = ""
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
     metadata: Annotated[dict[str, str] | None, Meta(description="What its caller noted.")] = None
     counted: Annotated[tuple[CountedView, ...], Meta(description="What it counted over periods, for its price.")] = ()
@@ -151,6 +152,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
         ends_at_ms = None if block is None else block.expires_at_ms
         balance = after.scheduled + after.available + after.held
         asked, metadata = told_apart(entry.detail)
+        why, reference = asked.pop("why", ""), asked.pop("reference", "")
         return cls(
             entry_id=entry.entry_id,
             type=entry.type,
@@ -183,7 +185,8 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             usage=entry.usage,
             model=entry.model,
             source=grant.source if grant else entry.source,
-            reason=grant.reason if grant else entry.reason,
+            reason=grant.reason if grant else entry.reason or why,
+            reference_entry_id=reference,
             actor=asked or None,
             metadata=metadata or None,
             counted=tuple(map(CountedView.of, entry.counted)),
@@ -221,6 +224,9 @@ class UsageView(Wire, frozen=True, kw_only=True):
         int, Meta(description="What had been held for the requests that ended: what they were estimated to cost.")
     ]
     above_hold: Annotated[int, Meta(description="By how much requests cost more than was held for them.")]
+    refunded: Annotated[
+        int, Meta(description="Given back in this time, of charges then or before: net is charged - refunded.")
+    ]
     meters: dict[str, int | float]
     display: UsageDisplay | UnsetType = UNSET
 
@@ -240,6 +246,7 @@ class UsageView(Wire, frozen=True, kw_only=True):
             late=row.late,
             held=row.held,
             above_hold=row.above_hold,
+            refunded=row.refunded,
             meters=row.meters,
             display=UsageDisplay(**{name: render(getattr(row, name), unit) for name in names}) if unit else UNSET,
         )

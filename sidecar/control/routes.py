@@ -3,6 +3,7 @@
 from typing import Any
 
 from sidecar.control import (
+    adjustments,
     admin_keys,
     audit_log,
     blocks,
@@ -30,6 +31,7 @@ from sidecar.control.endpoint import Endpoint
 ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *customers.ENDPOINTS,
     *credits.ENDPOINTS,
+    *adjustments.ENDPOINTS,
     *blocks.ENDPOINTS,
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,

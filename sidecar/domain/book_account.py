@@ -115,6 +115,13 @@ class BookAccount:
         if block.state in _ENDED:
             self._lapse(slice_.block, block.state)
 
+    def restore(self, number: int, amount: int) -> None:
+        """What was spent out of an active block is in it again, and repays debt first."""
+        block = self.live[number]
+        self._set(block, available=block.available + amount)
+        self._note(Moved.RESTORED, number, amount)
+        self._repay(number, amount)
+
     def owe(self, amount: int) -> int:
         """Debt, as far as it can be counted; answers how much."""
         debt = min(amount, MAX_AMOUNT - self.owed)
@@ -199,7 +206,8 @@ class BookAccount:
             number, lapse = block.number, Moved.VOIDED if block.state is BlockState.VOIDED else Moved.EXPIRED
             assert min(block.available, block.held, block.spent, block.lapsed) >= 0, block
             assert block.granted == sums[Moved.GRANTED, number], block
-            assert block.spent == sums[Moved.SPENT, number] + sums[Moved.REPAID, number], block
+            spent = sums[Moved.SPENT, number] + sums[Moved.REPAID, number] - sums[Moved.RESTORED, number]
+            assert block.spent == spent, block
             assert block.lapsed == sums[lapse, number], block
         owed = sums[Moved.OWED, 0] - sum(amount for (what, _), amount in sums.items() if what is Moved.REPAID)
         assert self.owed == owed

@@ -17,19 +17,19 @@ from sidecar.domain.book_account import BookAccount, BookAccounts, end_of, is_ov
 from sidecar.domain.errors import AmountOverflow, Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from sidecar.domain.journal import Kind
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Changed, Granted, TakenBack
+from sidecar.domain.outcomes import Changed, Granted, Refunded, Taken, TakenBack
 
 ONCE_MS = 24 * 3_600_000
 NO_DETAIL: Mapping[str, str] = {}
 
-_Answer = TypeVar("_Answer", Granted, Changed, TakenBack)
+_Answer = TypeVar("_Answer", Granted, Changed, TakenBack, Taken, Refunded)
 
 
 class _Done(msgspec.Struct, frozen=True):
     """What an idempotency key was used for."""
 
     fingerprint: str
-    answer: Granted | Changed | TakenBack
+    answer: Granted | Changed | TakenBack | Taken | Refunded
     until_ms: int
 
 
@@ -65,7 +65,7 @@ class BookGrants:
         amount = _within_cap(account, grant)
         if not amount:
             return Granted(block_id=None, amount=0, totals=account.totals, withheld=grant.amount)
-        _check_room(account, amount + grant.bonus, blocks=2 if grant.bonus else 1)
+        check_room(account, amount + grant.bonus, blocks=2 if grant.bonus else 1)
         for each, size in ((grant, amount), *([(grant.bonus_grant(), grant.bonus)] if grant.bonus else [])):
             block = account.add(each, size, starts_at_ms=starts_at_ms, now_ms=now_ms)
             account.write(Kind.GRANT, now_ms, about=block.number, grant=each, detail=dict(detail))
@@ -183,7 +183,8 @@ def _within_cap(account: BookAccount, grant: Grant) -> int:
     return max(0, min(grant.amount, grant.cap - current))
 
 
-def _check_room(account: BookAccount, amount: int, blocks: int) -> None:
+def check_room(account: BookAccount, amount: int, blocks: int) -> None:
+    """Raises AmountOverflow, Conflict: there is no place for so many more blocks, of `amount` together."""
     granted = account.totals.granted
     if granted + amount > MAX_AMOUNT:
         raise AmountOverflow(

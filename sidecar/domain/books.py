@@ -19,6 +19,7 @@ from sidecar.domain.blocks import Block, BlockState
 from sidecar.domain.book_account import BookAccounts
 from sidecar.domain.book_caps import BookCaps
 from sidecar.domain.book_chargebacks import BookChargebacks
+from sidecar.domain.book_corrections import BookCorrections
 from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_grants import BookGrants
 from sidecar.domain.book_holds import (
@@ -56,7 +57,10 @@ _COMMITTED = (HoldState.COMMITTED, HoldState.COMMITTED_LATE)
 
 
 class Books:
-    """One payer: `members` says who may draw, `grants` brings blocks in; the methods here are those of holds."""
+    """One payer: `members` says who may draw, `grants` brings blocks in, `corrections` takes out and gives back.
+
+    The methods here are those of holds.
+    """
 
     def __init__(self, payer_id: str, *, partition: int = 0) -> None:
         self.payer_id = payer_id
@@ -64,6 +68,7 @@ class Books:
         self.grants = BookGrants(self._accounts)
         self.chargebacks = BookChargebacks(payer_id, self._accounts, self.grants)
         self.members = BookMembers(payer_id)
+        self.corrections = BookCorrections(self._accounts, self.grants, self.members)
         self.counters = BookCounters()
         self.caps = BookCaps(payer_id, self.counters)
         self._may = MayHold(self._accounts, self.members, self.caps)

@@ -42,6 +42,7 @@ class EntryFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Who asked for the hold: the payer or a member of its pool."""
     unit: str | None = None
     types: tuple[Kind, ...] = ()
+    entry_id: str | None = None
     reservation_id: str | None = None
     feature: str | None = None
     rule: str | None = None
@@ -144,6 +145,8 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     """What had been set aside for the requests that ended: the estimates that `charged` can be compared with."""
     above_hold: int
     """The part of `charged` by which requests cost more than was held."""
+    refunded: int = 0
+    """What was given back in this time, of charges then or before."""
     meters: dict[str, int | float] = {}
 
 

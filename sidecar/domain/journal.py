@@ -29,6 +29,9 @@ class Kind(StrEnum):
     HOLD_EXPIRY = "hold_expiry"
     CHARGEBACK = "chargeback"
     """What was spent of a top-up whose money went back; its reservation is the block's id."""
+    ADJUSTMENT = "adjustment"
+    REFUND = "refund"
+    """What a commit charged goes back, or a part of it; `detail` has the commit's entry as `reference`."""
 
 
 class Moved(IntEnum):
@@ -40,6 +43,7 @@ class Moved(IntEnum):
     VOIDED = 4
     OWED = 5
     REPAID = 6
+    RESTORED = 7
 
 
 class Move(msgspec.Struct, frozen=True):

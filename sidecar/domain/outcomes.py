@@ -231,6 +231,48 @@ class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The account after an amount was taken out of it. `slices`: out of which blocks; `owed`: what none covered."""
+
+    amount: int
+    owed: int
+    slices: tuple[Slice, ...]
+    totals: Totals
+    entry: str = ""
+    replayed: bool = False
+
+
+class Short(msgspec.Struct, frozen=True):
+    """There is less available than should be taken; nothing was."""
+
+    required: int
+    available: int
+
+
+class Refunded(msgspec.Struct, frozen=True, kw_only=True):
+    """The account after a charge was reversed, or a part of it.
+
+    `restored` is what went back into the blocks that had paid, `granted` what is in a new block `block_id` since they
+    are over. `total` is what was ever reversed of this charge.
+    """
+
+    amount: int
+    restored: int
+    granted: int
+    block_id: str | None
+    total: int
+    totals: Totals
+    entry: str = ""
+    replayed: bool = False
+
+
+class Exceeded(msgspec.Struct, frozen=True):
+    """So much of the charge was reversed before, so that the rest is less than what is asked for; nothing was."""
+
+    refunded: int
+    most: int
+
+
 class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
     """One reservation that has not ended."""
 

@@ -124,7 +124,9 @@ class Rebuilding:
             fold = await self._archive.folded(state.customer_id, account.unit, _LAST_ENTRY)
             used = [key for key in state.business_keys if key.unit == account.unit]
             try:
-                made = await self._restore.account(state.customer_id, account, used, fold.members, str(position))
+                made = await self._restore.account(
+                    state.customer_id, account, used, fold.members, fold.refunded, str(position)
+                )
             except Conflict as error:
                 self._failed.append(error.detail)
                 continue

@@ -25,6 +25,7 @@ _NUMBERS = struct.Struct(">4d")
 _KINDS = {kind.value.encode(): kind for kind in Kind}
 _RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap", "spend_caps")}
 _WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
+_WITHOUT_HOLD = {*_WITH_BLOCK, Kind.ADJUSTMENT}
 _MOVED = {what.value: what for what in Moved}
 _OVERDUE = 2
 _LATE_KEPT_MS = 900_000
@@ -32,6 +33,7 @@ _LATE_KEPT_MS = 900_000
 
 _terms = msgspec.json.Decoder(Grant)
 _detail = msgspec.json.Decoder(dict[str, str])
+_told = msgspec.json.Decoder(HoldStory)
 _data = msgspec.json.Decoder(dict[str, object])
 
 
@@ -83,7 +85,7 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
         ),
         block=block_image(values[b"block"]) if kind in _WITH_BLOCK else None,
         grant=_terms.decode(values[b"terms"]) if kind is Kind.GRANT else None,
-        hold=None if kind in _WITH_BLOCK else _hold(values[b"hold"], unit),
+        hold=None if kind in _WITHOUT_HOLD else _story(kind, values, unit),
         charged=charged,
         uncollected=uncollected,
         counted=counted_of(values.get(b"counters", b"")) + counted_of(values.get(b"caps", b"")),
@@ -92,6 +94,13 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
         reason=values.get(b"reason", b"").decode(),
         detail=_detail.decode(values[b"detail"]) if b"detail" in values else {},
     )
+
+
+def _story(kind: Kind, values: dict[bytes, bytes], unit: str) -> HoldStory:
+    """The hold that is settled; of a refund, the one whose charge goes back."""
+    if kind is Kind.REFUND:
+        return _told.decode(values[b"story"])
+    return _hold(values[b"hold"], unit)
 
 
 def block_image(packed: bytes) -> BlockImage:

@@ -60,16 +60,19 @@ class Restore:
         state: AccountState,
         used: Sequence[BusinessKey],
         charged: Mapping[str, int],
+        refunded: Mapping[str, int],
         position: str,
     ) -> bool:
         """Make one account with its live blocks, in the order in which they burn; nothing is held of it any more.
 
         `used`: the business keys of its grants. `charged`: what members of the customer's pool have spent of it.
+        `refunded`: what was given back of each charge.
         `position`: what a repeated grant is told as the place of the first one in the journal. False: it was there.
         Raises Conflict, and nothing is written, when the account does not add up.
         """
         place, account = self._keys.of(customer_id), self._keys.account(customer_id, state.unit)
         header, blocks, terms, scopes = _packed(customer_id, state)
+        terms += [text for reference, amount in refunded.items() for text in (f"refunded:{reference}", amount)]
         if await self._lane.execute("EXISTS", account.account):
             return False
         await self._use_business_keys(customer_id, state, used, position)

@@ -25,10 +25,12 @@ from sidecar.services.call_limits import CallLimits
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred
 from sidecar.services.pricing import Pricing
+from sidecar.services.refunding import Refunding
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
 from sidecar.store.accounts import Accounts
+from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.denials import DenialCounts
 from sidecar.store.open_holds import OpenHolds
@@ -104,8 +106,9 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
     counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)
     pricing = Pricing(environment.catalogue, wall_clock_ms)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
+    accounts, corrections = Accounts(sidecar.lane, **names), Corrections(sidecar.lane, **names)
     return Parts(
-        accounts=Accounts(sidecar.lane, **names),
+        accounts=accounts,
         audit_trail=environment.trail,
         call_limits=shared.call_limits,
         counters=counters,
@@ -114,10 +117,12 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         catalogue=environment.catalogue,
         control_keys=shared.control_keys,
         customers=realm.customers,
+        corrections=corrections,
         deferred=realm.deferred,
         denials=DenialCounts(sidecar.lane, **names),
         once_records=once_records,
         history=history,
+        refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,
         signer=realm.signer,
         pricing=pricing,

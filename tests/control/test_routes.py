@@ -70,11 +70,14 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "RESERVATION_ID": "r1",
         "RESERVED": "",
         "TOKEN": "",
+        "ENTRY_ID": "",
     }
     seen = set()
     for text in EXAMPLES:
         if "$RESERVATION_ID" in text:
             await control.hold(variables["CUSTOMER_ID"], variables["RESERVATION_ID"], 1)
+        if "$ENTRY_ID" in text:
+            variables["ENTRY_ID"] = await control.charged_entry(variables["CUSTOMER_ID"], 100)
         if "$TOKEN" in text:
             variables["TOKEN"] = await control.settle_token(variables["CUSTOMER_ID"])
         curl = Curl.parse(text, variables)

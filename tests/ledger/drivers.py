@@ -7,27 +7,31 @@ answers in these names. `alice` pays; others are members of her pool. Errors are
 from collections.abc import Sequence
 from typing import Protocol
 
-from sidecar.domain.blocks import Grant
+from sidecar.domain.blocks import Grant, Slice
 from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
 from sidecar.domain.books import Books
 from sidecar.domain.counters import Advance, CounterState
 from sidecar.domain.history import BlockSums
-from sidecar.domain.journal import Line
+from sidecar.domain.journal import HoldStory, Kind, Line
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
     Changed,
     CountersMoved,
     Ended,
+    Exceeded,
     Granted,
     OpenHold,
     Overrun,
+    Refunded,
     Refused,
     Rejected,
     Reserved,
     Resolved,
     Settled,
+    Short,
+    Taken,
     TakenBack,
     UnknownReservation,
 )
@@ -64,6 +68,13 @@ class Driver(Protocol):
     async def take_back(
         self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
     ) -> TakenBack | None: ...
+
+    async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short: ...
+
+    async def refund(
+        self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
+        once: Once,
+    ) -> Refunded | Exceeded: ...  # fmt: skip
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved: ...
 
@@ -110,6 +121,13 @@ class Driver(Protocol):
         ...
 
 
+def story_of(customer: str) -> HoldStory:
+    """Of a charge that is reversed."""
+    return HoldStory(
+        reservation_id="R", customer_id=customer, feature="chat", rule="", held=0, reserved_at_ms=0, charged_before=0
+    )
+
+
 class ModelDriver:
     """The model, with a clock."""
 
@@ -149,6 +167,20 @@ class ModelDriver:
     ) -> TakenBack | None:
         owe = policy is Overrun.OWE
         return self.books.chargebacks.take_back(known.unit, block, amount, owe=owe, now_ms=self.now_ms, once=once)
+
+    async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short:
+        return self.books.corrections.take(
+            unit, amount, kind=Kind.ADJUSTMENT, owe=owe, now_ms=self.now_ms, once=once, detail={"reason": "asked"}
+        )
+
+    async def refund(
+        self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
+        once: Once,
+    ) -> Refunded | Exceeded:  # fmt: skip
+        return self.books.corrections.refund(
+            unit, reference, amount, most=most, slices=slices, story=story_of(by), rest=rest, now_ms=self.now_ms,
+            once=once,
+        )  # fmt: skip
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         return self.books.reserve(reservation, now_ms=self.now_ms)

@@ -5,32 +5,37 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from sidecar.domain.blocks import Grant
+from sidecar.domain.blocks import Grant, Slice
 from sidecar.domain.book_holds import Reservation
 from sidecar.domain.book_members import Pool
 from sidecar.domain.counters import Advance, CounterState
 from sidecar.domain.history import BlockSums
 from sidecar.domain.ids import new_id
-from sidecar.domain.journal import Line, Position
+from sidecar.domain.journal import Kind, Line, Position
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
     Changed,
     CountersMoved,
     Ended,
+    Exceeded,
     Granted,
     OpenHold,
     Overrun,
+    Refunded,
     Refused,
     Rejected,
     Reserved,
     Resolved,
     Settled,
+    Short,
+    Taken,
     TakenBack,
     UnknownReservation,
 )
 from sidecar.domain.spend_caps import CapStand, SpendCap
 from sidecar.store.accounts import Accounts
+from sidecar.store.corrections import Charged, Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.hold_record import HoldRecord
@@ -40,7 +45,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.spend_caps import SpendCaps
-from tests.ledger.drivers import PAYER, START_MS
+from tests.ledger.drivers import PAYER, START_MS, story_of
 from tests.support.clock import StoreClock
 
 TENANT, ENVIRONMENT = "default", "live"
@@ -60,6 +65,7 @@ class StoreDriver:
         self._holds = OpenHolds(lane, **names)
         self._journal = Journal(lane, **names)
         self._ledger = Ledger(lane, **names)
+        self._corrections = Corrections(lane, **names)
         self._counters = Counters(lane, **names)
         self._caps = SpendCaps(lane, **names)
         self._ids: dict[str, str] = {}
@@ -109,6 +115,25 @@ class StoreDriver:
         self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
     ) -> TakenBack | None:
         return await self._accounts.take_back(self._ids[PAYER], block, known, amount, once, overrun=policy)
+
+    async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short:
+        detail = {"reason": "asked"}
+        return await self._corrections.take(
+            self._ids[PAYER], unit, amount, kind=Kind.ADJUSTMENT, owe=owe, once=once, detail=detail
+        )
+
+    async def refund(
+        self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
+        once: Once,
+    ) -> Refunded | Exceeded:  # fmt: skip
+        charged = Charged(
+            reference=reference,
+            amount=most,
+            slices=tuple(slices),
+            story=story_of(self._id(by)),
+            member="" if by == PAYER else self._id(by),
+        )
+        return await self._corrections.refund(self._ids[PAYER], unit, charged, amount, rest, once)
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:
         credential = f"external:{reservation.customer_id}"

@@ -9,7 +9,6 @@ What it finds becomes a scenario.
 """
 
 import asyncio
-import itertools
 import os
 from typing import Any
 
@@ -23,13 +22,13 @@ from sidecar.domain.blocks import Grant
 from sidecar.domain.book_holds import Part, Reservation
 from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.journal import Kind
-from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Granted, Overrun, Reserved, Settled
 from sidecar.domain.spend_caps import CapScope, SpendCap, Window
 from sidecar.store.address import parse_address
 from sidecar.store.lanes import make_lane
-from tests.ledger.compared import UNITS, Compared
+from tests.ledger.compared import UNITS
 from tests.ledger.drivers import PAYER
+from tests.ledger.writing import Writing, charges, recent, spans_ms
 from tests.support.clock import StoreClock
 
 STEPS = 50
@@ -42,15 +41,11 @@ PAGES, CALLS = Counter("ocr/pages@2023-11", MAX_AMOUNT), Counter("api_calls@ever
 NOTHING = Reservation(reservation_id="R0", customer_id=PAYER, parts=(Part("credits", 0),), ttl_ms=1)
 
 amounts = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60])
-charges = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60, 90, 150])
-recent = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
-"""Counted back from the newest."""
-spans_ms = st.sampled_from([1000, 2000, 3000, 5000])
 ends_of_ranges = st.none() | st.sampled_from([0, 1, 5, 20, 40])
 features = st.sampled_from(["", "chat", "image"])
 
 
-class LedgerMachine(Compared):
+class LedgerMachine(Writing):
     """The operations; each run begins with an empty store."""
 
     def __init__(self) -> None:
@@ -60,13 +55,10 @@ class LedgerMachine(Compared):
         for member in ("ben", "cem"):
             self.both("join", member)
         self.blocks: list[Grant] = []
-        self.sent: list[tuple[Any, ...]] = []
-        """Writes with an idempotency key, to be sent again."""
         self.asked = {"R0": NOTHING}
         self.commits: list[tuple[str, list[int]]] = []
         self.claiming: list[Reservation] = []
         self.capped: list[tuple[str, SpendCap]] = []
-        self.number = itertools.count(1)
         for unit in UNITS:
             self.give(unit, 100)
 
@@ -144,17 +136,6 @@ class LedgerMachine(Compared):
         block = self.blocks[-1 - which % len(self.blocks)]
         known = self.model.books.chargebacks.known(block.unit, block.block_id, now_ms=self.model.now_ms)
         self.write("take_back", block.block_id, known, amount, policy)
-
-    def write(self, operation: str, *asked: Any) -> Any:
-        once = Once(f"key {next(self.number)}", "f0")
-        self.sent.append((operation, *asked, once))
-        return self.both(operation, *asked, once)
-
-    @rule(which=recent)
-    def write_again(self, which: int) -> None:
-        if self.sent:
-            operation, *asked = self.sent[-1 - which % len(self.sent)]
-            self.both(operation, *asked)
 
     # Holds
 

@@ -9,15 +9,27 @@ import msgspec
 import pytest
 
 from sidecar.domain import proxy_keys
-from sidecar.domain.blocks import BlockState
+from sidecar.domain.blocks import BlockState, Grant, Slice
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreTimeout
-from sidecar.domain.journal import Kind, Line, Position
-from sidecar.domain.outcomes import Account, Ended, Granted, RefusalCode, Refused, Reserved, UnknownReservation
+from sidecar.domain.journal import HoldStory, Kind, Line, Position
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import (
+    Account,
+    Ended,
+    Exceeded,
+    Granted,
+    Refunded,
+    RefusalCode,
+    Refused,
+    Reserved,
+    UnknownReservation,
+)
 from sidecar.domain.spend_caps import CapStand
 from sidecar.services.lease import WORKER
 from sidecar.services.rebuilding import Rebuilding, Rebuilt
 from sidecar.store.audit import Audit
+from sidecar.store.corrections import Charged, Corrections
 from sidecar.store.customers import PoolShare, ProxyKey
 from sidecar.store.journal import START
 from sidecar.store.leases import Leases
@@ -205,6 +217,29 @@ async def test_blocks_go_on_in_time(settled: Town, clock: StoreClock, shared_sto
     assert {block.state for block in alice.blocks if block.grant.amount == 11} == {BlockState.ACTIVE}
     await settled.archived()
     assert (await verified(settled)).differences == ()
+
+
+async def test_what_was_given_back_is_not_given_back_again(
+    town: Town, clock: StoreClock, shared_store: StoreServer
+) -> None:
+    alice, corrections = await town.customer("alice"), Corrections(town.lane, tenant=TENANT, environment=ENVIRONMENT)
+    await town.grant("alice", 100)
+    await corrections.take(alice, UNIT, 40, kind=Kind.ADJUSTMENT, owe=False, once=Once("d", "f"))
+    story = HoldStory(
+        reservation_id="r", customer_id=alice, feature="", rule="", held=0, reserved_at_ms=0, charged_before=0
+    )
+    charged = Charged(reference="ent_1", amount=40, slices=(Slice(1, 40),), story=story)
+    rest = Grant(block_id="blk_rest", unit=UNIT, amount=1, source="refund")
+    assert isinstance(await corrections.refund(alice, UNIT, charged, 15, rest, Once("r1", "f")), Refunded)
+    await town.archived()
+    assert (await verified(town)).clean
+    lose(shared_store, clock)
+    assert (await rebuilding(town).run()).failed == ()
+    assert (await verified(town)).clean
+    assert await corrections.refund(alice, UNIT, charged, 26, rest, Once("r2", "f")) == Exceeded(15, 40)
+    assert isinstance(await corrections.refund(alice, UNIT, charged, None, rest, Once("r3", "f")), Refunded)
+    await town.archived()
+    assert (await verified(town)).clean
 
 
 async def test_a_block_that_has_lapsed_meanwhile(town: Town, clock: StoreClock, shared_store: StoreServer) -> None:

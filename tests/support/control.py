@@ -37,12 +37,14 @@ from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
 from sidecar.services.pricing import Pricing
+from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
+from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
@@ -161,6 +163,14 @@ class Control(msgspec.Struct, kw_only=True):
         assert isinstance(outcome, Reserved), outcome
         return record
 
+    async def charged_entry(self, customer_id: str, amount: int, *, external_id: str = "alice") -> str:
+        """The entry of a new charge of `amount`."""
+        record = await self.hold(customer_id, f"r-{amount}", amount, external_id=external_id)
+        await self.ledger.commit(record, amount, "input_tokens=3 model=large", "reported")
+        newest = await self.ask("GET", f"/v1/customers/{customer_id}/ledger?type=commit&limit=1")
+        entry_id: str = newest.json["data"][0]["entry_id"]
+        return entry_id
+
     async def settle_token(self, customer_id: str, reservation_id: str = "rsv_later") -> str:
         """By which a request is settled that holds 300 base units, and pays 10 and 2 for each ms of a GPU."""
         record = self.ledger.hold(customer_id, reservation_id, (("credits", 300),), 60_000, "", "job", remember=True)
@@ -203,6 +213,7 @@ async def _listening(
     ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
+    corrections = Corrections(lane, **OWNER)
     parts = Parts(
         accounts=accounts,
         audit_trail=trail,
@@ -213,10 +224,12 @@ async def _listening(
         catalogue=catalogue,
         control_keys=keys,
         customers=customers,
+        corrections=corrections,
         denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
+        refunding=Refunding(accounts, corrections, history),
         reloading=reloading,
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
         pricing=pricing,

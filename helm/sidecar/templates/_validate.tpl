@@ -69,9 +69,6 @@ The schema has seen to everything about single values.
 {{- if and .Values.mutatingPolicy.enabled (eq .Values.injection.mode "container") -}}
 {{- fail "mutatingPolicy.enabled is true and injection.mode is container: the policy injects native sidecars. Set injection.mode=auto, or use the injector." -}}
 {{- end -}}
-{{- if and .Values.mutatingPolicy.enabled (not .Values.secondLock.enabled) -}}
-{{- fail "mutatingPolicy.enabled is true and secondLock.enabled is false: the policy cannot deny the pods that it cannot inject, the second lock does. Set secondLock.enabled=true." -}}
-{{- end -}}
 {{- $injecting := or .Values.injector.enabled .Values.mutatingPolicy.enabled -}}
 {{- if and $injecting .Values.secondLock.enabled (lt $minor 30) -}}
 {{- fail (printf "secondLock.enabled is true and Kubernetes is %s (injection.kubernetesVersion says so, or the cluster): ValidatingAdmissionPolicy came with 1.30. Set secondLock.enabled=false." $version) -}}

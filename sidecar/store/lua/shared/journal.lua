@@ -4,9 +4,10 @@
 --     GRANTED from us into the block        OWED    onto the debt, for what no block covered
 --     SPENT   out of the block              REPAID  out of the block, to pay debt
 --     EXPIRED, VOIDED  out of the block: it has lapsed
+--     RESTORED  into the block, of what was spent out of it
 --   and by kind: block, terms, detail, hold, usage, source, numbers, reason.
 local MOVE = '>BI4d'
-local GRANTED, SPENT, EXPIRED, VOIDED, OWED, REPAID = 1, 2, 3, 4, 5, 6
+local GRANTED, SPENT, EXPIRED, VOIDED, OWED, REPAID, RESTORED = 1, 2, 3, 4, 5, 6, 7
 
 -- Writes a line about an account; answers where it stands.
 local function write(kind, account, moves, ...)

@@ -16,19 +16,15 @@ Give the application's port another name than `portName`, and let its probes nam
   pullPolicy         IfNotPresent
   port, adminPort    15080 and 15081: requests; health and metrics
   native             true: an init container that goes on, from Kubernetes 1.32; false: an ordinary container
-  delaySeconds       how long it takes requests after SIGTERM: 0; of an ordinary container 5, until nobody sends any more
-  drainSeconds       25: at most the pod's grace period less 5, and less delaySeconds
+  preStopSeconds     0; of an ordinary container 5, so that it outlives its place in the Service
+  drainSeconds       25: at most the pod's grace period less 5, and less preStopSeconds
   shadow             false
   storeSecret        entitlement-sidecar-store: its key `url`
   settingsConfigMap  entitlement-sidecar-settings; empty: none
   cpuRequest 50m, cpuLimit none, memoryRequest 64Mi, memoryLimit 256Mi
 */}}
 {{- define "sidecar-container.container" -}}
-{{- /* Not `merge`, which takes an empty text for one that is missing. */ -}}
-{{- $given := pick . "image" "upstreamPort" -}}
-{{- range $name, $default := include "sidecar-container.defaults" . | fromYaml -}}
-{{- $_ := set $given $name (hasKey $ $name | ternary (get $ $name) $default) -}}
-{{- end -}}
+{{- $given := merge (dict) . (include "sidecar-container.defaults" . | fromYaml) -}}
 {{- $image := required "sidecar-container.container: `image` is missing" $given.image -}}
 {{- $upstream := required "sidecar-container.container: `upstreamPort` is missing; it is the application's port" $given.upstreamPort -}}
 name: {{ $given.name }}
@@ -51,7 +47,6 @@ env:
   - {name: SIDECAR_PROXY_SHADOW, value: {{ $given.shadow | quote }}}
   - {name: SIDECAR_RULES_PATHS, value: /etc/sidecar/rules}
   - {name: SIDECAR_DATA_DIR, value: /var/lib/sidecar}
-  - {name: SIDECAR_TIMEOUTS_SHUTDOWN_DELAY_S, value: {{ $given.delaySeconds | quote }}}
   - {name: SIDECAR_TIMEOUTS_SHUTDOWN_S, value: {{ $given.drainSeconds | quote }}}
   - {name: SIDECAR_LOG_FORMAT, value: json}
   - name: SIDECAR_STORE_URL
@@ -74,6 +69,10 @@ readinessProbe:
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
+{{- with $given.preStopSeconds }}
+lifecycle:
+  preStop: {sleep: {seconds: {{ . }}}}
+{{- end }}
 {{- include "sidecar-container.resources" $given }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -99,7 +98,7 @@ portName: http
 port: 15080
 adminPort: 15081
 native: {{ $native }}
-delaySeconds: {{ ternary 0 5 $native }}
+preStopSeconds: {{ ternary 0 5 $native }}
 drainSeconds: 25
 shadow: false
 storeSecret: entitlement-sidecar-store

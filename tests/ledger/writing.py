@@ -1,0 +1,63 @@
+"""The part of the state machine that asks as people do: with an idempotency key, and sometimes again."""
+
+import itertools
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from sidecar.domain.blocks import Grant, Slice
+from sidecar.domain.journal import Moved
+from sidecar.domain.once import Once
+from tests.ledger.compared import UNITS, Compared
+
+charges = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60, 90, 150])
+recent = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
+"""Counted back from the newest."""
+spans_ms = st.sampled_from([1000, 2000, 3000, 5000])
+
+
+class Writing(Compared):
+    """Corrections, and every write a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = itertools.count(1)
+        self.sent: list[tuple[Any, ...]] = []
+        """Writes with an idempotency key, to be sent again."""
+
+    @rule(unit=st.sampled_from(UNITS), amount=charges, owe=st.booleans())
+    def take(self, unit: str, amount: int, owe: bool) -> None:
+        self.write("take", unit, amount, owe)
+
+    @rule(which=recent, amount=st.none() | charges, span_ms=st.none() | spans_ms)
+    def refund(self, which: int, amount: int | None, span_ms: int | None) -> None:
+        """Of what a commit charged, again and again."""
+        commits = [line for line in self.model.books.lines if line.hold and line.charged and line.usage]
+        if commits:
+            line = commits[-1 - which % len(commits)]
+            assert line.hold is not None
+            slices = tuple(
+                Slice(move.block, move.amount) for move in reversed(line.moves) if move.what is Moved.SPENT
+            )
+            expires_at_ms = None if span_ms is None else self.model.now_ms + span_ms
+            rest = Grant(
+                block_id=f"G{next(self.number)}",
+                unit=line.unit,
+                amount=1,
+                source="refund",
+                expires_at_ms=expires_at_ms,
+            )
+            reference = f"{line.unit}-{line.seq}"
+            self.write("refund", line.unit, reference, line.charged, slices, line.hold.customer_id, amount, rest)
+
+    def write(self, operation: str, *asked: Any) -> Any:
+        once = Once(f"key {next(self.number)}", "f0")
+        self.sent.append((operation, *asked, once))
+        return self.both(operation, *asked, once)
+
+    @rule(which=recent)
+    def write_again(self, which: int) -> None:
+        if self.sent:
+            operation, *asked = self.sent[-1 - which % len(self.sent)]
+            self.both(operation, *asked)
