@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from sidecar.control.adjustment_schema import AdjustCredits, AdjustmentView, RefundCharge, RefundedView
+from sidecar.control.adjustment_schema import AdjustCredits, AdjustmentView, RefundCharge, RefundedView, VoidUsage
 from sidecar.control.admin_schema import (
     ControlKeyPage,
     ControlKeyView,
@@ -201,6 +201,17 @@ class Calls(ABC):
         return await self._ask(
             "POST",
             f"{self._customer(customer)}/credits/refund",
+            RefundedView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def void_usage(self, event_id: str, body: VoidUsage, *, idempotency_key: str | None = None) -> RefundedView:
+        """Take a usage event back: all that it charged and that was not given back before."""
+        return await self._ask(
+            "POST",
+            f"/v1/usage/{quote(event_id, safe='')}/void",
             RefundedView,
             body=body,
             key=idempotency_key,

@@ -52,6 +52,10 @@ class RefundCharge(Wire, frozen=True, kw_only=True):
     expires_at: Until | None = None
 
 
+class VoidUsage(Wire, frozen=True, kw_only=True):
+    reason: Annotated[Prose, Meta(min_length=1, description="Why; kept in the ledger.")]
+
+
 class RefundedView(Wire, frozen=True, kw_only=True):
     """What a refund gave back."""
 

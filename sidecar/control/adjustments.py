@@ -2,13 +2,20 @@
 
 import secrets
 
-from sidecar.control.adjustment_schema import AdjustCredits, AdjustmentView, RefundCharge, RefundedView
+from sidecar.control.adjustment_schema import (
+    AdjustCredits,
+    AdjustmentView,
+    RefundCharge,
+    RefundedView,
+    VoidUsage,
+)
 from sidecar.control.credit_schema import BalanceView
-from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
+from sidecar.control.endpoint import BY_ID, Body, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
 from sidecar.control.schema import Nothing, epoch_ms
 from sidecar.domain.blocks import Grant
 from sidecar.domain.errors import Conflict, Denied, InvalidInput
+from sidecar.domain.history import Entry
 from sidecar.domain.ids import new_id
 from sidecar.domain.journal import Kind
 from sidecar.domain.outcomes import Exceeded, RefusalCode, Short
@@ -105,19 +112,36 @@ async def refund_charge(call: Call[RefundCharge, Nothing]) -> Given[RefundedView
     refunds of an entry together are at most what it charged. Reports show it as `refunded`. It is answered when it is
     archived.
     """
-    body, parts, payer_id = call.body, call.parts, payer_of(call.customer)
-    entry = await parts.refunding.entry(payer_id, body.entry_id)
+    body = call.body
+    entry = await call.parts.refunding.entry(payer_of(call.customer), body.entry_id)
+    expires_at_ms = None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at")
+    return await _refund(call, entry, body.credits, body.reason, expires_at_ms)
+
+
+async def void_usage(call: Call[VoidUsage, Nothing]) -> Given[RefundedView]:
+    """Take a usage event back: all that it charged and that was not given back before.
+
+    It goes where a refund goes, and reports show it as `refunded`. It is answered when it is archived.
+    """
+    entry = await call.parts.refunding.event(call.path["event_id"])
+    return await _refund(call, entry, None, call.body.reason, None)
+
+
+async def _refund(
+    call: Call[Body, Nothing], entry: Entry, amount: int | None, reason: str, expires_at_ms: int | None
+) -> Given[RefundedView]:
+    parts, payer_id = call.parts, entry.customer_id
     rest = Grant(
         block_id=new_id("blk", parts.now_ms(), secrets.token_bytes(10)),
         unit=entry.unit,
         amount=entry.charged or 1,
         source=REFUND,
-        reason=body.reason,
-        expires_at_ms=None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at"),
+        reason=reason,
+        expires_at_ms=expires_at_ms,
     )
-    detail = {**call.detail, "why": body.reason}
+    detail = {**call.detail, "why": reason}
     try:
-        refunded = await parts.refunding.refund(entry, body.credits, rest, call.once, detail)
+        refunded = await parts.refunding.refund(entry, amount, rest, call.once, detail)
     except InvalidInput as error:
         raise InvalidInput(error.detail, "expires_at") from error
     if isinstance(refunded, Exceeded):
@@ -156,5 +180,13 @@ ENDPOINTS = (
         {201: "It was given back."},
         Repeat.IN_LEDGER,
         scope=Scope.CREDITS_WRITE,
+    ),
+    endpoint(
+        "POST",
+        "/v1/usage/{event_id}/void",
+        void_usage,
+        {201: "It was given back."},
+        Repeat.IN_LEDGER,
+        scope=Scope.USAGE_WRITE,
     ),
 )

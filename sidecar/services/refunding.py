@@ -9,6 +9,7 @@ from sidecar.domain.journal import HoldStory, Kind, Moved
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Exceeded, Refunded
 from sidecar.services.history import History
+from sidecar.services.usage import hold_id_of
 from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Charged, Corrections
 
@@ -28,6 +29,14 @@ class Refunding:
         page = await self._history.entries(EntryFilter(customer_id=payer_id, entry_id=entry_id), None, 1)
         if not page.items:
             raise NotFound("There is no such entry in the ledger of this customer.")
+        return page.items[0]
+
+    async def event(self, event_id: str) -> Entry:
+        """The entry that a usage event was charged by. Raises NotFound."""
+        wanted = EntryFilter(reservation_id=hold_id_of(event_id), types=CHARGES)
+        page = await self._history.entries(wanted, None, 1)
+        if not page.items:
+            raise NotFound("There is no such usage event.")
         return page.items[0]
 
     async def refund(

@@ -36,6 +36,11 @@ AT_ONCE = 32
 """Events of a batch that are charged at a time."""
 
 
+def hold_id_of(event_id: str) -> str:
+    """Under which the ledger has a usage event."""
+    return f"evt:{event_id}"
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was used. `event_id` has visible ASCII only; `fingerprint` is of all that was said of it."""
 
@@ -50,7 +55,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reservation_id(self) -> str:
         """Under which the ledger has it."""
-        return f"evt:{self.event_id}"
+        return hold_id_of(self.event_id)
 
 
 class Charged(msgspec.Struct, frozen=True, kw_only=True):

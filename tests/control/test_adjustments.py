@@ -163,3 +163,18 @@ async def test_what_charged_nothing_is_not_given_back(control: Control) -> None:
     grant = (await control.ask("GET", f"{ALICE}/ledger")).json["data"][0]
     assert_problem(await refund(control, grant["entry_id"]), 409, "conflict")
     assert_problem(await refund(control, "ent_nobody"), 404, "not_found")
+
+
+async def test_a_usage_event_is_taken_back_once(control: Control) -> None:
+    await control.customer()
+    await control.grant(ALICE, 100, "g1")
+    event = {"external_customer_id": "alice", "credits": 30, "event_id": "e1"}
+    assert (await control.ask("POST", "/v1/usage", event, Idempotency_Key="u1")).status == 201
+    voided = await control.ask("POST", "/v1/usage/e1/void", {"reason": "twice"}, Idempotency_Key="v1")
+    assert (voided.status, voided.json["refunded"], voided.json["balance"]["available"]) == (201, 30, 100)
+    again = await control.ask("POST", "/v1/usage/e1/void", {"reason": "twice"}, Idempotency_Key="v1")
+    assert (again.raw, again.replayed) == (voided.raw, True)
+    other = await control.ask("POST", "/v1/usage/e1/void", {"reason": "twice"}, Idempotency_Key="v2")
+    assert_problem(other, 409, "conflict")
+    nobody = await control.ask("POST", "/v1/usage/e2/void", {"reason": "twice"}, Idempotency_Key="v3")
+    assert_problem(nobody, 404, "not_found")
