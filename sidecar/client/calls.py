@@ -32,6 +32,8 @@ from sidecar.control.credit_schema import (
     PoolView,
     SetPoolCap,
     ShareView,
+    SimulateCharge,
+    SimulationView,
     UnitPage,
     VoidBlock,
 )
@@ -221,6 +223,10 @@ class Calls(ABC):
     async def list_blocks(self, customer: str, query: BlocksQuery = BlocksQuery()) -> BlockPage:
         """List the live blocks of a customer, each unit's in burn order; of a member of a pool, its parent's."""
         return await self._ask("GET", f"{self._customer(customer)}/credits/blocks", BlockPage, query=query)
+
+    async def simulate_charge(self, customer: str, body: SimulateCharge) -> SimulationView:
+        """Say which blocks an amount would take now, in burn order. Nothing is changed."""
+        return await self._ask("POST", f"{self._customer(customer)}/credits/simulate", SimulationView, body=body)
 
     async def void_block(
         self, customer: str, block_id: str, body: VoidBlock = VoidBlock(), *, idempotency_key: str | None = None

@@ -6,12 +6,16 @@ from sidecar.control.credit_schema import (
     BlockPage,
     BlocksQuery,
     ExtendBlock,
+    SimulateCharge,
+    SimulatedSlice,
+    SimulationView,
     VoidBlock,
     block_views,
 )
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
 from sidecar.control.schema import Nothing, Pagination, epoch_ms
+from sidecar.domain.burn_order import draw
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.outcomes import Changed
 from sidecar.domain.scopes import Scope
@@ -31,6 +35,26 @@ async def list_blocks(call: Call[Nothing, BlocksQuery]) -> Given[BlockPage]:
         for view in block_views(account.blocks, call.parts.units.get(account.unit))
     ]
     return Given(BlockPage(data=views, pagination=Pagination.of(None)))
+
+
+async def simulate_charge(call: Call[SimulateCharge, Nothing]) -> Given[SimulationView]:
+    """Say which blocks an amount would take now, in burn order. Nothing is changed.
+
+    Of a member of a pool, its parent's; caps and limits are not asked.
+    """
+    body, payer_id = call.body, payer_of(call.customer)
+    unit = call.parts.unit(body.unit).name
+    blocks = {block.number: block for block in (await call.parts.accounts.account(payer_id, unit)).blocks}
+    slices, missing = draw(blocks.values(), body.credits, body.feature, body.rule)
+    would = [
+        SimulatedSlice(
+            block_id=blocks[each.block].grant.block_id,
+            amount=each.amount,
+            left=blocks[each.block].available - each.amount,
+        )
+        for each in slices
+    ]
+    return Given(SimulationView(customer_id=payer_id, unit=unit, slices=would, missing=missing))
 
 
 async def void_block(call: Call[VoidBlock, Nothing]) -> Given[BlockChangeView]:
@@ -77,6 +101,14 @@ async def _changed(call: Call[Body, Nothing], unit: str, changed: Changed, *, vo
 
 ENDPOINTS = (
     endpoint("GET", f"{BY_ID}/credits/blocks", list_blocks, {200: "The live blocks."}, scope=Scope.CREDITS_READ),
+    endpoint(
+        "POST",
+        f"{BY_ID}/credits/simulate",
+        simulate_charge,
+        {200: "What it would take."},
+        Repeat.BY_ITSELF,
+        scope=Scope.CREDITS_READ,
+    ),
     endpoint(
         "POST",
         f"{BY_ID}/credits/blocks/{{block_id}}/void",

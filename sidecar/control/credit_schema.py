@@ -102,6 +102,30 @@ class CreditsQuery(Wire, frozen=True, kw_only=True):
     at: Annotated[Instant, Meta(description="The balances as they were then.")] | None = None
 
 
+class SimulateCharge(Wire, frozen=True, kw_only=True):
+    credits: Annotated[Amount, Meta(description="How much would be held or charged, in base units of `unit`.")]
+    unit: Annotated[UnitName, Meta(description="What of.")] = CREDITS.name
+    feature: Annotated[str, Meta(max_length=255, description="Of the request: it may draw from blocks for this.")] = (
+        ""
+    )
+    rule: Annotated[str, Meta(max_length=255, description="Of the request, likewise.")] = ""
+
+
+class SimulatedSlice(Wire, frozen=True, kw_only=True):
+    block_id: str
+    amount: int
+    left: Annotated[int, Meta(description="What the block would have left.")]
+
+
+class SimulationView(Wire, frozen=True, kw_only=True):
+    """Which blocks an amount would take now, in burn order."""
+
+    customer_id: Annotated[str, Meta(description="Who pays.")]
+    unit: str
+    slices: list[SimulatedSlice]
+    missing: Annotated[int, Meta(description="What no block covers: above 0 it would be refused.")]
+
+
 class BlocksQuery(Wire, frozen=True, kw_only=True):
     unit: UnitName | None = None
 

@@ -160,3 +160,19 @@ async def test_a_block_that_waits_for_another_has_no_expiry_to_move(control: Con
 async def test_a_change_without_its_key_says_which_header(control: Control, what: str) -> None:
     path = f"/v1/customers/{await control.customer()}/credits/blocks/{NEVER_THERE}/{what}"
     assert_problem(await control.ask("POST", path, {"expires_at": None}), 400, "idempotency_key_required")
+
+
+async def test_a_simulation_says_what_the_next_charge_takes(control: Control) -> None:
+    path = f"/v1/customers/{await control.customer()}"
+    late = (await control.grant(path, 50, "g1", priority=2)).json["block_id"]
+    first = (await control.grant(path, 30, "g2", priority=1, eligible_features=["chat"])).json["block_id"]
+    before = (await control.ask("GET", f"{path}/credits?include_blocks=true")).json
+    would = await control.ask("POST", f"{path}/credits/simulate", {"credits": 40, "feature": "chat"})
+    assert would.status == 200
+    assert would.json["slices"] == [
+        {"block_id": first, "amount": 30, "left": 0},
+        {"block_id": late, "amount": 10, "left": 40},
+    ]
+    other = (await control.ask("POST", f"{path}/credits/simulate", {"credits": 60})).json
+    assert ([each["block_id"] for each in other["slices"]], other["missing"]) == ([late], 10)
+    assert (await control.ask("GET", f"{path}/credits?include_blocks=true")).json == before
