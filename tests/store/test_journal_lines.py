@@ -174,7 +174,7 @@ BROKEN: dict[str, Fields] = {
     "no number": {**GOOD, "after": struct.pack(">9d", 1, float("nan"), *[0] * 7)},
     "endless": {**GOOD, "after": struct.pack(">9d", 1, float("inf"), *[0] * 7)},
     "half a move": {**GOOD, "moves": moves((Moved.SPENT, 1, 1))[:-1]},
-    "an unknown move": {**GOOD, "moves": b"\x07" + moves((Moved.SPENT, 1, 1))[1:]},
+    "an unknown move": {**GOOD, "moves": b"\x63" + moves((Moved.SPENT, 1, 1))[1:]},
     "an unknown state": {**GOOD, "block": b"\xff" * 74},
     "terms of nothing": {**GOOD, "terms": b"{}"},
     "no JSON": {**GOOD, "detail": b"{"},
