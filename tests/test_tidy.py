@@ -44,6 +44,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/control/customer_schema.py": "Records; test_customers.py and test_customer_changes.py see them.",
     "sidecar/control/adjustment_schema.py": "Records; test_adjustments.py sees them on the wire.",
+    "sidecar/control/deposit_schema.py": "Records; test_deposits.py sees them on the wire.",
     "sidecar/control/report_schema.py": "Records; test_reports.py sees them on the wire.",
     "sidecar/domain/denials.py": "A record without behaviour.",
     "sidecar/cli/calls.py": "Every test of a client command goes through it; test_client.py tries its failures.",

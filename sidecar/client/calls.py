@@ -45,6 +45,7 @@ from sidecar.control.customer_schema import (
     RenameCustomer,
     UpdateCustomer,
 )
+from sidecar.control.deposit_schema import AccountView, Deposit, Spend, TransactionView
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
 from sidecar.control.metric_schema import (
@@ -313,6 +314,20 @@ class Calls(ABC):
             body=body,
             key=idempotency_key,
             keyed=True,
+        )
+
+    async def deposit(self, body: Deposit, *, idempotency_key: str | None = None) -> TransactionView:
+        """Add to an account. Who is not there yet is made. It is answered when it is archived."""
+        return await self._ask("POST", "/v1/deposit", TransactionView, body=body, key=idempotency_key, keyed=True)
+
+    async def spend(self, body: Spend, *, idempotency_key: str | None = None) -> TransactionView:
+        """Take from an account: all of the amount, or nothing where there is less (402). It is a usage event."""
+        return await self._ask("POST", "/v1/spend", TransactionView, body=body, key=idempotency_key, keyed=True)
+
+    async def show_balance(self, account_id: str, resource_type: str) -> AccountView:
+        """Look at an account; one that is not there has nothing."""
+        return await self._ask(
+            "GET", f"/v1/balance/{quote(account_id, safe='')}/{quote(resource_type, safe='')}", AccountView
         )
 
     async def create_package(self, body: CreatePackage, *, idempotency_key: str | None = None) -> PackageView:

@@ -91,6 +91,8 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
     if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
         return None
     given = request.headers.getall("Idempotency-Key", [])
+    # The other name, which some clients send, says the same or nothing.
+    given += [key for key in request.headers.getall("X-Idempotency-Key", []) if key not in given]
     if not given and repeat in {Repeat.IN_LEDGER, Repeat.REQUIRED}:
         raise IdempotencyKeyRequired
     if not given:

@@ -10,6 +10,7 @@ from sidecar.control import (
     counters,
     credits,  # noqa: A004  (a thing of ours)
     customers,
+    deposits,
     history,
     keys,
     metrics,
@@ -37,6 +38,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *pools.ENDPOINTS,
     *spend_caps.ENDPOINTS,
     *topups.ENDPOINTS,
+    *deposits.ENDPOINTS,
     *packages.ENDPOINTS,
     *keys.ENDPOINTS,
     *reservations.ENDPOINTS,
