@@ -94,7 +94,7 @@ async def test_an_answer_that_this_version_does_not_know() -> None:
 
 
 async def test_the_example_of_the_docs_works(control: Control) -> None:
-    page = Path(__file__).parents[2].joinpath("docs", "control-api.md").read_text()
+    page = Path(__file__).parents[2].joinpath("docs", "api.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)

@@ -1,4 +1,4 @@
-"""docs/control-api.md has a section for each route, and its examples work in their order."""
+"""docs/api.md has a section for each route, and its examples work in their order."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ import pytest
 from sidecar.control.routes import ENDPOINTS
 from tests.support.control import ADMIN_KEY, Control
 
-PAGE = (Path(__file__).parents[2] / "docs" / "control-api.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 EXAMPLES = [block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if block.startswith("curl")]
 
 
