@@ -3,6 +3,7 @@
 import re
 
 from sidecar.config.cursor import Cursor
+from sidecar.config.durations import Duration
 from sidecar.config.rule_answers import read_statuses
 from sidecar.config.rule_match import header_name
 from sidecar.config.rule_price import parsed
@@ -14,9 +15,8 @@ from sidecar.domain.price_list import AnyPrice
 KEYS = ("on", "within", "poll")
 POLL = ("path", "id", "every", "state", "done", "failed")
 LATER = "later"
-WITHIN = re.compile(r"[1-9][0-9]{0,4}[smhd]\Z", re.ASCII)
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_WITHIN_MAX_S, _EVERY_MAX_S = 30 * 86_400, 3600
+WITHIN = Duration(("s", "m", "h", "d"), "30d", "2h or 7d")
+EVERY = Duration(("s", "m", "h", "d"), "1h", "10s or 5m")
 EVERY_S = 10
 PATH = re.compile(r"/[A-Za-z0-9._~/{}-]*\Z", re.ASCII)
 
@@ -28,7 +28,7 @@ def read_later(cursor: Cursor) -> Later | None:
         return Later() if cursor.choice((LATER,), "when a request is settled") else None
     entries = cursor.entries(KEYS, ", ".join(KEYS))
     on = read_statuses(entries["on"]) if "on" in entries else Later().on
-    within_s = _span(entries["within"]) if "within" in entries else Later().within_s
+    within_s = WITHIN.read_s(entries["within"]) if "within" in entries else Later().within_s
     poll = _poll(entries["poll"]) if "poll" in entries else None
     return Later(on=on, within_s=within_s, poll=poll) if len(cursor.problems) == before else None
 
@@ -55,7 +55,7 @@ def _poll(cursor: Cursor) -> Poll | None:
         path=_path(entries["path"]),
         id_header=header,
         id_pointer=pointer,
-        every_s=_span(entries["every"], _EVERY_MAX_S) if "every" in entries else EVERY_S,
+        every_s=EVERY.read_s(entries["every"]) if "every" in entries else EVERY_S,
         state=_pointer(entries["state"]),
         done=_words(entries["done"]),
         failed=_words(entries["failed"]) if "failed" in entries else frozenset(),
@@ -90,16 +90,3 @@ def _pointer(cursor: Cursor) -> Pointer:
 def _words(cursor: Cursor) -> frozenset[str]:
     words = [item.text("a state such as succeeded") for item in cursor.one_or_items("states such as succeeded")]
     return frozenset(word for word in words if word is not None)
-
-
-def _span(cursor: Cursor, most_s: int = _WITHIN_MAX_S) -> int:
-    text = cursor.text("how long, such as 2h or 7d")
-    if text is None:
-        return 0
-    if WITHIN.match(text) is None:
-        cursor.problem(f"`{text}` is not a duration", "a whole number with s, m, h or d, such as 2h or 7d")
-        return 0
-    span_s = int(text[:-1]) * _UNITS_S[text[-1]]
-    if span_s > most_s:
-        cursor.problem(f"`{text}` is too long", f"{most_s // 86_400}d at most" if most_s >= 86_400 else "1h at most")
-    return span_s

@@ -1,18 +1,15 @@
 """``on_store_down:`` of a rule file: ``deny``, ``allow``, ``lease``, or ``{allow: {most: 5, for: 10m}}``."""
 
-import re
-
 from sidecar.config.cursor import Cursor
+from sidecar.config.durations import Duration
 from sidecar.config.rule_price import read_amount
 from sidecar.domain.amounts import Unit
 from sidecar.domain.price_counted import countings_in
 from sidecar.domain.price_list import AnyPrice
 from sidecar.domain.store_down import DENY, OnStoreDown, StoreDown
 
-FOR = re.compile(r"[1-9][0-9]{0,4}[smh]\Z", re.ASCII)
+FOR = Duration(("s", "m", "h"), "24h", "90s or 10m")
 BOUNDS = ("most", "total", "for")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_FOR_MAX_S = 86_400
 
 
 def read_outage(cursor: Cursor, unit: Unit) -> StoreDown:
@@ -34,7 +31,7 @@ def read_outage(cursor: Cursor, unit: Unit) -> StoreDown:
         way=OnStoreDown.ALLOW,
         most=allowed.most if most is None else most,
         total=allowed.total if total is None else total,
-        for_s=_seconds(bounds["for"]) if "for" in bounds else allowed.for_s,
+        for_s=FOR.read_s(bounds["for"]) if "for" in bounds else allowed.for_s,
     )
 
 
@@ -46,16 +43,3 @@ def check_outage(cursor: Cursor, price: AnyPrice) -> None:
             "leave `on_store_down` out",
             at_key=True,
         )
-
-
-def _seconds(cursor: Cursor) -> int:
-    text = cursor.text("how long, such as 90s or 10m")
-    if text is None:
-        return 0
-    if FOR.match(text) is None:
-        cursor.problem(f"`{text}` is not a duration", "a whole number with s, m or h, such as 90s or 10m")
-        return 0
-    for_s = int(text[:-1]) * _UNITS_S[text[-1]]
-    if for_s > _FOR_MAX_S:
-        cursor.problem(f"`{text}` is too long", "24h at most")
-    return for_s

@@ -3,6 +3,7 @@
 import re
 
 from sidecar.config.cursor import Cursor
+from sidecar.config.durations import Duration
 from sidecar.config.problems import suggestion
 from sidecar.config.rule_price import parsed, rated_meters
 from sidecar.domain.clamp import Clamp
@@ -12,13 +13,16 @@ from sidecar.domain.shortage import DENY, Shortage
 
 _FIELD = r"(?:query\.[A-Za-z0-9._~\[\]-]+|[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
 CLAMPED = re.compile(rf"{_FIELD}\Z", re.ASCII)
-_DURATION = r"[1-9][0-9]{0,4}(?:ms|s|m)"
-DURATION = re.compile(rf"{_DURATION}\Z", re.ASCII)
-ON_SHORT = re.compile(rf"(?:deny|wait +(?P<wait>{_DURATION})|clamp +(?P<field>{_FIELD}))\Z", re.ASCII)
+WAIT = Duration(
+    ("ms", "s", "m"),
+    "60s",
+    "2s or 500ms",
+    too_long="is too long: a client would give up before",
+    instead="wait 60s at most",
+)
+ON_SHORT = re.compile(rf"(?:deny|wait +(?P<wait>{WAIT.text})|clamp +(?P<field>{_FIELD}))\Z", re.ASCII)
 """The short form."""
 _WAYS = "`deny`, `wait` and how long, or `clamp` and a field of the request: wait 2s, clamp max_tokens"
-_WAIT_MAX_MS = 60_000
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 
 
 def read_shortage(cursor: Cursor) -> Shortage:
@@ -32,7 +36,7 @@ def read_shortage(cursor: Cursor) -> Shortage:
     if match is None:
         cursor.problem(f"`{text}` is not a way out", f"write {_WAYS}")
         return DENY
-    wait_ms = _milliseconds(cursor, match["wait"]) if match["wait"] else 0
+    wait_ms = WAIT.bounded_ms(cursor, match["wait"]) if match["wait"] else 0
     return Shortage(wait_ms=wait_ms, clamp=Clamp((match["field"],)) if match["field"] else None)
 
 
@@ -41,7 +45,7 @@ def _read_ways(cursor: Cursor) -> Shortage:
     if "clamp" not in entries and ("least" in entries or not entries):
         cursor.problem("no `clamp`: which field shall be lowered?", "add `clamp: max_tokens`, or leave this out")
         return DENY
-    wait_ms = _wait(entries["wait"]) if "wait" in entries else 0
+    wait_ms = WAIT.read_ms(entries["wait"]) if "wait" in entries else 0
     if "clamp" not in entries:
         return Shortage(wait_ms=wait_ms)
     least = _least(entries["least"]) if "least" in entries else 1
@@ -82,22 +86,6 @@ def _fields(cursor: Cursor) -> tuple[str, ...]:
         elif field is not None:
             fields.append(field)
     return tuple(fields)
-
-
-def _wait(cursor: Cursor) -> int:
-    text = cursor.text("how long, such as 2s or 500ms")
-    if text is not None and not DURATION.match(text):
-        cursor.problem(f"`{text}` is not a duration", "a whole number with ms, s or m, such as 2s or 500ms")
-        return 0
-    return _milliseconds(cursor, text) if text is not None else 0
-
-
-def _milliseconds(cursor: Cursor, duration: str) -> int:
-    number = duration.rstrip("ms")
-    wait_ms = int(number) * _UNITS_MS[duration.removeprefix(number)]
-    if wait_ms > _WAIT_MAX_MS:
-        cursor.problem(f"`{duration}` is too long: a client would give up before", "wait 60s at most")
-    return wait_ms
 
 
 def _least(cursor: Cursor) -> int:

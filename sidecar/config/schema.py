@@ -190,7 +190,7 @@ def _recent() -> Schema:
 
 def _on_short() -> Schema:
     """`deny`, `wait 2s`, `clamp max_tokens`, or a mapping."""
-    wait, clamp = _pattern(rule_shortage.DURATION), _one_or_items(_pattern(rule_shortage.CLAMPED))
+    wait, clamp = _pattern(rule_shortage.WAIT.pattern), _one_or_items(_pattern(rule_shortage.CLAMPED))
     ways = [_closed("wait", wait=wait), _closed("clamp", wait=wait, clamp=clamp, least=_ref("count"))]
     return {"anyOf": [_pattern(rule_shortage.ON_SHORT), *ways]}
 
@@ -201,24 +201,24 @@ def _settle() -> Schema:
         *("path", "id", "state", "done"),
         path=_pattern(rule_later.PATH),
         id={"anyOf": [pointer, _closed("header", header=_ref("header"))]},
-        every=_pattern(rule_later.WITHIN),
+        every=_pattern(rule_later.EVERY.pattern),
         state=pointer,
         done=words,
         failed=words,
     )
-    terms = _closed(on=_ref("statuses"), within=_pattern(rule_later.WITHIN), poll=poll)
+    terms = _closed(on=_ref("statuses"), within=_pattern(rule_later.WITHIN.pattern), poll=poll)
     return {"anyOf": [{"const": rule_later.LATER}, terms]}
 
 
 def _on_store_down() -> Schema:
-    bounds = {"most": _ref("amount"), "total": _ref("amount"), "for": _pattern(rule_outage.FOR)}
+    bounds = {"most": _ref("amount"), "total": _ref("amount"), "for": _pattern(rule_outage.FOR.pattern)}
     ways: Schema = {"enum": [str(way) for way in OnStoreDown]}
     return {"anyOf": [ways, _closed("allow", allow=_closed(**bounds))]}
 
 
 def _idempotency() -> Schema:
     way = {"enum": [str(way) for way in OnRepeat]}
-    keep, required = _pattern(rule_idempotency.KEEP), {"type": "boolean"}
+    keep, required = _pattern(rule_idempotency.KEEP.pattern), {"type": "boolean"}
     full = _closed("on_repeat", on_repeat=way, header=_ref("header"), required=required, keep=keep)
     return {"anyOf": [way, full]}
 

@@ -138,9 +138,7 @@ class BookGrants:
         if once is None or done is None or done.until_ms <= now_ms:
             return None
         if done.fingerprint != once.fingerprint or not isinstance(done.answer, kind):
-            raise IdempotencyMismatch(
-                "This idempotency key was used for a different request; use a new key for a new one."
-            )
+            raise IdempotencyMismatch
         return replace(done.answer, replayed=True)
 
     def keep(self, once: Once | None, now_ms: int, answer: _Answer) -> _Answer:

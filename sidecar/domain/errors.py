@@ -94,6 +94,10 @@ class IdempotencyMismatch(SidecarError):
     """The idempotency key was used before for a different request."""
 
     code = "idempotency_mismatch"
+    USED = "This idempotency key was used for a different request; use a new key for a new one."
+
+    def __init__(self, detail: str = USED) -> None:
+        super().__init__(detail)
 
 
 class AmountOverflow(SidecarError):

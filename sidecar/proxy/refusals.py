@@ -5,6 +5,7 @@
 
 from sidecar.domain import limit_fields
 from sidecar.domain.amounts import Unit, render
+from sidecar.domain.errors import IdempotencyMismatch
 from sidecar.domain.exits import Event, Phase, exit_of
 from sidecar.domain.limits import InFlight
 from sidecar.domain.outcomes import Limited, RefusalCode, Refused
@@ -34,9 +35,7 @@ _SAID = {
     RefusalCode.REQUEST_IN_PROGRESS: (
         "A request with this idempotency key is in progress; send it again when it is over."
     ),
-    RefusalCode.IDEMPOTENCY_MISMATCH: (
-        "This idempotency key was used for a different request; use a new key for a new request."
-    ),
+    RefusalCode.IDEMPOTENCY_MISMATCH: IdempotencyMismatch.USED,
 }
 
 _OPENAI_TYPES = {

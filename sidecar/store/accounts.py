@@ -258,7 +258,7 @@ def _granted(reply: list[Any]) -> Granted:
 def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
     match reply[0]:
         case b"mismatch":
-            return _mismatch()
+            return IdempotencyMismatch()
         case b"unknown":
             return NotFound(f"There is no customer {customer_id}.")
         case b"used":
@@ -302,7 +302,7 @@ def _changed(script: str, customer_id: str, block_id: str, reply: list[Any]) -> 
                 replayed=reply[0] == b"replayed",
             )
         case b"mismatch":
-            raise _mismatch()
+            raise IdempotencyMismatch
         case b"no_block":
             raise NotFound(f"{customer_id} has no live block {block_id}.")
         case b"queued":
@@ -327,16 +327,12 @@ def _taken_back(reply: list[Any]) -> TakenBack | None:
                 replayed=reply[0] == b"replayed",
             )
         case b"mismatch":
-            raise _mismatch()
+            raise IdempotencyMismatch
         case b"again":
             return None
         case b"exceeded":
             raise Conflict(f"No more than {reply[1]} base units of this top-up can be taken back. Nothing was.")
     raise StoreCorrupt(f"The script chargeback answered {reply!r}.")
-
-
-def _mismatch() -> IdempotencyMismatch:
-    return IdempotencyMismatch("This idempotency key was used for a different request; use a new key for a new one.")
 
 
 def _account(unit: str, text: bytes, terms: list[bytes | None]) -> Account:

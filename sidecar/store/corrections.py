@@ -151,9 +151,7 @@ def _refunded(answer: bytes, *, replayed: bool) -> Refunded:
 def _error(script: str, customer_id: str, unit: str, reply: list[Any]) -> Exception:
     match reply[0]:
         case b"mismatch":
-            return IdempotencyMismatch(
-                "This idempotency key was used for a different request; use a new key for a new one."
-            )
+            return IdempotencyMismatch()
         case b"unknown":
             return NotFound(f"There is no customer {customer_id}.")
         case b"past":

@@ -32,9 +32,7 @@ class OnceRecords:
                 answer: bytes = reply[1]
                 return answer
             case b"mismatch":
-                raise IdempotencyMismatch(
-                    "This idempotency key was used for a different request; use a new key for a new request."
-                )
+                raise IdempotencyMismatch
             case b"running":
                 raise Conflict("The first request with this idempotency key is still at work; repeat it in a second.")
         raise StoreCorrupt(f"The script begin_once answered {reply!r}.")
