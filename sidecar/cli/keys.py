@@ -17,6 +17,7 @@ def add(subparsers: Subparsers) -> None:
     create = add_command(commands, "create", "make a key and show its secret, once", _create)
     create.add_argument("customer", type=customer_argument, help=_CUSTOMER)
     create.add_argument("--name", type=text_argument, default="", help="a name for people")
+    create.add_argument("-q", "--quiet", action="store_true", help="print the secret and nothing else, for scripts")
     listing = add_command(commands, "list", "list the keys of a customer", _list)
     listing.add_argument("customer", type=customer_argument, help=_CUSTOMER)
     revoke = add_command(commands, "revoke", "revoke a key; it is refused at once", _revoke)
@@ -30,6 +31,9 @@ def _create(args: argparse.Namespace, client: Client) -> None:
     key = client.call("POST", f"{customer_path(args.customer)}/keys", {"name": args.name}).document
     if args.json:
         show_json(key)
+        return
+    if args.quiet:
+        print(key["secret"])
         return
     print(
         f"Made key {key['key_id']} for {printable(args.customer)}. Its secret is shown this once:\n\n{key['secret']}"

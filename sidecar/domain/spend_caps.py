@@ -34,6 +34,11 @@ class Window(StrEnum):
     WEEK = "week"
     MONTH = "month"
 
+    @property
+    def span(self) -> str:
+        """As a refusal says it."""
+        return f"in {'an' if self is Window.HOUR else 'a'} {self}"
+
 
 class CapScope(StrEnum):
     """What of a customer's requests a cap counts."""
@@ -121,7 +126,7 @@ def told_of(capped: Capped) -> dict[str, object]:
 
 def said_of(capped: Capped, required: int, unit: Unit) -> str:
     """The same in words."""
-    window = f"in a {capped.window}" if capped.window is not None else f"within {capped.rolling_ms // 1000} seconds"
+    window = capped.window.span if capped.window is not None else f"within {capped.rolling_ms // 1000} seconds"
     amount, spent, held, needed = (
         render(each, unit) for each in (capped.amount, capped.spent, capped.held, required)
     )

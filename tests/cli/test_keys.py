@@ -31,6 +31,12 @@ async def test_scripts_get_the_secret(sidecar: Command, control: Control) -> Non
     assert "secret" not in revoked.json
 
 
+async def test_a_shell_gets_the_secret_alone(sidecar: Command, control: Control) -> None:
+    customer_id = await control.customer("alice")
+    made = await sidecar("keys", "create", "alice", "--quiet")
+    assert customer_id_of(made.out.removesuffix("\n"), "live") == customer_id
+
+
 async def test_all_pages_are_listed(sidecar: Command, control: Control) -> None:
     customer_id = await control.customer("alice")
     for number in range(251):
