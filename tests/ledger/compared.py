@@ -25,7 +25,7 @@ class Compared(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = ModelDriver()
-        self.store = StoreDriver(self.lane, self.clock)
+        self.store = StoreDriver(self.lane, self.clock, self.model.known)
         self.compared: dict[str, int] = dict.fromkeys(UNITS, 0)
         self.looks = True
 
@@ -33,10 +33,13 @@ class Compared(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     def both(self, operation: str, *asked: Any, **terms: Any) -> Any:
-        """Do it in the model and in the store: the same answer, which is returned, or the same error."""
+        """Do it in the store and in the model: the same answer, which is returned, or the same error.
+
+        The model is later, since it is the archive that the store's caller asks before.
+        """
         self.looks = operation != "tick"
-        model, store = (
-            self.run(answer_of(driver, operation, *asked, **terms)) for driver in (self.model, self.store)
+        store, model = (
+            self.run(answer_of(driver, operation, *asked, **terms)) for driver in (self.store, self.model)
         )
         assert store == model, operation
         return model

@@ -66,7 +66,7 @@ class Driver(Protocol):
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed: ...
 
     async def take_back(
-        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+        self, unit: str, block: str, amount: int | None, policy: Overrun, once: Once
     ) -> TakenBack | None: ...
 
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short: ...
@@ -162,11 +162,15 @@ class ModelDriver:
     async def extend(self, unit: str, block: str, expires_at_ms: int | None, once: Once) -> Changed:
         return self.books.grants.extend(block, expires_at_ms, now_ms=self.now_ms, once=once)
 
+    def known(self, unit: str, block: str) -> BlockSums:
+        """What an archive that has heard of everything would say of the block."""
+        return self.books.chargebacks.known(unit, block, now_ms=self.now_ms)
+
     async def take_back(
-        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+        self, unit: str, block: str, amount: int | None, policy: Overrun, once: Once
     ) -> TakenBack | None:
         owe = policy is Overrun.OWE
-        return self.books.chargebacks.take_back(known.unit, block, amount, owe=owe, now_ms=self.now_ms, once=once)
+        return self.books.chargebacks.take_back(unit, block, amount, owe=owe, now_ms=self.now_ms, once=once)
 
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short:
         return self.books.corrections.take(

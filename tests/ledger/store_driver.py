@@ -1,7 +1,7 @@
 """The real store behind the protocol of `drivers`. Customer ids are its own; answers have the names of the test."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -53,12 +53,16 @@ _PAGE = 500
 
 
 class StoreDriver:
-    """Wants a lane to an empty store whose scripts ask this clock. `open` first."""
+    """Wants a lane to an empty store whose scripts ask this clock. `open` first.
 
-    def __init__(self, lane: Lane, clock: StoreClock) -> None:
+    `known` says what the archive knows of a block: here there is none.
+    """
+
+    def __init__(self, lane: Lane, clock: StoreClock, known: Callable[[str, str], BlockSums] | None = None) -> None:
         names = {"tenant": TENANT, "environment": ENVIRONMENT}
         self._lane = lane
         self._clock = clock
+        self._known = known
         self._keys = Keys(**names)
         self._accounts = Accounts(lane, **names)
         self._customers = Customers(lane, **names)
@@ -112,8 +116,10 @@ class StoreDriver:
         return await self._accounts.extend(self._ids[PAYER], unit, block, expires_at_ms, once)
 
     async def take_back(
-        self, block: str, known: BlockSums, amount: int | None, policy: Overrun, once: Once
+        self, unit: str, block: str, amount: int | None, policy: Overrun, once: Once
     ) -> TakenBack | None:
+        assert self._known is not None
+        known = self._known(unit, block)
         return await self._accounts.take_back(self._ids[PAYER], block, known, amount, once, overrun=policy)
 
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short:

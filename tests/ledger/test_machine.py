@@ -134,8 +134,7 @@ class LedgerMachine(Writing):
     @rule(which=recent, amount=st.sampled_from([None, 1, 10, 50]), policy=st.sampled_from([Overrun.OWE, Overrun.CAP]))
     def take_back(self, which: int, amount: int | None, policy: Overrun) -> None:
         block = self.blocks[-1 - which % len(self.blocks)]
-        known = self.model.books.chargebacks.known(block.unit, block.block_id, now_ms=self.model.now_ms)
-        self.write("take_back", block.block_id, known, amount, policy)
+        self.write("take_back", block.unit, block.block_id, amount, policy)
 
     # Holds
 
