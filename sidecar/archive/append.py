@@ -12,14 +12,16 @@ from msgspec.structs import astuple
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sidecar.archive import schema
+from sidecar.archive import events, schema
 from sidecar.archive.bookkeeping import Books, key_of, touched_blocks
 from sidecar.archive.bulk import Bulk, Row
 from sidecar.archive.database import Database, Transaction
-from sidecar.archive.schema import AccountRow, BlockRow, KeyRow, row_of
+from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, WatchRow, row_of
+from sidecar.archive.signals import Signals
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import Anomaly, Appended
 from sidecar.domain.journal import Line, Overtaken, Position, Record, entry_id
+from sidecar.domain.watches import EVERYBODY
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -43,6 +45,7 @@ async def append(database: Database, partition: int, lines: Sequence[Line | Reco
         await _write(transaction.bulk, books)
         last = lines[-1].position
         await transaction.bulk.upsert(schema.positions, [(partition, last.ms, last.number)])
+        await events.append(transaction, books.signals.events)
     anomalies = (
         Anomaly(entry_id=row.entry_id, what=row.what, customer_id=row.customer_id, unit=row.unit, detail=row.detail)
         for row in books.anomalies.values()
@@ -81,23 +84,30 @@ async def _open_books(bulk: Bulk, lines: Sequence[Line | Record]) -> Books:
     accounts: dict[Row, None] = {}
     blocks: dict[Row, None] = {}
     keys: dict[Row, None] = {}
+    customers: dict[Row, None] = {}
     for line in lines:
         if isinstance(line, Record):
             keys[key_of(line),] = None
+            if line.what == "customer":
+                customers[line.customer_id,] = None
             continue
         accounts[line.customer_id, line.unit] = None
         blocks |= dict.fromkeys((line.customer_id, line.unit, number) for number in touched_blocks(line))
+    watched = {**accounts, **{(EVERYBODY, unit): None for _, unit in accounts}}
     return Books(
         await _known(bulk, schema.accounts, AccountRow, accounts),
         await _known(bulk, schema.blocks, BlockRow, blocks),
         await _known(bulk, schema.keys, KeyRow, keys),
+        await _known(bulk, schema.customers, CustomerRow, customers),
+        Signals(await _known(bulk, schema.watches, WatchRow, watched)),
     )
 
 
 async def _known(bulk: Bulk, table: Table, kind: type[R], wanted: Collection[Row]) -> list[R]:
+    """The rows that begin with one of the keys that are wanted."""
     if not wanted:
         return []
-    key = [column.name for column in table.primary_key]
+    key = [column.name for column in table.primary_key][: len(next(iter(wanted)))]
     return [row_of(kind, values) for values in await bulk.fetch(table, key, list(wanted))]
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import select
 
-from sidecar.archive import audit, customers, documents, history, schema
+from sidecar.archive import audit, customers, documents, events, history, schema, watches
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.blocks import block_sums
@@ -19,6 +19,7 @@ from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import OthersArchive
+from sidecar.domain.events import Event, EventFilter
 from sidecar.domain.history import (
     Anomaly,
     Appended,
@@ -33,6 +34,7 @@ from sidecar.domain.history import (
     UsageRow,
 )
 from sidecar.domain.journal import Line, Position, Record, Totals
+from sidecar.domain.watches import Watch, WatchKind
 
 ALL = EntryFilter()
 
@@ -178,6 +180,35 @@ class Archive:
     async def audited(self, wanted: AuditFilter, cursor: str | None = None, limit: int = 50) -> Page[Audited]:
         """The audit log, the newest first."""
         return await audit.page(self._database, wanted, cursor, limit)
+
+    async def events(self, wanted: EventFilter, cursor: str | None = None, limit: int = 50) -> Page[Event]:
+        """The newest first, or from behind a sequence on the oldest first. InvalidInput for a cursor that is none."""
+        return await events.page(self._database, wanted, cursor, limit)
+
+    async def event(self, event_id: str) -> Event:
+        """Raises NotFound."""
+        return await events.one(self._database, event_id)
+
+    async def drop_events(self, before_ms: int) -> int:
+        """Forget the events of before then; how many they were. Numbers are never given again."""
+        return await events.drop(self._database, before_ms)
+
+    async def put_watch(
+        self, kind: WatchKind, customer_id: str, unit: str, body: bytes, *, expected: int | None, now_ms: int
+    ) -> Watch:
+        """Say what is watched for on a balance, if what was said before has the version `expected`, None for any.
+
+        Raises VersionConflict.
+        """
+        return await watches.put(self._database, kind, customer_id, unit, body, expected, now_ms)
+
+    async def remove_watch(self, kind: WatchKind, customer_id: str, unit: str, *, expected: int | None) -> None:
+        """Raises NotFound, VersionConflict."""
+        await watches.remove(self._database, kind, customer_id, unit, expected)
+
+    async def watches(self, kind: WatchKind, customer_ids: Sequence[str]) -> list[Watch]:
+        """What is watched for on balances of some customers."""
+        return await watches.of(self._database, kind, customer_ids)
 
     def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
         """Everything in the ledger that is not as it was written; nothing when all is well."""

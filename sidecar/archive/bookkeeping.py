@@ -22,6 +22,7 @@ from sidecar.archive.schema import (
     PostingRow,
     SpendCapsRow,
 )
+from sidecar.archive.signals import Signals
 from sidecar.domain.journal import Kind, Line, Moved, Record, Totals, entry_id
 
 AccountKey = tuple[str, str]
@@ -40,15 +41,21 @@ class Books:
     """Starts from what is known of everything that the batch touches, takes its lines, and has the rows to write."""
 
     def __init__(
-        self, accounts: Sequence[AccountRow] = (), blocks: Sequence[BlockRow] = (), keys: Sequence[KeyRow] = ()
+        self,
+        accounts: Sequence[AccountRow] = (),
+        blocks: Sequence[BlockRow] = (),
+        keys: Sequence[KeyRow] = (),
+        customers: Sequence[CustomerRow] = (),
+        signals: Signals | None = None,
     ) -> None:
+        self.signals = Signals() if signals is None else signals
         self.entries: list[EntryRow] = []
         self.postings: list[PostingRow] = []
         self.counts: list[CountRow] = []
         self.anomalies: dict[tuple[str, str], AnomalyRow] = {}
         self.accounts: dict[AccountKey, AccountRow] = {(row.customer_id, row.unit): row for row in accounts}
         self.blocks: dict[BlockKey, BlockRow] = {(row.customer_id, row.unit, row.number): row for row in blocks}
-        self.customers: dict[str, CustomerRow] = {}
+        self.customers: dict[str, CustomerRow] = {row.customer_id: row for row in customers}
         self.pool_caps: dict[AccountKey, PoolCapRow] = {}
         self.spend_caps: dict[AccountKey, SpendCapsRow] = {}
         self.keys: dict[str, KeyRow] = {row.key_id: row for row in keys}
@@ -73,15 +80,19 @@ class Books:
         self._check(line, before, entry, moved)
         for block, moved_of_it in by_block.items():
             self._move_block(line, block, entry, moved_of_it)
-        self.accounts[place] = AccountRow(
+        after = AccountRow(
             customer_id=line.customer_id,
             unit=line.unit,
             partition=line.partition,
             seq=line.seq,
             entry_id=entry.entry_id,
             hash=entry.hash,
+            low=before.low,
             **msgspec.structs.asdict(line.after),
         )
+        block_id = "" if line.block is None else self.blocks[*place, line.block.number].block_id
+        low = self.signals.take(line, entry, before, after, block_id)
+        self.accounts[place] = after if low == before.low else replace(after, low=low)
 
     def _check(self, line: Line, before: AccountRow, entry: EntryRow, moved: Sums) -> None:
         if not line.after.balanced:
@@ -139,13 +150,15 @@ class Books:
         at = entry_id(record.partition, record.position)
         data = _encode(record.data).decode()
         if record.what == "customer":
-            self.customers[record.customer_id] = CustomerRow(
+            row = CustomerRow(
                 customer_id=record.customer_id,
                 partition=record.partition,
                 entry_id=at,
                 data=data,
                 **{name: str(record.data.get(name) or "") for name in _SOUGHT},
             )
+            self.signals.take_customer(row, self.customers.get(record.customer_id), record.position.ms)
+            self.customers[record.customer_id] = row
             return
         if record.what == "pool_cap":
             self._take_pool_cap(record, at)

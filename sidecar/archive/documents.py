@@ -5,14 +5,13 @@ removed document leaves its row, which says so and keeps its version.
 """
 
 from msgspec.structs import astuple, replace
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import func, select
 
 from sidecar.archive.database import Database, Transaction
+from sidecar.archive.ordering import DOCUMENTS, one_writer
 from sidecar.archive.schema import DocumentRow, documents, row_of
 from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import Conflict, NotFound, VersionConflict
-
-_LOCK = 0x5D_D0C5  # Any number that is only ours.
 
 
 async def put(database: Database, kind: str, key: str, body: bytes, expected: int | None, now_ms: int) -> Document:
@@ -66,16 +65,10 @@ async def changes(database: Database, after: int) -> Changes:
 
 
 async def _kept(transaction: Transaction, kind: str, key: str) -> DocumentRow | None:
-    await transaction.connection.run_sync(_one_writer)
+    await one_writer(transaction, DOCUMENTS)
     where = (documents.c.kind == kind) & (documents.c.key == key)
     row = (await transaction.connection.execute(documents.select().where(where))).first()
     return row_of(DocumentRow, row) if row is not None else None
-
-
-def _one_writer(connection: Connection) -> None:
-    """SQLite has one writer anyway. Elsewhere the lock makes the order of changes that of the commits."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def _check(kept: DocumentRow | None, kind: str, key: str, expected: int | None) -> None:

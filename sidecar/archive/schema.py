@@ -123,6 +123,13 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
     voided: int = 0
     owed: int = 0
+    low: str = ""
+    """Which alarms have gone off and not been risen above since: amounts with commas between."""
+
+    @property
+    def left(self) -> int:
+        """What can be spent, and what is held."""
+        return self.available + self.held
 
 
 class BlockRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +210,29 @@ class SpendCapsRow(msgspec.Struct, frozen=True, kw_only=True):
     caps: str
 
 
+class WatchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be told of a balance, or done about it; see `domain.watches`."""
+
+    customer_id: str
+    unit: str
+    kind: str
+    body: str
+    version: int
+    updated_at_ms: int
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What others may want to hear of. `sequence` is its place among all."""
+
+    sequence: int = 0
+    event_id: str
+    type: str
+    customer_id: str
+    unit: str
+    occurred_at_ms: int
+    data: str
+
+
 class AnomalyRow(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
     what: str
@@ -251,6 +281,8 @@ pool_caps = _table("pool_caps", PoolCapRow, "customer_id", "unit")
 audit = _table("audit", Audited, "audit_id")
 documents = _table("documents", DocumentRow, "kind", "key")
 spend_caps = _table("spend_caps", SpendCapsRow, "customer_id", "unit")
+watches = _table("watches", WatchRow, "customer_id", "unit", "kind")
+events = _table("events", EventRow, "sequence")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 scope = _table("scope", ScopeRow, "id")
 positions = _table("positions", PositionRow, "partition")
@@ -270,6 +302,9 @@ Index("customers_by_external_id", customers.c.external_id)
 Index("customers_of_partition", customers.c.partition, customers.c.customer_id)
 Index("audit_of_customer", audit.c.customer_id, audit.c.audit_id)
 Index("documents_by_change", documents.c.change)
+Index("events_by_id", events.c.event_id, unique=True)
+Index("events_of_customer", events.c.customer_id, events.c.sequence)
+Index("events_by_time", events.c.occurred_at_ms)
 Index("keys_of_customer", keys.c.customer_id)
 
 

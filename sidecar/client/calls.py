@@ -46,6 +46,7 @@ from sidecar.control.customer_schema import (
     UpdateCustomer,
 )
 from sidecar.control.deposit_schema import AccountView, Deposit, Spend, TransactionView
+from sidecar.control.events import EventPage, EventView, EventsQuery
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
 from sidecar.control.metric_schema import (
@@ -71,6 +72,7 @@ from sidecar.control.spend_cap_schema import (
     SpendCapsQuery,
 )
 from sidecar.control.tenants import CreateTenant, NewTenantView, TenantPage
+from sidecar.control.thresholds import SetThresholds, ThresholdsPage, ThresholdsView
 from sidecar.control.topup_schema import (
     CreatePackage,
     GrantTopup,
@@ -299,6 +301,74 @@ class Calls(ABC):
             keyed=True,
         )
 
+    async def set_thresholds(
+        self,
+        customer: str,
+        unit: str,
+        body: SetThresholds,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> ThresholdsView:
+        """Say at which amounts a customer's balance of a unit is low, whatever holds for everybody."""
+        return await self._ask(
+            "PUT",
+            f"{self._customer(customer)}/thresholds/{quote(unit, safe='')}",
+            ThresholdsView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def list_thresholds(self, customer: str) -> ThresholdsPage:
+        """List the thresholds that hold for a customer, by unit; on one page."""
+        return await self._ask("GET", f"{self._customer(customer)}/thresholds", ThresholdsPage)
+
+    async def remove_thresholds(
+        self, customer: str, unit: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> ThresholdsPage:
+        """Take a customer's own thresholds of a unit away: those for everybody hold again. Answers what holds then."""
+        return await self._ask(
+            "DELETE",
+            f"{self._customer(customer)}/thresholds/{quote(unit, safe='')}",
+            ThresholdsPage,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def set_default_thresholds(
+        self, unit: str, body: SetThresholds, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> ThresholdsView:
+        """Say at which amounts balances of a unit are low, of all customers who have no thresholds of their own."""
+        return await self._ask(
+            "PUT",
+            f"/v1/thresholds/{quote(unit, safe='')}",
+            ThresholdsView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def list_default_thresholds(self) -> ThresholdsPage:
+        """List the thresholds that hold for everybody, by unit; on one page."""
+        return await self._ask("GET", "/v1/thresholds", ThresholdsPage)
+
+    async def remove_default_thresholds(
+        self, unit: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> ThresholdsPage:
+        """Take the thresholds of a unit away that hold for everybody. Answers what holds then."""
+        return await self._ask(
+            "DELETE",
+            f"/v1/thresholds/{quote(unit, safe='')}",
+            ThresholdsPage,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
     async def grant_topup(self, body: GrantTopup = GrantTopup(), *, idempotency_key: str | None = None) -> TopupView:
         """Give a customer what it has paid for; with it, perhaps, a bonus, which is a free block of its own."""
         return await self._ask("POST", "/v1/topup/grant", TopupView, body=body, key=idempotency_key, keyed=True)
@@ -522,6 +592,14 @@ class Calls(ABC):
     async def show_stats(self) -> StatsView:
         """Say how many customers, accounts and entries there are, and what is in all accounts together."""
         return await self._ask("GET", "/v1/stats", StatsView)
+
+    async def list_events(self, query: EventsQuery = EventsQuery()) -> EventPage:
+        """List what happened, the newest first; or with `after` what happened since, the oldest first."""
+        return await self._ask("GET", "/v1/events", EventPage, query=query)
+
+    async def show_event(self, event_id: str) -> EventView:
+        """Look at an event."""
+        return await self._ask("GET", f"/v1/events/{quote(event_id, safe='')}", EventView)
 
     async def show_rules(self) -> RulesView:
         """Show the rules that this process has in force, and why newer ones are not."""

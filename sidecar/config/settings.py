@@ -201,6 +201,8 @@ class Archive(Section, frozen=True, kw_only=True):
     """Answer grants and other changes of credit only when they are archived too."""
     timeout_s: Seconds = 2.0
     """How long such an answer, or one about the past, waits for the archive before it is 503."""
+    events_kept_days: Annotated[float, Meta(ge=0, le=36_500)] = 90.0
+    """How long events are kept; 0: for ever. The ledger is kept for ever in any case."""
 
 
 class Timeouts(Section, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
+from sidecar.services.watching import Watching
 from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
@@ -93,6 +94,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     pricing: Pricing
     reservations: Reservations
     usage: Usage
+    watching: Watching
     tenants: Tenants
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]

@@ -11,6 +11,7 @@ from sidecar.control import (
     credits,  # noqa: A004  (a thing of ours)
     customers,
     deposits,
+    events,
     history,
     keys,
     metrics,
@@ -24,6 +25,7 @@ from sidecar.control import (
     settlements,
     spend_caps,
     tenants,
+    thresholds,
     topups,
     usage,
 )
@@ -37,6 +39,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,
     *spend_caps.ENDPOINTS,
+    *thresholds.ENDPOINTS,
     *topups.ENDPOINTS,
     *deposits.ENDPOINTS,
     *packages.ENDPOINTS,
@@ -48,6 +51,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *settlements.ENDPOINTS,
     *history.ENDPOINTS,
     *reports.ENDPOINTS,
+    *events.ENDPOINTS,
     *rules.ENDPOINTS,
     *admin_keys.ENDPOINTS,
     *audit_log.ENDPOINTS,

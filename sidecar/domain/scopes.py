@@ -25,6 +25,7 @@ class Scope(StrEnum):
     USAGE_READ = "usage:read"
     USAGE_WRITE = "usage:write"
     LEDGER_READ = "ledger:read"
+    EVENTS_READ = "events:read"
     CATALOGUE_READ = "catalogue:read"
     CATALOGUE_WRITE = "catalogue:write"
     """Rules, metrics, packages: what things cost."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from sidecar.archive.archive import Archive
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import ArchiveUnavailable
+from sidecar.domain.events import Event, EventFilter
 from sidecar.domain.history import BlockSums, CustomerFilter, Entry, EntryFilter, Page, Stats, UsageRow
 from sidecar.domain.journal import Kind, Position, Totals
 from sidecar.services.written import Written
@@ -47,7 +48,7 @@ class History:
 
     async def entries(self, wanted: EntryFilter, cursor: str | None, limit: int) -> Page[Entry]:
         """The newest first. InvalidInput for a cursor that is none."""
-        await self._catch_up(wanted.customer_id)
+        await self.catch_up(wanted.customer_id)
         return await self._archive.entries(wanted, cursor, limit)
 
     async def charge_of(self, reservation_id: str) -> Entry | None:
@@ -60,23 +61,23 @@ class History:
 
     async def export(self, wanted: EntryFilter) -> AsyncIterator[Entry]:
         """All of them, the oldest first, in bounded memory."""
-        await self._catch_up(wanted.customer_id)
+        await self.catch_up(wanted.customer_id)
         async for entry in self._archive.export(wanted):
             yield entry
 
     async def customers(self, wanted: CustomerFilter, cursor: str | None, limit: int) -> Page[Customer]:
         """The newest first. InvalidInput for a cursor that is none."""
-        await self._catch_up(None)
+        await self.catch_up(None)
         return await self._archive.customers(wanted, cursor, limit)
 
     async def block(self, customer_id: str, block_id: str) -> BlockSums | None:
         """What became of a block of a customer, live or not; None: it has none of this id."""
-        await self._catch_up(customer_id)
+        await self.catch_up(customer_id)
         return await self._archive.block(customer_id, block_id)
 
     async def totals_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
         """What each account of a payer came to at some time, by unit; `held` as of the last entry before."""
-        await self._catch_up(customer_id)
+        await self.catch_up(customer_id)
         return await self._archive.balance_at(customer_id, at_ms)
 
     async def usage(
@@ -87,7 +88,7 @@ class History:
         limit: int,
     ) -> Page[UsageRow]:
         """What commits charged, by one or two keys; of `wanted`, customer, asker, unit and time matter."""
-        await self._catch_up(wanted.customer_id)
+        await self.catch_up(wanted.customer_id)
         return await self._archive.usage(
             group_by,
             wanted.from_ms,
@@ -102,15 +103,25 @@ class History:
     async def top_usage(self, by: str, wanted: EntryFilter, limit: int) -> tuple[UsageRow, ...]:
         """What was charged most, the most first; of `wanted`, unit and time matter."""
         assert wanted.unit is not None, "units are never compared"
-        await self._catch_up(None)
+        await self.catch_up(None)
         return await self._archive.top_usage(by, wanted.unit, wanted.from_ms, wanted.to_ms, limit=limit)
 
     async def stats(self) -> Stats:
         """How much of everything there is."""
-        await self._catch_up(None)
+        await self.catch_up(None)
         return await self._archive.stats()
 
-    async def _catch_up(self, customer_id: str | None) -> None:
+    async def events(self, wanted: EventFilter, cursor: str | None, limit: int) -> Page[Event]:
+        """The newest first, or from behind a sequence on the oldest first. InvalidInput for a cursor that is none."""
+        await self.catch_up(wanted.customer_id)
+        return await self._archive.events(wanted, cursor, limit)
+
+    async def event(self, event_id: str) -> Event:
+        """Raises NotFound. It waits for nothing: who knows the id has it from the archive."""
+        return await self._archive.event(event_id)
+
+    async def catch_up(self, customer_id: str | None) -> None:
+        """Return when all that has happened to a customer, None: to anybody, is archived."""
         if customer_id is None:
             await self._written.everything()
         else:

@@ -29,6 +29,7 @@ from sidecar.services.refunding import Refunding
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
+from sidecar.services.watching import Watching
 from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
@@ -128,6 +129,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         pricing=pricing,
         reservations=reservations,
         usage=Usage(ledger, reservations, open_holds, counters, once_records, history),
+        watching=Watching(environment.archive, history),
         tenants=shared.tenants,
         units=units_of(sidecar.settings),
         ready=sidecar.not_ready,

@@ -16,6 +16,7 @@ from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
+from sidecar.services.retention import Retention
 from sidecar.services.sweeper import Sweeper
 from sidecar.services.written import Written
 from sidecar.store.lane import Lane
@@ -62,6 +63,7 @@ class Environment:
         self.history = History(
             self.archive, realm.journal, self._written, wait_for_writes=settings.archive.wait_for_writes
         )
+        self._retention = Retention(self.archive, settings.archive.events_kept_days)
         self._tasks = tasks
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -90,12 +92,13 @@ class Environment:
                 return
 
     def _work(self, stack: AsyncExitStack) -> None:
-        """Start what one process at a time does for all: sweep what is due, move the journals into the archive."""
+        """Start what one process at a time does for all: sweep what is due, archive, drop what is old."""
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.sweeper.run())
                 group.create_task(self.archiver.run())
+                group.create_task(self._retention.run())
 
         worker = self._tasks.start(self.lease.run(work), "worker")
 

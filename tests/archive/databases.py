@@ -29,6 +29,7 @@ UNDO = {
     ),
     "0006": ("DROP TABLE audit",),
     "0007": ("DROP TABLE spend_caps",),
+    "0008": ("DROP TABLE events", "DROP TABLE watches", "ALTER TABLE accounts DROP COLUMN low"),
 }
 """What takes each step of the schema back."""
 

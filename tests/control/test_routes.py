@@ -71,6 +71,7 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "RESERVED": "",
         "TOKEN": "",
         "ENTRY_ID": "",
+        "EVENT_ID": "",
     }
     seen = set()
     for text in EXAMPLES:
@@ -85,6 +86,8 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         headers = {name.replace("-", "_"): value for name, value in curl.headers.items()}
         answer = await control.ask(curl.method, curl.target, curl.body, key=None, **headers)
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
+        if curl.target.startswith("/v1/events?"):
+            variables["EVENT_ID"] = answer.json["data"][0]["event_id"]
         if curl.method == "POST":
             given = {
                 name: answer.json.get(name.lower())

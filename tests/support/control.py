@@ -42,6 +42,7 @@ from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
 from sidecar.services.usage import Usage
+from sidecar.services.watching import Watching
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Corrections
@@ -192,7 +193,7 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
             history, catalogue = History(archive, journal, written), Catalogue(archive)
             trail = AuditTrail(archive, timeout_s=archive_timeout_s, retry_s=0.01)
             recording = tasks.start(trail.run(), "audit trail")
-            async with _listening(lane, history, catalogue, trail, archiver, archiving) as control:
+            async with _listening(lane, archive, history, catalogue, trail, archiver, archiving) as control:
                 control.archive()
                 yield control
             trail.close()
@@ -205,7 +206,13 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
 
 @asynccontextmanager
 async def _listening(
-    lane: Lane, history: History, catalogue: Catalogue, trail: AuditTrail, archiver: Archiver, archiving: Tasks
+    lane: Lane,
+    archive: Archive,
+    history: History,
+    catalogue: Catalogue,
+    trail: AuditTrail,
+    archiver: Archiver,
+    archiving: Tasks,
 ) -> AsyncIterator[Control]:
     accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
     readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
@@ -235,6 +242,7 @@ async def _listening(
         pricing=pricing,
         reservations=reservations,
         usage=Usage(ledger, reservations, open_holds, counters, OnceRecords(lane, **OWNER), history),
+        watching=Watching(archive, history),
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         units=UNITS,
         ready=readiness,

@@ -1,0 +1,171 @@
+"""What of a batch of journal lines others may want to hear of: its events, and the alarms of the balances. Pure.
+
+Most lines say nothing: a charge is told only where it takes a balance past a mark.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.archive.schema import AccountRow, CustomerRow, EntryRow, EventRow, WatchRow
+from sidecar.domain.alarms import alarm
+from sidecar.domain.customers import Status
+from sidecar.domain.events import EventType
+from sidecar.domain.journal import Kind, Line, Move, Moved
+from sidecar.domain.topups import TOPUP, topup_id
+from sidecar.domain.watches import EVERYBODY, Thresholds, WatchKind
+
+BalanceKey = tuple[str, str]
+"""Whose, and of which unit."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_BLOCKS: Final = MappingProxyType(
+    {
+        Kind.GRANT: EventType.CREDITS_GRANTED,
+        Kind.ACTIVATION: EventType.CREDITS_ACTIVATED,
+        Kind.EXPIRY: EventType.CREDITS_EXPIRED,
+        Kind.VOID: EventType.CREDITS_VOIDED,
+        Kind.EXTENSION: EventType.CREDITS_EXTENDED,
+    }
+)
+_OF_OTHERS: Final = MappingProxyType(
+    {
+        Kind.ADJUSTMENT: EventType.CREDITS_ADJUSTED,
+        Kind.REFUND: EventType.CREDITS_REFUNDED,
+        Kind.CHARGEBACK: EventType.TOPUP_CHARGED_BACK,
+        Kind.HOLD_EXPIRY: EventType.RESERVATION_EXPIRED,
+    }
+)
+_OF_STATUS: Final[Mapping[str, EventType]] = MappingProxyType(
+    {
+        Status.ACTIVE: EventType.CUSTOMER_REACTIVATED,
+        Status.SUSPENDED: EventType.CUSTOMER_SUSPENDED,
+        Status.MERGED: EventType.CUSTOMER_MERGED,
+    }
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Signals:
+    """`watches` are those of the balances that the batch is about, and those for everybody."""
+
+    def __init__(self, watches: Sequence[WatchRow] = ()) -> None:
+        self.events: list[EventRow] = []
+        self._thresholds = {
+            (row.customer_id, row.unit): msgspec.json.decode(row.body, type=Thresholds).amounts
+            for row in watches
+            if row.kind == WatchKind.THRESHOLDS
+        }
+
+    def take(self, line: Line, entry: EntryRow, before: AccountRow, after: AccountRow, block_id: str) -> str:
+        """Tell what the line is worth telling; answers the alarms that have gone off on the account after it.
+
+        `block_id` is of the block that the line is about.
+        """
+        told = _told(line, block_id)
+        if told is not None:
+            self._add(entry, after, *told)
+        if after.owed > 0 == before.owed:
+            self._add(entry, after, EventType.OVERAGE_RECORDED, {"owed": after.owed})
+        place = (line.customer_id, line.unit)
+        thresholds = self._thresholds.get(place) or self._for_everybody(place)
+        low = before.low
+        if thresholds or low:
+            alarmed = alarm(before.left, after.left, thresholds, map(int, low.split(",") if low else ()))
+            low = ",".join(map(str, alarmed.low))
+            for threshold in alarmed.gone_off:
+                self._add(entry, after, EventType.CREDITS_LOW_BALANCE, {"threshold": threshold})
+        if before.left > 0 >= after.left:
+            self._add(entry, after, EventType.CREDITS_EXHAUSTED, {})
+        return low
+
+    def take_customer(self, row: CustomerRow, before: CustomerRow | None, at_ms: int) -> None:
+        """Tell that a customer was made or changed; `before` is as it was, if it was."""
+        what = EventType.CUSTOMER_UPDATED
+        if before is None:
+            what = EventType.CUSTOMER_CREATED
+        elif before.status != row.status:
+            what = _OF_STATUS.get(row.status, what)
+        data = {"status": row.status, "entry_id": row.entry_id}
+        self._keep(row.entry_id, what, row.customer_id, "", at_ms, data)
+
+    def _for_everybody(self, place: BalanceKey) -> Sequence[int]:
+        return () if place in self._thresholds else self._thresholds.get((EVERYBODY, place[1]), ())
+
+    def _add(self, entry: EntryRow, after: AccountRow, what: EventType, data: Mapping[str, Any]) -> None:
+        balance = {"available": after.available, "held": after.held, "owed": after.owed}
+        at_ms = entry.event_at_ms if what is EventType.CREDITS_EXPIRED else entry.recorded_at_ms
+        data = {**data, "balance": balance, "entry_id": entry.entry_id}
+        self._keep(entry.entry_id, what, entry.customer_id, entry.unit, at_ms, data)
+
+    def _keep(
+        self, entry_id: str, what: EventType, customer_id: str, unit: str, at_ms: int, data: Mapping[str, Any]
+    ) -> None:
+        # An entry that is there already is not taken again, so neither are its events.
+        count = 0
+        for event in reversed(self.events):
+            if event.event_id[4:-2] != entry_id[4:]:
+                break
+            count += 1
+        self.events.append(
+            EventRow(
+                event_id=f"evt_{entry_id[4:]}{count:02x}",
+                type=what.value,
+                customer_id=customer_id,
+                unit=unit,
+                occurred_at_ms=at_ms,
+                data=_encode(data).decode(),
+            )
+        )
+
+
+def _told(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:
+    """What a line says by its kind, whatever becomes of the balance; None: nothing."""
+    if (what := _OF_BLOCKS.get(line.kind)) is not None:
+        if line.kind is Kind.GRANT:
+            return _granted(line)
+        lapsed = _moved(line.moves, Moved.EXPIRED) + _moved(line.moves, Moved.VOIDED)
+        if line.kind is Kind.EXPIRY and not lapsed:
+            return None
+        amount = {"amount": lapsed} if line.kind in {Kind.EXPIRY, Kind.VOID} else {}
+        return what, {"block_id": block_id, **amount, **_ends(line)}
+    match line.kind:
+        case Kind.ADJUSTMENT:
+            data: dict[str, Any] = {"amount": -line.charged, "reason": line.detail.get("why", "")}
+        case Kind.REFUND:
+            data = {"amount": line.charged, "reference_entry_id": line.detail.get("reference", "")}
+        case Kind.CHARGEBACK:
+            bought = "" if line.hold is None else line.hold.reservation_id
+            charged = {"amount": line.charged, "unrecoverable": line.uncollected}
+            data = {"topup_id": topup_id(line.customer_id, bought), "block_id": bought, **charged}
+        case Kind.HOLD_EXPIRY:
+            assert line.hold is not None, "it says which hold expired"
+            data = {"reservation_id": line.hold.reservation_id, "held": line.hold.held, "charged": line.charged}
+        case _:
+            return None
+    return _OF_OTHERS[line.kind], data
+
+
+def _granted(line: Line) -> tuple[EventType, dict[str, Any]]:
+    grant = line.grant
+    assert grant is not None, "a grant says its terms"
+    data: dict[str, Any] = {"block_id": grant.block_id, "amount": grant.amount, "source": grant.source, **_ends(line)}
+    if grant.source != TOPUP:
+        return EventType.CREDITS_GRANTED, data
+    if grant.bonus_of is not None:
+        return EventType.CREDITS_GRANTED, {**data, "bonus_of": grant.bonus_of}
+    named = {"package_id": grant.package_id, "external_payment_id": grant.external_payment_id}
+    return EventType.TOPUP_GRANTED, {"topup_id": topup_id(line.customer_id, grant.block_id), **data, **named}
+
+
+def _moved(moves: Sequence[Move], what: Moved) -> int:
+    return sum(move.amount for move in moves if move.what is what)
+
+
+def _ends(line: Line) -> dict[str, datetime | None]:
+    ends_at_ms = None if line.block is None else line.block.expires_at_ms
+    return {"expires_at": None if ends_at_ms is None else _EPOCH + timedelta(milliseconds=ends_at_ms)}
