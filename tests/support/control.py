@@ -190,10 +190,11 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
         written = Written(journal, tasks=tasks, timeout_s=archive_timeout_s, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)
         archiver = Archiver(journal, archive, passed=written.passed)
         try:
-            history, catalogue = History(archive, journal, written), Catalogue(archive)
+            history, readiness = History(archive, journal, written), Readiness()
             trail = AuditTrail(archive, timeout_s=archive_timeout_s, retry_s=0.01)
             recording = tasks.start(trail.run(), "audit trail")
-            async with _listening(lane, archive, history, catalogue, trail, archiver, archiving) as control:
+            parts = _parts(lane, archive, history, trail, readiness)
+            async with _listening(lane, parts, readiness, archiver, archiving) as control:
                 control.archive()
                 yield control
             trail.close()
@@ -204,24 +205,13 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
             await archive.close()
 
 
-@asynccontextmanager
-async def _listening(
-    lane: Lane,
-    archive: Archive,
-    history: History,
-    catalogue: Catalogue,
-    trail: AuditTrail,
-    archiver: Archiver,
-    archiving: Tasks,
-) -> AsyncIterator[Control]:
-    accounts, customers = Accounts(lane, **OWNER), Customers(lane, **OWNER)
-    readiness, registry, reloading = Readiness(), CollectorRegistry(), Reloading([RULES], {"credits": CREDITS})
-    pricing = Pricing(catalogue, wall_clock_ms)
+def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, readiness: Readiness) -> Parts:
+    accounts, corrections, catalogue = Accounts(lane, **OWNER), Corrections(lane, **OWNER), Catalogue(archive)
     ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
+    pricing = Pricing(catalogue, wall_clock_ms)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
-    corrections = Corrections(lane, **OWNER)
-    parts = Parts(
+    return Parts(
         accounts=accounts,
         audit_trail=trail,
         call_limits=CallLimits(key_count=6_000, tenant_count=30_000, now_ms=wall_clock_ms),
@@ -230,14 +220,14 @@ async def _listening(
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
         control_keys=keys,
-        customers=customers,
+        customers=Customers(lane, **OWNER),
         corrections=corrections,
         denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
         refunding=Refunding(accounts, corrections, history),
-        reloading=reloading,
+        reloading=Reloading([RULES], {"credits": CREDITS}),
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
         pricing=pricing,
         reservations=reservations,
@@ -246,8 +236,14 @@ async def _listening(
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         units=UNITS,
         ready=readiness,
-        registry=registry,
+        registry=CollectorRegistry(),
     )
+
+
+@asynccontextmanager
+async def _listening(
+    lane: Lane, parts: Parts, readiness: Readiness, archiver: Archiver, archiving: Tasks
+) -> AsyncIterator[Control]:
     runner = web.AppRunner(make_app(parts), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -257,14 +253,14 @@ async def _listening(
             url=f"http://127.0.0.1:{runner.addresses[0][1]}",
             session=session,
             lane=lane,
-            accounts=accounts,
+            accounts=parts.accounts,
             ledger=Ledger(lane, **OWNER),
-            customers=customers,
-            history=history,
+            customers=parts.customers,
+            history=parts.history,
             archiver=archiver,
             archiving=archiving,
             readiness=readiness,
-            registry=registry,
-            reloading=reloading,
+            registry=parts.registry,
+            reloading=parts.reloading,
         )
     await runner.cleanup()
