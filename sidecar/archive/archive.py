@@ -13,6 +13,7 @@ from sidecar.archive.database import Database
 from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.stats import stats
+from sidecar.archive.transfers import not_arrived
 from sidecar.archive.usage import top_usage, usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
 from sidecar.domain.audit import Audited, AuditFilter
@@ -34,6 +35,7 @@ from sidecar.domain.history import (
     UsageRow,
 )
 from sidecar.domain.journal import Line, Position, Record, Totals
+from sidecar.domain.transfers import Transfer
 from sidecar.domain.watches import Watch, WatchKind
 
 ALL = EntryFilter()
@@ -149,6 +151,10 @@ class Archive:
     async def block(self, customer_id: str, block_id: str) -> BlockSums | None:
         """What became of a block of a customer; None: it has none of this id."""
         return await block_sums(self._database, customer_id, block_id)
+
+    def transfers_not_arrived(self, transfer_id: str | None = None) -> AsyncIterator[Transfer]:
+        """What was sent from one customer to another and has not arrived, or the one with this id if it has not."""
+        return not_arrived(self._database, transfer_id)
 
     async def anomalies(self, cursor: str | None = None, limit: int = 50) -> Page[Anomaly]:
         """What could not be right in the journal, the newest first."""

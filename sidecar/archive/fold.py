@@ -14,11 +14,14 @@ from sidecar.domain.journal import Kind, Totals
 
 _COUNTED_AS: Final = {
     (LegKind.BALANCE, LegKind.ISSUED): ("granted", 1),
+    (LegKind.BALANCE, LegKind.RECEIVED): ("granted", 1),
     (LegKind.BALANCE, LegKind.CONSUMED): ("spent", -1),
+    (LegKind.BALANCE, LegKind.SENT): ("spent", -1),
     (LegKind.BALANCE, LegKind.OWED): ("spent", -1),
     (LegKind.BALANCE, LegKind.EXPIRED): ("expired", -1),
     (LegKind.BALANCE, LegKind.VOIDED): ("voided", -1),
     (LegKind.OWED, LegKind.CONSUMED): ("owed", -1),
+    (LegKind.OWED, LegKind.SENT): ("owed", -1),
     (LegKind.OWED, LegKind.BALANCE): ("owed", -1),
 }
 """What a leg of the customer's is counted as, by the leg opposite to it, and with which sign."""

@@ -34,6 +34,13 @@ _LEGS: Final = MappingProxyType(
 )
 """From which account to which an amount moves."""
 
+_LEGS_OF: Final = {
+    (Kind.TRANSFER_OUT, Moved.SPENT): (LegKind.BALANCE, LegKind.SENT),
+    (Kind.TRANSFER_OUT, Moved.OWED): (LegKind.OWED, LegKind.SENT),
+    (Kind.TRANSFER_IN, Moved.GRANTED): (LegKind.RECEIVED, LegKind.BALANCE),
+}
+"""The same, where what happened says more than the move."""
+
 _SIGNS: Final = MappingProxyType(
     {
         Moved.GRANTED: (1, 0),
@@ -135,7 +142,7 @@ def posting_rows(row: EntryRow, moves: Sequence[Move]) -> list[PostingRow]:
     """The legs of an entry, two for each move; together they are zero."""
     legs: list[PostingRow] = []
     for move in moves:
-        giver, taker = _LEGS[move.what]
+        giver, taker = _LEGS_OF.get((Kind(row.type), move.what)) or _LEGS[move.what]
         for account, amount in ((giver, -move.amount), (taker, move.amount)):
             legs.append(
                 PostingRow(

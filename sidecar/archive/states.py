@@ -127,9 +127,14 @@ def _block(row: BlockRow) -> Block:
 
 
 def _business_keys(row: BlockRow) -> list[BusinessKey]:
-    named = {"dedup_key": row.dedup_key, "external_payment_id": row.external_payment_id}
+    if not row.terms:
+        return []
+    grant = _grant(row)
+    named = {
+        "dedup_key": row.dedup_key, "external_payment_id": row.external_payment_id, "transfer": grant.transfer,
+    }  # fmt: skip
     return [
-        BusinessKey(name=name, key=key, unit=row.unit, amount=row.granted, grant=_grant(row))
+        BusinessKey(name=name, key=key, unit=row.unit, amount=row.granted, grant=grant)
         for name, key in named.items()
         if key is not None
     ]

@@ -30,6 +30,7 @@ from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
+from sidecar.services.transferring import Transferring
 from sidecar.services.usage import Usage
 from sidecar.services.watching import Watching
 from sidecar.store.accounts import Accounts
@@ -96,6 +97,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     watching: Watching
     tenants: Tenants
+    transferring: Transferring
     units: Mapping[str, Unit]
     ready: Callable[[], str | None]
     registry: CollectorRegistry

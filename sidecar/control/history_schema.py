@@ -124,7 +124,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     display: EntryDisplay | UnsetType = UNSET
     block_id: Annotated[str, Meta(description="The block that it is about.")] = ""
     expires_at: Annotated[datetime | None, Meta(description="Of this block.")] = None
-    reservation_id: str = ""
+    reservation_id: Annotated[str, Meta(description="What it settles; of a transfer, the transfer's id.")] = ""
     asked_by: Annotated[str, Meta(description="The customer whose request it was: the payer, or a member.")] = ""
     feature: str = ""
     rule: str = ""
@@ -139,6 +139,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
     reason: str = ""
     reference_entry_id: Annotated[str, Meta(description="The entry that it corrects, or gives back.")] = ""
+    counterparty_customer_id: Annotated[str, Meta(description="Of a transfer, the other customer.")] = ""
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
     metadata: Annotated[dict[str, str] | None, Meta(description="What its caller noted.")] = None
     counted: Annotated[tuple[CountedView, ...], Meta(description="What it counted over periods, for its price.")] = ()
@@ -152,7 +153,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
         ends_at_ms = None if block is None else block.expires_at_ms
         balance = after.scheduled + after.available + after.held
         asked, metadata = told_apart(entry.detail)
-        why, reference = asked.pop("why", ""), asked.pop("reference", "")
+        why, reference, other = (asked.pop(name, "") for name in ("why", "reference", "counterparty"))
         return cls(
             entry_id=entry.entry_id,
             type=entry.type,
@@ -187,6 +188,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             source=grant.source if grant else entry.source,
             reason=grant.reason if grant else entry.reason or why,
             reference_entry_id=reference,
+            counterparty_customer_id=other,
             actor=asked or None,
             metadata=metadata or None,
             counted=tuple(map(CountedView.of, entry.counted)),

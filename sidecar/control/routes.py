@@ -27,6 +27,7 @@ from sidecar.control import (
     tenants,
     thresholds,
     topups,
+    transfers,
     usage,
 )
 from sidecar.control.endpoint import Endpoint
@@ -35,6 +36,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *customers.ENDPOINTS,
     *credits.ENDPOINTS,
     *adjustments.ENDPOINTS,
+    *transfers.ENDPOINTS,
     *blocks.ENDPOINTS,
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,

@@ -65,6 +65,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """So much comes with it, free, as a block of its own on the same terms."""
     bonus_of: str | None = None
     """Of such a block, the one that it came with."""
+    transfer: str | None = None
+    """Of what came from another customer, which piece of which transfer it is: ``trf_…:1``."""
 
     def bonus_grant(self) -> "Grant":
         """What comes with it."""

@@ -102,6 +102,12 @@ class BookAccount:
             self._set(block, available=block.available - slice_.amount)
             self._note(Moved.SPENT, slice_.block, slice_.amount)
 
+    def empty(self, slice_: Slice) -> None:
+        """Spend it; a block that has not started is over then."""
+        self.spend([slice_])
+        if self.live[slice_.block].state in _WAITING:
+            self._set(self.live[slice_.block], state=BlockState.VOIDED)
+
     def settle(self, slice_: Slice, charge: int) -> None:
         """A slice is held no longer: `charge` of it is spent, the rest returns to its block.
 

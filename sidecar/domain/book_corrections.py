@@ -4,7 +4,7 @@ What is taken comes out of every active block, whatever it is restricted to. A r
 the last that paid first; what has no block to go back to is a new block.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import BlockState, Grant, Slice
@@ -49,7 +49,7 @@ class BookCorrections:
         available = account.totals.available
         if available < amount and not owe:
             return Short(amount, available)
-        slices = _taken(account, amount)
+        slices = taken_of(account, amount)
         account.spend(slices)
         missing = amount - sum(slice_.amount for slice_ in slices)
         owed = account.owe(missing)
@@ -126,10 +126,12 @@ def _check_end(rest: Grant, now_ms: int) -> None:
         raise InvalidInput("What blocks cannot take back must expire in the future.", "expires_at_ms")
 
 
-def _taken(account: BookAccount, amount: int) -> tuple[Slice, ...]:
+def taken_of(
+    account: BookAccount, amount: int, states: Collection[BlockState] = (BlockState.ACTIVE,)
+) -> tuple[Slice, ...]:
+    """Up to `amount` of the blocks in these states, in burn order."""
     slices, left = list[Slice](), amount
-    active = (block for block in account.live.values() if block.state is BlockState.ACTIVE)
-    for block in sorted(active, key=burn_rank):
+    for block in sorted((block for block in account.live.values() if block.state in states), key=burn_rank):
         taken = min(block.available, left)
         if taken:
             slices.append(Slice(block.number, taken))

@@ -15,9 +15,10 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.blocks import BLOCKS_MAX, Block, BlockState, Grant, checked_grant
 from sidecar.domain.book_account import BookAccount, BookAccounts, end_of, is_over
 from sidecar.domain.errors import AmountOverflow, Conflict, IdempotencyMismatch, InvalidInput, NotFound
-from sidecar.domain.journal import Kind
+from sidecar.domain.journal import HoldStory, Kind
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Changed, Granted, Refunded, Taken, TakenBack
+from sidecar.domain.transfers import transfer_story
 
 ONCE_MS = 24 * 3_600_000
 NO_DETAIL: Mapping[str, str] = {}
@@ -38,6 +39,7 @@ class BookGrants:
 
     def __init__(self, accounts: BookAccounts) -> None:
         self._accounts = accounts
+        self._payer_id = accounts.lines.payer_id
         self._done: dict[str, _Done] = {}
         self._business: dict[tuple[str, str], tuple[Grant, Granted]] = {}
 
@@ -66,9 +68,12 @@ class BookGrants:
         if not amount:
             return Granted(block_id=None, amount=0, totals=account.totals, withheld=grant.amount)
         check_room(account, amount + grant.bonus, blocks=2 if grant.bonus else 1)
+        kind, told = Kind.GRANT, dict[str, HoldStory]()
+        if grant.transfer is not None:
+            kind, told = Kind.TRANSFER_IN, {"hold": transfer_story(grant.transfer, self._payer_id)}
         for each, size in ((grant, amount), *([(grant.bonus_grant(), grant.bonus)] if grant.bonus else [])):
             block = account.add(each, size, starts_at_ms=starts_at_ms, now_ms=now_ms)
-            account.write(Kind.GRANT, now_ms, about=block.number, grant=each, detail=dict(detail))
+            account.write(kind, now_ms, about=block.number, grant=each, detail=dict(detail), **told)
         entry = self._entry()
         account.advance(now_ms)
         granted = Granted(
@@ -152,8 +157,8 @@ class BookGrants:
 
 
 def _business_keys(grant: Grant) -> list[tuple[str, str]]:
-    keys = ("dedup_key", grant.dedup_key), ("external_payment_id", grant.external_payment_id)
-    return [(name, key) for name, key in keys if key is not None]
+    names = ("dedup_key", "external_payment_id", "transfer")
+    return [(name, key) for name in names if (key := getattr(grant, name)) is not None]
 
 
 def _start_of(account: BookAccount, grant: Grant, now_ms: int) -> int | None:
@@ -163,7 +168,9 @@ def _start_of(account: BookAccount, grant: Grant, now_ms: int) -> int | None:
             raise NotFound(f"There is no live block {grant.starts_after_block_id} of {grant.unit} to start after.")
         return None
     starts_at_ms = max(now_ms, grant.starts_at_ms or 0)
-    _check_end(end_of(grant, starts_at_ms), starts_at_ms)
+    if grant.transfer is None:
+        # What was on its way arrives even if it is past its end.
+        _check_end(end_of(grant, starts_at_ms), starts_at_ms)
     return starts_at_ms
 
 

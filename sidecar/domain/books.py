@@ -34,6 +34,7 @@ from sidecar.domain.book_holds import (
 )
 from sidecar.domain.book_may_hold import MayHold
 from sidecar.domain.book_members import BookMembers
+from sidecar.domain.book_transfers import BookTransfers
 from sidecar.domain.burn_order import burn_rank, draw
 from sidecar.domain.counters import Advance, Counted
 from sidecar.domain.errors import IdempotencyMismatch
@@ -57,10 +58,7 @@ _COMMITTED = (HoldState.COMMITTED, HoldState.COMMITTED_LATE)
 
 
 class Books:
-    """One payer: `members` says who may draw, `grants` brings blocks in, `corrections` takes out and gives back.
-
-    The methods here are those of holds.
-    """
+    """One payer. Who may draw, what comes in and what is taken by right are parts; the methods are of holds."""
 
     def __init__(self, payer_id: str, *, partition: int = 0) -> None:
         self.payer_id = payer_id
@@ -69,6 +67,7 @@ class Books:
         self.chargebacks = BookChargebacks(payer_id, self._accounts, self.grants)
         self.members = BookMembers(payer_id)
         self.corrections = BookCorrections(self._accounts, self.grants, self.members)
+        self.transfers = BookTransfers(payer_id, self._accounts, self.grants)
         self.counters = BookCounters()
         self.caps = BookCaps(payer_id, self.counters)
         self._may = MayHold(self._accounts, self.members, self.caps)

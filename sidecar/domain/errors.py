@@ -84,6 +84,14 @@ class Conflict(SidecarError):
     code = "conflict"
 
 
+class MergedInto(Conflict):
+    """The customer is another one now."""
+
+    def __init__(self, customer_id: str, into_id: str) -> None:
+        super().__init__(f"{customer_id} was merged into {into_id}: name that one.")
+        self.into_id = into_id
+
+
 class VersionConflict(SidecarError):
     """It was changed since it was read; nothing was changed by this."""
 

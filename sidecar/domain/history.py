@@ -24,6 +24,9 @@ class LegKind(StrEnum):
     CONSUMED = "consumed"
     EXPIRED = "expired"
     VOIDED = "voided"
+    SENT = "sent"
+    RECEIVED = "received"
+    """Both together, over all customers: what is on its way from one to another."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -209,7 +212,7 @@ class BusinessKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that was good for one grant, and what it granted."""
 
     name: str
-    """dedup_key or external_payment_id"""
+    """dedup_key, external_payment_id or transfer"""
     key: str
     unit: str
     amount: int

@@ -32,6 +32,9 @@ class Kind(StrEnum):
     ADJUSTMENT = "adjustment"
     REFUND = "refund"
     """What a commit charged goes back, or a part of it; `detail` has the commit's entry as `reference`."""
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
+    """It went to another customer, or came from one; its reservation is the transfer's id."""
 
 
 class Moved(IntEnum):

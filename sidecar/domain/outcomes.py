@@ -242,6 +242,13 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount is on its way to another customer; `taken` is what that did to who gave it."""
+
+    transfer_id: str
+    taken: Taken
+
+
 class Short(msgspec.Struct, frozen=True):
     """There is less available than should be taken; nothing was."""
 

@@ -36,7 +36,12 @@ class History:
 
         At once if `entry` is empty, for then nothing was written, or if writes need not wait.
         """
-        if not entry or not self._wait_for_writes:
+        if self._wait_for_writes:
+            await self.archived(customer_id, entry)
+
+    async def archived(self, customer_id: str, entry: str) -> None:
+        """The same, whether or not writes need wait."""
+        if not entry:
             return
         try:
             await self._written.archived_upto({self._journal.partition(customer_id): Position.parse(entry)})
@@ -45,6 +50,11 @@ class History:
                 "It is done and in effect, but the archive did not take it in time. It will be archived; to learn "
                 "when, repeat the request with the same Idempotency-Key: nothing is done twice."
             ) from error
+
+    async def everything_of(self, customer_id: str) -> None:
+        """Return when all that was written of a customer is archived; at once if writes need not wait."""
+        if self._wait_for_writes:
+            await self._written.everything_of(customer_id)
 
     async def entries(self, wanted: EntryFilter, cursor: str | None, limit: int) -> Page[Entry]:
         """The newest first. InvalidInput for a cursor that is none."""

@@ -86,6 +86,8 @@ class Rebuilding:
                 await asyncio.gather(*(self._make_accounts(state, position) for state in some))
             async for some in batches(self._archive.account_states(partition=partition)):
                 await asyncio.gather(*(self._make_customer(state) for state in some))
+        async for transfer in self._archive.transfers_not_arrived():
+            await self._restore.transfer(transfer)
         await self._restore.end()
         return Rebuilt(
             customers=self._customers,

@@ -114,6 +114,7 @@ class Verification:
         for partition in range(PARTITIONS):
             async for names in batches(self._audit.names(partition)):
                 await self._check_strangers(names)
+        await self._check_transfers()
         return self._found.report()
 
     async def _check_positions(self, partition: int | None) -> None:
@@ -140,6 +141,26 @@ class Verification:
                     self._found.add(_difference(each, what, "what follows from before"))
             if (cursor := page.next_cursor) is None:
                 return
+
+    async def _check_transfers(self) -> None:
+        """What one customer gave has arrived at the other, or is on its way."""
+        lost = [
+            each.way.transfer_id
+            async for each in self._archive.transfers_not_arrived()
+            if not await self._audit.on_its_way(each.way.from_id, each.way.transfer_id)
+        ]
+        if not lost:
+            return
+        # What has arrived a moment ago is archived a moment later.
+        for partition, extent in enumerate(await self._journal.extents()):
+            await self._archived(partition, extent.last)
+        for transfer_id in lost:
+            async for each in self._archive.transfers_not_arrived(transfer_id):
+                way, what = each.way, f"transfer {transfer_id}"
+                wanted, found = f"with {way.to_id}, or on its way to it", "neither"
+                self._found.add(
+                    Difference(customer_id=way.from_id, unit=way.unit, what=what, expected=wanted, found=found)
+                )
 
     async def _check_strangers(self, names: Sequence[tuple[str, str]]) -> None:
         """Those that only the store has. Most others were looked at before."""

@@ -17,11 +17,12 @@ from sidecar.domain.errors import (
     Conflict,
     IdempotencyMismatch,
     InvalidInput,
+    MergedInto,
     NotFound,
     StoreCorrupt,
 )
 from sidecar.domain.history import BlockSums
-from sidecar.domain.journal import Totals
+from sidecar.domain.journal import Kind, Totals
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Account, Balance, Changed, Granted, Overrun, TakenBack
 from sidecar.store.account_text import BLOCK, HEADER, IMAGE, STATES
@@ -83,7 +84,7 @@ class Accounts:
 
         Raises, in this order: InvalidInput, IdempotencyMismatch, NotFound (the customer, or the block to start
         after), Conflict (its business key was used for another grant, or there are too many blocks),
-        AmountOverflow; nothing was changed then.
+        AmountOverflow; nothing was changed then. MergedInto, a Conflict, when it is another customer now.
         """
         checked_grant(grant)
         place, account = self._keys.of(customer_id), self._keys.account(customer_id, grant.unit)
@@ -91,7 +92,8 @@ class Accounts:
             *place.ledger, account.account, account.terms, place.business,
             self._keys.ledger_once(customer_id, once.key),
         ]  # fmt: skip
-        business = business_keys(grant)
+        # The key of what was on its way is its receiver's alone.
+        business = [] if grant.transfer is not None else business_keys(grant)
         await self._business_keys.claim(customer_id, business)
         reply = await self._lane.send(GRANT.pack(keys, _grant_arguments(account.name, grant, once, detail or {})))
         if reply[0] not in {b"granted", b"replayed", b"duplicate"}:
@@ -219,6 +221,7 @@ def _grant_arguments(name: str, grant: Grant, once: Once, detail: Mapping[str, s
         grant.bonus,
         bonus_id(grant.block_id),
         msgspec.json.encode(grant.bonus_grant()) if grant.bonus else b"",
+        Kind.GRANT if grant.transfer is None else Kind.TRANSFER_IN,
         len(business),
         *business,
         *scope,
@@ -235,7 +238,9 @@ def scope_of(grant: Grant) -> list[str]:
 
 def business_keys(grant: Grant) -> list[str]:
     """The names of the business keys that a grant uses."""
-    pairs = (("dedup", grant.dedup_key), ("payment", grant.external_payment_id))
+    pairs = (
+        ("dedup", grant.dedup_key), ("payment", grant.external_payment_id), ("transfer", grant.transfer),
+    )  # fmt: skip
     return [f"{kind}:{key}" for kind, key in pairs if key is not None]
 
 
@@ -264,6 +269,8 @@ def _grant_error(customer_id: str, grant: Grant, reply: list[Any]) -> Exception:
         case b"used":
             key = reply[1].decode().partition(":")[2]
             return Conflict(f"The key {key!r} was used for another grant; it is good for one, for ever.")
+        case b"merged":
+            return MergedInto(customer_id, reply[1].decode())
         case b"past":
             return InvalidInput(
                 f"A block must expire after now ({reply[1]} ms) and after it starts. Nothing was granted.",

@@ -38,7 +38,7 @@ _PROXY_COMMANDS: Final = frozenset(
     }
 )
 _CONTROL_COMMANDS: Final = _PROXY_COMMANDS | {
-    *("DEL", "EXISTS", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HSCAN", "HSET", "SCAN", "UNLINK"),
+    *("DEL", "EXISTS", "HEXISTS", "HGET", "HGETALL", "HDEL", "HKEYS", "HSCAN", "HSET", "SCAN", "UNLINK"),
     *("XRANGE", "XREVRANGE", "ZRANGE"),
 }
 _PROXY_KEYS: Final = (

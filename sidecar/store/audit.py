@@ -116,6 +116,11 @@ class Audit:
         lines: bytes | None = await self._lane.execute("HGET", self._keys.of(payer_id).customer, field)
         return None if lines is None else lines.decode(errors="replace")
 
+    async def on_its_way(self, from_id: str, transfer_id: str) -> bool:
+        """Whether what a customer gave has not arrived at the other."""
+        found: int = await self._lane.execute("HEXISTS", self._keys.transfers(self.partition(from_id)), transfer_id)
+        return found == 1
+
     async def names(self, partition: int) -> AsyncIterator[tuple[str, str]]:
         """Every customer of a partition as (customer id, ""), and every account as (customer id, unit).
 

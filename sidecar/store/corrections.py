@@ -85,7 +85,7 @@ class Corrections:
         if reply[0] == b"short":
             return Short(amount, int(reply[1]))
         if reply[0] in {b"taken", b"replayed"}:
-            return _taken(reply[1], replayed=reply[0] == b"replayed")
+            return taken_of(reply[1], replayed=reply[0] == b"replayed")
         raise _error("take", customer_id, unit, reply)
 
     async def refund(
@@ -123,7 +123,8 @@ class Corrections:
         raise _error("refund", customer_id, unit, reply)
 
 
-def _taken(answer: bytes, *, replayed: bool) -> Taken:
+def taken_of(answer: bytes, *, replayed: bool) -> Taken:
+    """An answer of the scripts that take; `entry` is all that follows the totals."""
     amount, owed, count = _TAKEN.unpack_from(answer)
     slices_end = _TAKEN.size + count * _SLICE.size
     slices = tuple(Slice(block, int(taken)) for block, taken in _SLICE.iter_unpack(answer[_TAKEN.size : slices_end]))

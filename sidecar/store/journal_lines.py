@@ -13,6 +13,7 @@ from sidecar.domain.blocks import NEVER_MS, BlockState, Grant
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.journal import BlockImage, HoldStory, Kind, Line, Move, Moved, Position, Record, Totals
 from sidecar.domain.notes import note_of
+from sidecar.domain.transfers import transfer_story
 from sidecar.store.account_text import BLOCK, IMAGE, PAID, STATES
 from sidecar.store.counter_text import counted_of
 from sidecar.store.hold_record import hold_text
@@ -24,8 +25,10 @@ _NUMBERS = struct.Struct(">4d")
 
 _KINDS = {kind.value.encode(): kind for kind in Kind}
 _RECORDS = {what.encode(): what for what in ("customer", "key", "key_revoked", "pool_cap", "spend_caps")}
-_WITH_BLOCK = {Kind.GRANT, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
-_WITHOUT_HOLD = {*_WITH_BLOCK, Kind.ADJUSTMENT}
+_WITH_TERMS = {Kind.GRANT, Kind.TRANSFER_IN}
+_WITH_BLOCK = {*_WITH_TERMS, Kind.ACTIVATION, Kind.EXPIRY, Kind.VOID, Kind.EXTENSION}
+_TOLD = {Kind.REFUND, Kind.TRANSFER_OUT}
+_WITHOUT_HOLD = {*_WITH_BLOCK, Kind.ADJUSTMENT} - {Kind.TRANSFER_IN}
 _MOVED = {what.value: what for what in Moved}
 _OVERDUE = 2
 _LATE_KEPT_MS = 900_000
@@ -84,8 +87,8 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
             Move(_MOVED[what], block, _whole(amount)) for what, block, amount in _MOVE.iter_unpack(values[b"moves"])
         ),
         block=block_image(values[b"block"]) if kind in _WITH_BLOCK else None,
-        grant=_terms.decode(values[b"terms"]) if kind is Kind.GRANT else None,
-        hold=None if kind in _WITHOUT_HOLD else _story(kind, values, unit),
+        grant=_terms.decode(values[b"terms"]) if kind in _WITH_TERMS else None,
+        hold=None if kind in _WITHOUT_HOLD else _story(kind, values, customer_id, unit),
         charged=charged,
         uncollected=uncollected,
         counted=counted_of(values.get(b"counters", b"")) + counted_of(values.get(b"caps", b"")),
@@ -96,10 +99,12 @@ def _line(partition: int, position: Position, kind: Kind, subject: str, values: 
     )
 
 
-def _story(kind: Kind, values: dict[bytes, bytes], unit: str) -> HoldStory:
-    """The hold that is settled; of a refund, the one whose charge goes back."""
-    if kind is Kind.REFUND:
+def _story(kind: Kind, values: dict[bytes, bytes], customer_id: str, unit: str) -> HoldStory:
+    """The hold that is settled; of a refund, the one whose charge goes back; of a transfer, its id."""
+    if kind in _TOLD:
         return _told.decode(values[b"story"])
+    if kind is Kind.TRANSFER_IN:
+        return transfer_story(_terms.decode(values[b"terms"]).transfer or "", customer_id)
     return _hold(values[b"hold"], unit)
 
 

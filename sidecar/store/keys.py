@@ -135,6 +135,10 @@ class Keys:
         """Jobs of the partition's customers that are asked for, by when that is next."""
         return self._key(partition, "jobs")
 
+    def transfers(self, partition: int) -> bytes:
+        """What is on its way from the partition's customers to others."""
+        return self._key(partition, "transfers")
+
     def lease(self, name: str) -> bytes:
         """Who does the work `name` now."""
         return self._key(self.partition(f"lease:{name}"), f"lease:{name}")

@@ -14,6 +14,7 @@ from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreCorrupt
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState
 from sidecar.domain.proxy_keys import external_credential
+from sidecar.domain.transfers import Transfer
 from sidecar.store.account_text import AWAITED, BLOCK, HEADER, IMAGE, PAID, STATE_NUMBERS
 from sidecar.store.accounts import scope_of
 from sidecar.store.business_keys import BusinessKeys
@@ -23,12 +24,13 @@ from sidecar.store.customers import KeyDetails
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.spend_caps import SpendCaps
+from sidecar.store.transfers import Transfers
 
 WHY = msgspec.json.encode({"reason": "The store was made again: what holds kept of this block came back to it."})
 _SHARE = struct.Struct(">3d")
 _WAITING = (BlockState.SCHEDULED, BlockState.QUEUED)
 _AT_ONCE = 500
-_KINDS = {"dedup_key": "dedup", "external_payment_id": "payment"}
+_KINDS = {"dedup_key": "dedup", "external_payment_id": "payment", "transfer": "transfer"}
 
 Pairs = list[bytes | str | int]
 """Names with their values, alternately."""
@@ -41,6 +43,7 @@ class Restore:
         self._lane = lane
         self._keys = Keys(tenant, environment)
         self._business_keys = BusinessKeys(lane, self._keys)
+        self._transfers = Transfers(lane, tenant=tenant, environment=environment)
         self._spend_caps = SpendCaps(lane, tenant=tenant, environment=environment)
 
     async def begun(self) -> bool:
@@ -124,13 +127,18 @@ class Restore:
         )
         return _restored("restore_customer", await self._lane.send(packed))
 
+    async def transfer(self, transfer: Transfer) -> None:
+        """Let it be on its way again; what of it has arrived before is known by its business keys."""
+        await self._transfers.put_back(transfer)
+
     async def _use_business_keys(
         self, customer_id: str, state: AccountState, used: Sequence[BusinessKey], position: str
     ) -> None:
         answers: Pairs = []
         for key in used:
             name, grant = f"{_KINDS[key.name]}:{key.key}", key.grant
-            await self._business_keys.claim(customer_id, [name])
+            if key.name != "transfer":
+                await self._business_keys.claim(customer_id, [name])
             answer = struct.pack(">dd", key.amount, grant.amount - key.amount) + _image(state)
             bonus = f"+{grant.bonus}" if grant.bonus else ""
             text = f"{grant.amount}{bonus}:{state.unit} ".encode() + answer + f"{position} {grant.block_id}".encode()

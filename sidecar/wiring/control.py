@@ -131,6 +131,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         usage=Usage(ledger, reservations, open_holds, counters, once_records, history),
         watching=Watching(environment.archive, history),
         tenants=shared.tenants,
+        transferring=environment.transferring,
         units=units_of(sidecar.settings),
         ready=sidecar.not_ready,
         registry=shared.registry,

@@ -18,9 +18,12 @@ from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
 from sidecar.services.retention import Retention
 from sidecar.services.sweeper import Sweeper
+from sidecar.services.transferring import Transferring
 from sidecar.services.written import Written
+from sidecar.store.accounts import Accounts
 from sidecar.store.lane import Lane
 from sidecar.store.leases import Leases
+from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
 from sidecar.wiring.parts import Realm
 
@@ -64,6 +67,7 @@ class Environment:
             self.archive, realm.journal, self._written, wait_for_writes=settings.archive.wait_for_writes
         )
         self._retention = Retention(self.archive, settings.archive.events_kept_days)
+        self.transferring = Transferring(Accounts(lane, **names), Transfers(lane, **names), self.history)
         self._tasks = tasks
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -92,13 +96,14 @@ class Environment:
                 return
 
     def _work(self, stack: AsyncExitStack) -> None:
-        """Start what one process at a time does for all: sweep what is due, archive, drop what is old."""
+        """Start what one process at a time does for all: sweep, archive, bring what is on its way, drop what is old."""
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.sweeper.run())
                 group.create_task(self.archiver.run())
                 group.create_task(self._retention.run())
+                group.create_task(self.transferring.run())
 
         worker = self._tasks.start(self.lease.run(work), "worker")
 

@@ -29,6 +29,7 @@ from sidecar.domain.outcomes import (
     Rejected,
     Reserved,
     Resolved,
+    Sent,
     Settled,
     Short,
     Taken,
@@ -36,6 +37,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
 )
 from sidecar.domain.spend_caps import CapStand, SpendCap
+from sidecar.domain.transfers import Room, Way
 
 PAYER = "alice"
 START_MS = 1_700_000_000_000
@@ -70,6 +72,10 @@ class Driver(Protocol):
     ) -> TakenBack | None: ...
 
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short: ...
+
+    async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
+        """To somebody else; None: all that there is."""
+        ...
 
     async def refund(
         self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
@@ -128,6 +134,12 @@ def story_of(customer: str) -> HoldStory:
     )
 
 
+def way_of(payer: str, unit: str, once: Once) -> Way:
+    """Of a transfer to somebody else."""
+    transfer_id = f"trf_{once.key.replace(' ', '_')}"
+    return Way(transfer_id=transfer_id, from_id=payer, to_id="zoe", unit=unit)
+
+
 class ModelDriver:
     """The model, with a clock."""
 
@@ -175,6 +187,11 @@ class ModelDriver:
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short:
         return self.books.corrections.take(
             unit, amount, kind=Kind.ADJUSTMENT, owe=owe, now_ms=self.now_ms, once=once, detail={"reason": "asked"}
+        )
+
+    async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
+        return self.books.transfers.send(
+            way_of(PAYER, unit, once), amount, room, owe=owe, now_ms=self.now_ms, once=once
         )
 
     async def refund(

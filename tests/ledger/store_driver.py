@@ -27,6 +27,7 @@ from sidecar.domain.outcomes import (
     Rejected,
     Reserved,
     Resolved,
+    Sent,
     Settled,
     Short,
     Taken,
@@ -34,6 +35,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
 )
 from sidecar.domain.spend_caps import CapStand, SpendCap
+from sidecar.domain.transfers import Room
 from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Charged, Corrections
 from sidecar.store.counters import Counters
@@ -45,7 +47,8 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.spend_caps import SpendCaps
-from tests.ledger.drivers import PAYER, START_MS, story_of
+from sidecar.store.transfers import Transfers
+from tests.ledger.drivers import PAYER, START_MS, story_of, way_of
 from tests.support.clock import StoreClock
 
 TENANT, ENVIRONMENT = "default", "live"
@@ -70,6 +73,7 @@ class StoreDriver:
         self._journal = Journal(lane, **names)
         self._ledger = Ledger(lane, **names)
         self._corrections = Corrections(lane, **names)
+        self._transfers = Transfers(lane, **names)
         self._counters = Counters(lane, **names)
         self._caps = SpendCaps(lane, **names)
         self._ids: dict[str, str] = {}
@@ -127,6 +131,10 @@ class StoreDriver:
         return await self._corrections.take(
             self._ids[PAYER], unit, amount, kind=Kind.ADJUSTMENT, owe=owe, once=once, detail=detail
         )
+
+    async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
+        way = way_of(self._ids[PAYER], unit, once)
+        return await self._transfers.send(way, amount, room, owe=owe, once=once, detail={})
 
     async def refund(
         self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,

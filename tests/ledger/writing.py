@@ -9,6 +9,7 @@ from hypothesis.stateful import rule
 from sidecar.domain.blocks import Grant, Slice
 from sidecar.domain.journal import Moved
 from sidecar.domain.once import Once
+from sidecar.domain.transfers import Room
 from tests.ledger.compared import UNITS, Compared
 
 charges = st.sampled_from([10, 5, 1, 0, 20, 30, 40, 60, 90, 150])
@@ -29,6 +30,34 @@ class Writing(Compared):
     @rule(unit=st.sampled_from(UNITS), amount=charges, owe=st.booleans())
     def take(self, unit: str, amount: int, owe: bool) -> None:
         self.write("take", unit, amount, owe)
+
+    @rule(
+        unit=st.sampled_from(UNITS),
+        amount=st.none() | charges,
+        owe=st.booleans(),
+        room=st.sampled_from([Room(), Room(), Room(1), Room(9, 50)]),
+    )
+    def send(self, unit: str, amount: int | None, owe: bool, room: Room) -> None:
+        """To somebody else."""
+        if amount != 0:
+            self.write("send", unit, amount, owe, room)
+
+    @rule(unit=st.sampled_from(UNITS), amount=charges, ahead_ms=st.none() | st.sampled_from([-1000, 0, 1000]))
+    def receive(self, unit: str, amount: int, ahead_ms: int | None) -> None:
+        """From somebody else, perhaps too late; and again, by another idempotency key."""
+        if amount:
+            name = f"T{next(self.number)}"
+            ends_at_ms = None if ahead_ms is None else self.model.now_ms + ahead_ms
+            grant = Grant(
+                block_id=name,
+                unit=unit,
+                amount=amount,
+                source="test",
+                expires_at_ms=ends_at_ms,
+                transfer=f"{name}:1",
+            )
+            self.write("grant", grant)
+            self.write("grant", grant)
 
     @rule(which=recent, amount=st.none() | charges, span_ms=st.none() | spans_ms)
     def refund(self, which: int, amount: int | None, span_ms: int | None) -> None:

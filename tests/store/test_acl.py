@@ -23,7 +23,9 @@ PLACE = ("customer", "holds", "due", "journal")
 OF_A_PROXY = {
     **dict.fromkeys(("due", "journal", "jobs", "denials", "request", "answers", "secret"), WRITES),
     "external": READS,
-    **dict.fromkeys(("prefix", "holds_copy", "rebuilding", "archived", "business", "ledger_once", "once"), NOTHING),
+    **dict.fromkeys(
+        ("prefix", "holds_copy", "rebuilding", "archived", "business", "ledger_once", "once", "transfers"), NOTHING
+    ),
 }
 """What a proxy does with the keys that a method of `Keys` makes; for `of`, `account` and `lease` see below."""
 
@@ -45,7 +47,16 @@ def allowed(rules: str, key: bytes) -> str:
 def made_by(keys: Keys, name: str) -> list[bytes]:
     method = getattr(keys, name)
     count = method.__code__.co_argcount - 1
-    first = {"due": 3, "journal": 3, "prefix": 3, "jobs": 3, "archived": 3, "denials": 400_000, "secret": "signing"}
+    first = {
+        "due": 3,
+        "journal": 3,
+        "prefix": 3,
+        "jobs": 3,
+        "transfers": 3,
+        "archived": 3,
+        "denials": 400_000,
+        "secret": "signing",
+    }
     made = method(*[first.get(name, CUSTOMER), "a-key"][:count])
     return list(made) if isinstance(made, tuple) else [made]
 

@@ -41,6 +41,7 @@ from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
 from sidecar.services.reservations import Reservations
 from sidecar.services.tenants import Tenants
+from sidecar.services.transferring import Transferring
 from sidecar.services.usage import Usage
 from sidecar.services.watching import Watching
 from sidecar.services.written import Written
@@ -56,6 +57,7 @@ from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.spend_caps import SpendCaps
+from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
 
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
@@ -234,6 +236,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         usage=Usage(ledger, reservations, open_holds, counters, OnceRecords(lane, **OWNER), history),
         watching=Watching(archive, history),
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
+        transferring=Transferring(accounts, Transfers(lane, **OWNER), history),
         units=UNITS,
         ready=readiness,
         registry=CollectorRegistry(),

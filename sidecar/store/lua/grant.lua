@@ -23,8 +23,9 @@
 -- ARGV[16] amount of the free block; 0: there is none
 -- ARGV[17] its id
 -- ARGV[18] its terms, JSON
--- ARGV[19] how many business keys follow
--- ARGV[20..]  the business keys, then the scope's fields: feature:<unit>:<name>, rule:<unit>:<name>
+-- ARGV[19] kind of the journal's line: grant or transfer_in; what was on its way arrives even if it is past its end
+-- ARGV[20] how many business keys follow
+-- ARGV[21..]  the business keys, then the scope's fields: feature:<unit>:<name>, rule:<unit>:<name>
 --
 -- Answers, the first that applies:
 --   mismatch   the idempotency key was used for another request; nothing changed
@@ -32,6 +33,7 @@
 --   unknown    there is no such customer
 --   used       {business key}: it was used for another amount or unit
 --   duplicate  {answer}: as it was given to the business key; nothing changed
+--   merged     {customer id}: it is this one now
 --   past       {now, ms}: its expiry is not after now and its start
 --   no_block   there is no live block to start after
 --   capped     the series is full: nothing changed
@@ -43,14 +45,14 @@
 --- include amounts clock keys account journal blocks hold queue once terms
 local BLOCKS_MAX, SCOPES_MAX = 256, 255
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local name, wanted, bonus, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16]), tonumber(ARGV[19])
+local name, wanted, bonus, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16]), tonumber(ARGV[20])
 local wanted_of_unit = ARGV[4] .. (bonus > 0 and '+' .. ARGV[16] or '') .. ':' .. string.match(name, ' (.+)$')
 
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
 if before then return {'replayed', before} end
 if redis.call('HEXISTS', PAYER, 'status') == 0 then return {'unknown'} end
-for index = 20, 19 + keys_count do
+for index = 21, 20 + keys_count do
   local used = redis.call('HGET', business_key, ARGV[index])
   if used then
     local given, answer = string.match(used, '^(%S+) (.*)$')
@@ -58,6 +60,9 @@ for index = 20, 19 + keys_count do
     return {'duplicate', answer}
   end
 end
+
+local merged_into = redis.call('HGET', PAYER, 'merged_into')
+if merged_into then return {'merged', merged_into} end
 
 local now = now_ms()
 local account = open_at(account_key, name, now)
@@ -75,7 +80,7 @@ end
 local starts_at, ends_at, duration = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 if starts_at <= now then starts_at = now end
 if ends_at == 0 then ends_at = duration > 0 and math.min(starts_at + duration, NEVER) or NEVER end
-if ends_at <= starts_at then return {'past', now} end
+if ends_at <= starts_at and ARGV[19] == 'grant' then return {'past', now} end
 
 local awaited
 if ARGV[10] ~= '' then
@@ -115,11 +120,11 @@ local function add_block(id, amount, paid, terms)
   local moves = struct.pack(MOVE, GRANTED, number, amount)
   if not awaited and starts_at <= now then moves = moves .. begin(account, block) end
   redis.call('HSET', terms_key, number, terms, 'id:' .. id, number)
-  return write('grant', account, moves, 'block', packed_block(block), 'terms', terms, 'detail', ARGV[15])
+  return write(ARGV[19], account, moves, 'block', packed_block(block), 'terms', terms, 'detail', ARGV[15])
 end
 
 if scope > 0 then
-  for index = 20 + keys_count, #ARGV do
+  for index = 21 + keys_count, #ARGV do
     local scopes = redis.call('HGET', PAYER, ARGV[index]) or ''
     if not string.find(scopes, string.char(scope), 1, true) then
       redis.call('HSET', PAYER, ARGV[index], scopes .. string.char(scope))
@@ -135,6 +140,6 @@ forget_terms(terms_key, live)
 wake(account)
 
 local answer = struct.pack('>dd', amount, wanted - amount) .. image(account) .. position .. ' ' .. ARGV[3]
-for index = 20, 19 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end
+for index = 21, 20 + keys_count do redis.call('HSET', business_key, ARGV[index], wanted_of_unit .. ' ' .. answer) end
 keep_answer(once_key, ARGV[2], answer)
 return {'granted', answer}

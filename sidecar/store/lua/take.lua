@@ -16,8 +16,7 @@
 --   unknown   there is no such customer
 --   short     {available}: less than the amount; nothing changed
 --   taken   {answer}: packed: charged, debt, how many slices, each {block number, amount}, totals; then journal position
---- include amounts clock keys account journal blocks hold queue once
-local SLICE = '>I4d'
+--- include amounts clock keys account journal blocks hold queue once taking
 local account_key, once_key, amount = KEYS[5], KEYS[6], tonumber(ARGV[4])
 local before = answered(once_key, ARGV[2])
 if before == false then return {'mismatch'} end
@@ -28,23 +27,13 @@ local now = now_ms()
 local account = open_at(account_key, ARGV[1], now)
 if account[AVAILABLE] < amount and ARGV[5] == 'reject' then return {'short', account[AVAILABLE]} end
 
-local blocks, missing, moves, slices = all_blocks(account), amount, {}, {}
-table.sort(blocks, burns_before)
-for _, block in ipairs(blocks) do
-  local taken = block[STATE] == ACTIVE and math.min(block[LEFT], missing) or 0
-  if taken > 0 then
-    block[LEFT], missing = block[LEFT] - taken, missing - taken
-    moves[#moves + 1] = struct.pack(MOVE, SPENT, block[NUMBER], taken)
-    slices[#slices + 1] = struct.pack(SLICE, block[NUMBER], taken)
-  end
-end
-local spent, debt = amount - missing, math.min(missing, MAX_AMOUNT - account[DEBT])
-account[AVAILABLE], account[SPENT_TOTAL] = account[AVAILABLE] - spent, account[SPENT_TOTAL] + spent
-account[DEBT] = account[DEBT] + debt
-if debt > 0 then moves[#moves + 1] = struct.pack(MOVE, OWED, 0, debt) end
-local position = write(ARGV[3], account, table.concat(moves),
-  'numbers', struct.pack('>dddd', 1, spent + debt, debt, missing - debt), 'detail', ARGV[6])
+local blocks = all_blocks(account)
+local slices, moves, missing = take_out(account, blocks, amount, is_active)
+local debt, owed = take_as_debt(account, missing)
+local charged = amount - missing + debt
+local position = write(ARGV[3], account, moves .. owed,
+  'numbers', struct.pack('>dddd', 1, charged, debt, missing - debt), 'detail', ARGV[6])
 account = settle_blocks(account, blocks, now)
-local answer = struct.pack('>ddI2', spent + debt, debt, #slices) .. table.concat(slices) .. image(account) .. position
+local answer = struct.pack('>ddI2', charged, debt, #slices) .. packed_slices(slices) .. image(account) .. position
 keep_answer(once_key, ARGV[2], answer)
 return {'taken', answer}
