@@ -28,6 +28,7 @@ from sidecar.cli import (
     spend_caps,
     store,
     topups,
+    transfers,
     verify,
 )
 from sidecar.cli import credits as credit
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
         customers,
         spend_caps,
         topups,
+        transfers,
         keys,
         control_keys,
         holds,

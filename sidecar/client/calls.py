@@ -84,6 +84,7 @@ from sidecar.control.topup_schema import (
     TopupView,
     UpdatePackage,
 )
+from sidecar.control.transfer_schema import TransferCredits, TransferView
 from sidecar.control.usage_schema import BatchOutcome, RecordBatch, RecordUsage, UsageCharge
 
 _Answer = TypeVar("_Answer")
@@ -218,6 +219,19 @@ class Calls(ABC):
             "POST",
             f"/v1/usage/{quote(event_id, safe='')}/void",
             RefundedView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def transfer_credits(
+        self, customer: str, body: TransferCredits, *, idempotency_key: str | None = None
+    ) -> TransferView:
+        """Give some of a customer's credit to another customer."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/credits/transfer",
+            TransferView,
             body=body,
             key=idempotency_key,
             keyed=True,

@@ -187,6 +187,11 @@ _TOTALS: Final[tuple[tuple[str, str, Callable[[Environment], int]], ...]] = (
         "Sweeps of a payer whose books cannot be read.",
         lambda each: each.realm.ledger.corrupt_total,
     ),
+    (
+        "sidecar_transfers_finished",
+        "Transfers that somebody had begun and not finished.",
+        lambda each: each.transferring.finished_total,
+    ),
     ("sidecar_archive_entries", "Journal lines that were archived.", lambda each: each.archiver.archived_total),
     ("sidecar_archive_failures", "Attempts to archive that failed.", lambda each: each.archiver.failures_total),
     ("sidecar_archive_anomalies", "Archived lines that cannot be right.", lambda each: each.archiver.anomalies_total),
