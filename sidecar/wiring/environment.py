@@ -96,7 +96,7 @@ class Environment:
                 return
 
     def _work(self, stack: AsyncExitStack) -> None:
-        """Start what one process at a time does for all: sweep, archive, bring what is on its way, drop what is old."""
+        """Start what one process at a time does for all: sweep, archive, bring what is on its way, tidy up."""
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
