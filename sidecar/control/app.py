@@ -1,6 +1,7 @@
 """The control API as one aiohttp application: the route table, and what surrounds it."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -26,8 +27,8 @@ def make_app(parts: Parts, parts_of: PartsOf | None = None) -> web.Application:
 
     `parts` are the operator's own, `parts_of` gives those of other tenants and environments, by whose key it is.
     """
-    document = openapi.document(ENDPOINTS)
-    parts = replace(parts, openapi=document, reference=reference_page.page(document))
+    document, page = _description()
+    parts = replace(parts, openapi=document, reference=page)
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
     middlewares = [
         audited,
@@ -46,6 +47,13 @@ def make_app(parts: Parts, parts_of: PartsOf | None = None) -> web.Application:
             else:
                 app.router.add_route(endpoint.method, pattern, handler)
     return app
+
+
+@cache
+def _description() -> tuple[bytes, bytes]:
+    """The OpenAPI document and its page: the same in every application of this program."""
+    document = openapi.document(ENDPOINTS)
+    return document, reference_page.page(document)
 
 
 def _handler(endpoint: Endpoint[Any, Any, Any], home: Parts, parts_of: PartsOf | None) -> Handler:

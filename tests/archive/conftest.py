@@ -8,6 +8,7 @@ import pytest
 from sidecar.archive.archive import Archive
 from sidecar.archive.database import Database
 from tests.archive.databases import database_at
+from tests.support.archives import new_archive
 from tests.support.postgresql import PostgresServer, find_binaries
 
 
@@ -25,12 +26,27 @@ def postgresql() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of database."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'archive.db'}"
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
     server: PostgresServer = request.getfixturevalue("postgresql")
     return server.database()
+
+
+@pytest.fixture
+def archive_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An archive without a line."""
+    if kind == "sqlite":
+        return new_archive(tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    return server.archive()
 
 
 @pytest.fixture

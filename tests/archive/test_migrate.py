@@ -23,8 +23,8 @@ async def test_opening_again_changes_nothing(archive: Archive, archive_url: str,
     assert await query(database, "SELECT version_num FROM alembic_version") == [("0008",)]
 
 
-async def test_many_may_open_an_empty_database_at_once(archive_url: str) -> None:
-    archives = [Archive(archive_url) for _ in range(5)]
+async def test_many_may_open_an_empty_database_at_once(empty_url: str) -> None:
+    archives = [Archive(empty_url) for _ in range(5)]
     await asyncio.gather(*(archive.open() for archive in archives))
     assert await archives[0].positions() == {}
     for archive in archives:
@@ -46,14 +46,14 @@ async def test_the_archive_of_another_environment_is_refused(archive: Archive, a
     await archive.open()
 
 
-async def test_a_step_that_fails_leaves_nothing_behind(archive_url: str) -> None:
+async def test_a_step_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     engine = create_async_engine(
-        archive_url.replace("sqlite:", "sqlite+aiosqlite:").replace("postgresql:", "postgresql+asyncpg:")
+        empty_url.replace("sqlite:", "sqlite+aiosqlite:").replace("postgresql:", "postgresql+asyncpg:")
     )
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE customers (ours integer)"))
     with pytest.raises(ArchiveUnavailable, match=r"customers.* already exists"):
-        await Archive(archive_url).open()
+        await Archive(empty_url).open()
     async with engine.begin() as connection:
         names = await connection.run_sync(lambda connection: inspect(connection).get_table_names())
     await engine.dispose()

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from sidecar.cli.main import main
 from sidecar.store.lane import Lane
+from tests.support.archives import new_archive
 from tests.support.control import ADMIN_KEY, Control, serving
 from tests.support.town import Town, open_town
 
@@ -100,7 +101,7 @@ def make_app(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) ->
 @pytest.fixture
 async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     """One customer on the store, with an archive that has everything."""
-    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+    async with open_town(store_url, new_archive(tmp_path)) as town:
         await town.customer("alice")
         await town.grant("alice", 1000)
         await town.reserve("alice", "r1", 300)

@@ -8,6 +8,7 @@ import pytest
 from sidecar.store.bundled import BundledStore
 from sidecar.store.keys import Keys
 from tests.cli.conftest import Command
+from tests.support.archives import new_archive
 from tests.support.store import StoreServer
 from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 
@@ -77,7 +78,7 @@ class TestTheBundledStore:
         """What its last run left in the journal is archived first."""
         folder = tmp_path / "d"
         bundled = BundledStore(folder)
-        async with open_town(await bundled.start(), f"sqlite:///{folder / 'archive.db'}") as town:
+        async with open_town(await bundled.start(), new_archive(folder)) as town:
             await town.customer("alice")
             await town.grant("alice", 10)
         await bundled.stop()
@@ -90,7 +91,7 @@ class TestTheBundledStore:
     async def test_it_is_shared_while_another_runs_it(self, command: Command, tmp_path: Path) -> None:
         folder = tmp_path / "d"
         bundled = BundledStore(folder)
-        async with open_town(await bundled.start(), f"sqlite:///{folder / 'archive.db'}") as town:
+        async with open_town(await bundled.start(), new_archive(folder)) as town:
             await town.customer("alice")
             archiving = asyncio.ensure_future(town.archiver.run())
             assert (await command("verify", "--data", str(folder))).code == 0

@@ -12,12 +12,13 @@ from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.services.audit_trail import AT_ONCE, AuditTrail
 from sidecar.tasks import Tasks
 from tests.archive.test_audit import record
+from tests.support.archives import new_archive
 from tests.support.until import until
 
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     yield archive
     await archive.close()

@@ -11,6 +11,7 @@ from sidecar.archive.archive import Archive
 from sidecar.domain.errors import ArchiveUnavailable, VersionConflict
 from sidecar.services.catalogue import Catalogue
 from sidecar.tasks import Tasks
+from tests.support.archives import new_archive
 
 
 class Package(msgspec.Struct):
@@ -19,7 +20,7 @@ class Package(msgspec.Struct):
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     yield archive
     await archive.close()

@@ -12,6 +12,7 @@ from sidecar.domain.errors import ArchiveUnavailable, Conflict, NotFound
 from sidecar.domain.ids import new_id
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import USE_EVERY_MS, ControlKeys
+from tests.support.archives import new_archive
 
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
 Process = Callable[[], ControlKeys]
@@ -25,7 +26,7 @@ class Hands(msgspec.Struct):
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     yield archive
     await archive.close()

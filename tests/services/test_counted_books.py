@@ -18,6 +18,7 @@ from sidecar.store.keys import Keys
 from sidecar.store.leases import Leases
 from sidecar.store.ledger import PaidBy
 from sidecar.store.restore import Restore
+from tests.support.archives import new_archive
 from tests.support.clock import StoreClock, store_clock
 from tests.support.store import StoreServer
 from tests.support.town import ENVIRONMENT, NOW_MS, TENANT, UNIT, Town, open_town
@@ -38,7 +39,7 @@ def clock(store_url: str, shared_store: StoreServer) -> Iterator[StoreClock]:
 @pytest.fixture
 async def town(store_url: str, clock: StoreClock, tmp_path: Path) -> AsyncIterator[Town]:
     """Of two who pay, and a member; counters of three periods, and open holds."""
-    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+    async with open_town(store_url, new_archive(tmp_path)) as town:
         await town.customer("alice")
         await town.customer("bob", parent="alice")
         await town.customer("carol")

@@ -15,6 +15,7 @@ from sidecar.services.written import Written
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
 from sidecar.tasks import Tasks
+from tests.support.archives import new_archive
 from tests.support.control import OWNER
 from tests.support.lines import customer_in, write_grants
 from tests.support.store import StoreServer
@@ -26,7 +27,7 @@ FAR_MS = 2**52
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    archive = Archive(f"sqlite:///{tmp_path}/archive.db")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     yield archive
     await archive.close()

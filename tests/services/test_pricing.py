@@ -10,6 +10,7 @@ from sidecar.domain.errors import NoActiveRule, NotFound
 from sidecar.domain.metering_rules import CostType, RuleTerms
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.pricing import Pricing
+from tests.support.archives import new_archive
 
 DAY_MS = 86_400_000
 
@@ -20,7 +21,7 @@ def flat(amount: int) -> RuleTerms:
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    archive = Archive(f"sqlite:///{tmp_path}/archive.db")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     yield archive
     await archive.close()

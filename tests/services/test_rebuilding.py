@@ -35,6 +35,7 @@ from sidecar.store.journal import START
 from sidecar.store.leases import Leases
 from sidecar.store.restore import Restore
 from tests.services.test_verification import verified
+from tests.support.archives import new_archive
 from tests.support.clock import StoreClock, store_clock
 from tests.support.postgresql import PostgresServer, find_binaries
 from tests.support.store import StoreServer
@@ -50,7 +51,7 @@ def clock(store_url: str, shared_store: StoreServer) -> Iterator[StoreClock]:
 
 @pytest.fixture
 async def town(store_url: str, clock: StoreClock, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+    async with open_town(store_url, new_archive(tmp_path)) as town:
         yield town
 
 

@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sidecar.domain.journal import Totals
 from sidecar.domain.outcomes import Account, Overrun
 from tests.services.test_rebuilding import accounts, lose, rebuilding
 from tests.services.test_verification import verified
+from tests.support.archives import new_archive
 from tests.support.clock import StoreClock, store_clock
 from tests.support.store import StoreServer
 from tests.support.town import NOW_MS, Town, open_town
@@ -149,7 +151,7 @@ def test_any_story(server: StoreServer, operations: list[Operation]) -> None:
     with server.client() as client:
         client.flushall()
     with store_clock(server, NOW_MS) as clock, tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_played(server, clock, f"sqlite:///{folder}/archive.db", operations))
+        asyncio.run(_played(server, clock, new_archive(Path(folder)), operations))
 
 
 async def _played(server: StoreServer, clock: StoreClock, archive_url: str, operations: list[Operation]) -> None:

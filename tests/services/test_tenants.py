@@ -9,10 +9,11 @@ from sidecar.domain.errors import Conflict, NotFound
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.tenants import Tenants
+from tests.support.archives import new_archive
 
 
 async def test_a_tenant_is_made_once_with_a_key_for_each_environment(tmp_path: Path) -> None:
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}")
+    archive = Archive(new_archive(tmp_path))
     await archive.open()
     catalogue = Catalogue(archive)
     keys = ControlKeys(catalogue, "ck_live_operator", tenant="home", environment="live", now_ms=lambda: 5)

@@ -14,6 +14,7 @@ from sidecar.services.comparison import Difference
 from sidecar.services.verification import Report, Verification
 from sidecar.store.audit import Audit
 from sidecar.store.keys import Keys
+from tests.support.archives import new_archive
 from tests.support.clock import StoreClock, store_clock
 from tests.support.store import StoreServer
 from tests.support.stories import everything
@@ -35,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def town(store_url: str, clock: StoreClock, file: Path) -> AsyncIterator[Town]:
-    async with open_town(store_url, f"sqlite:///{file}") as town:
+    async with open_town(store_url, new_archive(file.parent)) as town:
         yield town
 
 

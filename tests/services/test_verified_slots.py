@@ -9,6 +9,7 @@ from sidecar.domain.limits import InFlight, Rate, takings
 from sidecar.services.verification import Report, Verification
 from sidecar.store.audit import Audit
 from sidecar.store.keys import Keys
+from tests.support.archives import new_archive
 from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 
 LIMITS = takings(
@@ -23,7 +24,7 @@ LIMITS = takings(
 @pytest.fixture
 async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     """With one customer and two open holds, each with a slot."""
-    async with open_town(store_url, f"sqlite:///{tmp_path / 'archive.db'}") as town:
+    async with open_town(store_url, new_archive(tmp_path)) as town:
         await town.customer("alice")
         await town.grant("alice", 100)
         for name in ("r1", "r2"):

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from sidecar.store.commands import CREATE_CUSTOMER
 from sidecar.store.customers import PoolShare
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
+from tests.support.archives import new_archive
 from tests.support.store import StoreServer
 from tests.support.town import ENVIRONMENT, TENANT, UNIT, Town, open_town
 
@@ -21,8 +23,8 @@ KEYS = Keys(TENANT, ENVIRONMENT)
 
 
 @pytest.fixture
-async def town(store_url: str, tmp_path: object) -> AsyncIterator[Town]:
-    async with open_town(store_url, f"sqlite:///{tmp_path}/archive.db") as town:
+async def town(store_url: str, tmp_path: Path) -> AsyncIterator[Town]:
+    async with open_town(store_url, new_archive(tmp_path)) as town:
         yield town
 
 

@@ -59,6 +59,7 @@ from sidecar.store.open_holds import OpenHolds
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
+from tests.support.archives import new_archive
 
 OWNER: dict[str, str] = {"tenant": "default", "environment": "live"}
 ADMIN_KEY = "ck_live_0123456789abcdefghij"
@@ -186,7 +187,7 @@ class Control(msgspec.Struct, kw_only=True):
 async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[Control]:
     """The API over the store that `lane` leads to, and over an empty archive that follows it."""
     with tempfile.TemporaryDirectory(prefix="archive-") as folder:
-        archive, tasks, archiving = Archive(f"sqlite:///{folder}/archive.db"), Tasks(), Tasks()
+        archive, tasks, archiving = Archive(new_archive(Path(folder))), Tasks(), Tasks()
         await archive.open()
         journal = Journal(lane, **OWNER)
         written = Written(journal, tasks=tasks, timeout_s=archive_timeout_s, nudge=lambda: archiver.nudge())  # noqa: PLW0108  (it comes next)

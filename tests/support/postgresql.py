@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class PostgresServer:
         self._data = self.dir / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._template: str | None = None
         if self._user:
             shutil.chown(self.dir, self._user)
         self._run("initdb", "--pgdata", str(self._data), "--username", "owner", "--auth", "trust", "--no-sync")
@@ -60,12 +62,22 @@ class PostgresServer:
         self._process.wait(20)
         self._process = None
 
-    def database(self) -> str:
-        """The URL of a new, empty database."""
+    def database(self, *terms: str) -> str:
+        """The URL of a new database, empty unless createdb's terms say otherwise."""
         self._databases += 1
         name = f"archive_{self._databases}"
-        self._run("createdb", "--host", str(self.dir), "--username", "owner", name)
+        self._run("createdb", "--host", str(self.dir), "--username", "owner", *terms, name)
         return f"postgresql://owner@/{name}?host={self.dir}"
+
+    def archive(self) -> str:
+        """The URL of a new archive without a line, a copy of the first one."""
+        if self._template is None:
+            url = self.database()
+            # The server copies no database that somebody is connected to; a program of its own leaves nobody behind.
+            made = "import sys; from tests.support.archives import make_schema; make_schema(sys.argv[1])"
+            subprocess.run([sys.executable, "-c", made, url], check=True, cwd=Path(__file__).parents[2])
+            self._template = f"archive_{self._databases}"
+        return self.database("--template", self._template)
 
     def remove(self) -> None:
         if self._process is not None:
