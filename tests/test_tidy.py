@@ -43,6 +43,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/domain/audit.py": "Records without behaviour.",
     "sidecar/domain/errors.py": "Names without behaviour; test_problems.py wants an answer for each.",
     "sidecar/control/customer_schema.py": "Records; test_customers.py and test_customer_changes.py see them.",
+    "sidecar/control/auto_topup_schema.py": "Records; test_auto_topups.py sees them on the wire.",
     "sidecar/control/adjustment_schema.py": "Records; test_adjustments.py sees them on the wire.",
     "sidecar/control/transfer_schema.py": "Records; test_transfers.py sees them on the wire.",
     "sidecar/archive/transfers.py": "tests/services/test_transferring.py asks it when a store is lost.",

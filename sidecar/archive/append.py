@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sidecar.archive import events, schema
+from sidecar.archive import events, schema, topup_requests
 from sidecar.archive.bookkeeping import Books, key_of, touched_blocks
 from sidecar.archive.bulk import Bulk, Row
 from sidecar.archive.database import Database, Transaction
@@ -45,6 +45,7 @@ async def append(database: Database, partition: int, lines: Sequence[Line | Reco
         await _write(transaction.bulk, books)
         last = lines[-1].position
         await transaction.bulk.upsert(schema.positions, [(partition, last.ms, last.number)])
+        await topup_requests.follow(transaction, books, last.ms)
         await events.append(transaction, books.signals.events)
     anomalies = (
         Anomaly(entry_id=row.entry_id, what=row.what, customer_id=row.customer_id, unit=row.unit, detail=row.detail)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import select
 
-from sidecar.archive import audit, customers, documents, events, history, schema, watches
+from sidecar.archive import audit, customers, documents, events, history, schema, topup_requests, watches
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
 from sidecar.archive.blocks import block_sums
@@ -17,6 +17,7 @@ from sidecar.archive.transfers import not_arrived
 from sidecar.archive.usage import top_usage, usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
 from sidecar.domain.audit import Audited, AuditFilter
+from sidecar.domain.auto_topups import RequestFilter, TopupRequest
 from sidecar.domain.customers import Customer
 from sidecar.domain.documents import Changes, Document
 from sidecar.domain.errors import OthersArchive
@@ -208,13 +209,29 @@ class Archive:
         """
         return await watches.put(self._database, kind, customer_id, unit, body, expected, now_ms)
 
-    async def remove_watch(self, kind: WatchKind, customer_id: str, unit: str, *, expected: int | None) -> None:
-        """Raises NotFound, VersionConflict."""
-        await watches.remove(self._database, kind, customer_id, unit, expected)
+    async def remove_watch(
+        self, kind: WatchKind, customer_id: str, unit: str, *, expected: int | None, now_ms: int
+    ) -> None:
+        """Take it away, and what it asks for. Raises NotFound, VersionConflict."""
+        await watches.remove(self._database, kind, customer_id, unit, expected, now_ms)
 
     async def watches(self, kind: WatchKind, customer_ids: Sequence[str]) -> list[Watch]:
         """What is watched for on balances of some customers."""
         return await watches.of(self._database, kind, customer_ids)
+
+    async def topup_requests(
+        self, wanted: RequestFilter, cursor: str | None = None, limit: int = 50
+    ) -> Page[TopupRequest]:
+        """The newest first. InvalidInput for a cursor that is none."""
+        return await topup_requests.page(self._database, wanted, cursor, limit)
+
+    async def topup_request(self, request_id: str) -> TopupRequest:
+        """Raises NotFound."""
+        return await topup_requests.one(self._database, request_id)
+
+    async def decline_topup(self, request_id: str, reason: str, *, now_ms: int) -> TopupRequest:
+        """Say that a request will not be fulfilled. Raises NotFound, Conflict for one that has ended otherwise."""
+        return await topup_requests.decline(self._database, request_id, reason, now_ms)
 
     def verify_chain(self, customer_id: str | None = None) -> AsyncIterator[BrokenLink]:
         """Everything in the ledger that is not as it was written; nothing when all is well."""

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.types import TypeEngine
 
 from sidecar.domain.audit import Audited
+from sidecar.domain.auto_topups import TopupRequest
 from sidecar.domain.blocks import BlockState
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -283,6 +284,7 @@ documents = _table("documents", DocumentRow, "kind", "key")
 spend_caps = _table("spend_caps", SpendCapsRow, "customer_id", "unit")
 watches = _table("watches", WatchRow, "customer_id", "unit", "kind")
 events = _table("events", EventRow, "sequence")
+topup_requests = _table("topup_requests", TopupRequest, "request_id")
 anomalies = _table("anomalies", AnomalyRow, "entry_id", "what")
 scope = _table("scope", ScopeRow, "id")
 positions = _table("positions", PositionRow, "partition")
@@ -305,6 +307,15 @@ Index("documents_by_change", documents.c.change)
 Index("events_by_id", events.c.event_id, unique=True)
 Index("events_of_customer", events.c.customer_id, events.c.sequence)
 Index("events_by_time", events.c.occurred_at_ms)
+Index(
+    "topup_requests_outstanding",
+    topup_requests.c.customer_id,
+    topup_requests.c.unit,
+    unique=True,
+    postgresql_where=topup_requests.c.state == "outstanding",
+    sqlite_where=topup_requests.c.state == "outstanding",
+)
+Index("topup_requests_of_balance", topup_requests.c.customer_id, topup_requests.c.unit, topup_requests.c.made_at_ms)
 Index("keys_of_customer", keys.c.customer_id)
 
 

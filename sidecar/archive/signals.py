@@ -3,6 +3,7 @@
 Most lines say nothing: a charge is told only where it takes a balance past a mark.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import msgspec
 
 from sidecar.archive.schema import AccountRow, CustomerRow, EntryRow, EventRow, WatchRow
 from sidecar.domain.alarms import alarm
+from sidecar.domain.auto_topups import AutoTopup
 from sidecar.domain.customers import Status
 from sidecar.domain.events import EventType
 from sidecar.domain.journal import Kind, Line, Move, Moved
@@ -55,6 +57,14 @@ class Signals:
 
     def __init__(self, watches: Sequence[WatchRow] = ()) -> None:
         self.events: list[EventRow] = []
+        self.fulfilled: dict[str, str] = {}
+        """The requests for top-ups that were granted, and which top-up each was."""
+        self.auto_topups = {
+            (row.customer_id, row.unit): msgspec.json.decode(row.body, type=AutoTopup)
+            for row in watches
+            if row.kind == WatchKind.AUTO_TOPUP
+        }
+        self._told: Counter[str] = Counter()
         self._thresholds = {
             (row.customer_id, row.unit): msgspec.json.decode(row.body, type=Thresholds).amounts
             for row in watches
@@ -69,6 +79,8 @@ class Signals:
         told = _told(line, block_id)
         if told is not None:
             self._add(entry, after, *told)
+        if line.grant is not None and line.grant.auto_topup_request_id is not None:
+            self.fulfilled[line.grant.auto_topup_request_id] = topup_id(line.customer_id, line.grant.block_id)
         if after.owed > 0 == before.owed:
             self._add(entry, after, EventType.OVERAGE_RECORDED, {"owed": after.owed})
         place = (line.customer_id, line.unit)
@@ -97,23 +109,23 @@ class Signals:
         return () if place in self._thresholds else self._thresholds.get((EVERYBODY, place[1]), ())
 
     def _add(self, entry: EntryRow, after: AccountRow, what: EventType, data: Mapping[str, Any]) -> None:
-        balance = {"available": after.available, "held": after.held, "owed": after.owed}
         at_ms = entry.event_at_ms if what is EventType.CREDITS_EXPIRED else entry.recorded_at_ms
-        data = {**data, "balance": balance, "entry_id": entry.entry_id}
-        self._keep(entry.entry_id, what, entry.customer_id, entry.unit, at_ms, data)
+        self.tell_of(after, what, data, at_ms)
+
+    def tell_of(self, account: AccountRow, what: EventType, data: Mapping[str, Any], at_ms: int) -> None:
+        """Tell something of an account, as it is after its last entry."""
+        balance = {"available": account.available, "held": account.held, "owed": account.owed}
+        data = {**data, "balance": balance, "entry_id": account.entry_id}
+        self._keep(account.entry_id, what, account.customer_id, account.unit, at_ms, data)
 
     def _keep(
         self, entry_id: str, what: EventType, customer_id: str, unit: str, at_ms: int, data: Mapping[str, Any]
     ) -> None:
         # An entry that is there already is not taken again, so neither are its events.
-        count = 0
-        for event in reversed(self.events):
-            if event.event_id[4:-2] != entry_id[4:]:
-                break
-            count += 1
+        self._told[entry_id] += 1
         self.events.append(
             EventRow(
-                event_id=f"evt_{entry_id[4:]}{count:02x}",
+                event_id=f"evt_{entry_id.removeprefix('ent_')}{self._told[entry_id]:02x}",
                 type=what.value,
                 customer_id=customer_id,
                 unit=unit,
@@ -158,7 +170,11 @@ def _granted(line: Line) -> tuple[EventType, dict[str, Any]]:
         return EventType.CREDITS_GRANTED, data
     if grant.bonus_of is not None:
         return EventType.CREDITS_GRANTED, {**data, "bonus_of": grant.bonus_of}
-    named = {"package_id": grant.package_id, "external_payment_id": grant.external_payment_id}
+    named = {
+        "package_id": grant.package_id,
+        "external_payment_id": grant.external_payment_id,
+        "auto_topup_request_id": grant.auto_topup_request_id,
+    }
     return EventType.TOPUP_GRANTED, {"topup_id": topup_id(line.customer_id, grant.block_id), **data, **named}
 
 

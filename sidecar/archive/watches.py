@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, and_, delete
 
+from sidecar.archive import topup_requests
 from sidecar.archive.database import Database, Transaction
 from sidecar.archive.ordering import WATCHES, one_writer
 from sidecar.archive.schema import AccountRow, WatchRow, accounts, row_of, watches
@@ -31,12 +32,16 @@ async def put(
     return _watch(row, low)
 
 
-async def remove(database: Database, kind: WatchKind, customer_id: str, unit: str, expected: int | None) -> None:
-    """Raises NotFound, VersionConflict."""
+async def remove(
+    database: Database, kind: WatchKind, customer_id: str, unit: str, expected: int | None, now_ms: int
+) -> None:
+    """Take it away, and what it asks for. Raises NotFound, VersionConflict."""
     async with database.writing() as transaction:
         if await _kept(transaction, kind, customer_id, unit, expected) is None:
             raise NotFound(f"There is nothing of {unit} to remove here.")
         await transaction.connection.execute(delete(watches).where(_place(kind, customer_id, unit)))
+        if kind is WatchKind.AUTO_TOPUP:
+            await topup_requests.cancel(transaction, customer_id, unit, now_ms)
 
 
 async def of(database: Database, kind: WatchKind, customer_ids: Sequence[str]) -> list[Watch]:

@@ -19,6 +19,15 @@ from sidecar.control.admin_schema import (
     RotateControlKey,
 )
 from sidecar.control.audit_log import AuditPage, AuditQuery
+from sidecar.control.auto_topup_schema import (
+    AutoTopupPage,
+    AutoTopupView,
+    DeclineRequest,
+    RequestsQuery,
+    SetAutoTopup,
+    TopupRequestPage,
+    TopupRequestView,
+)
 from sidecar.control.credit_schema import (
     BlockChangeView,
     BlockPage,
@@ -395,6 +404,64 @@ class Calls(ABC):
             "POST",
             f"/v1/topup/{quote(topup_id, safe='')}/refund",
             RefundView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def set_auto_topup(
+        self,
+        customer: str,
+        unit: str,
+        body: SetAutoTopup,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> AutoTopupView:
+        """Ask for a package whenever a customer's balance of a unit is low."""
+        return await self._ask(
+            "PUT",
+            f"{self._customer(customer)}/auto-topup/{quote(unit, safe='')}",
+            AutoTopupView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def list_auto_topups(self, customer: str) -> AutoTopupPage:
+        """List the auto-top-ups of a customer, by unit; on one page."""
+        return await self._ask("GET", f"{self._customer(customer)}/auto-topup", AutoTopupPage)
+
+    async def remove_auto_topup(
+        self, customer: str, unit: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> AutoTopupPage:
+        """Ask no more for a customer's balance of a unit; an outstanding request is canceled. Answers those that stay."""
+        return await self._ask(
+            "DELETE",
+            f"{self._customer(customer)}/auto-topup/{quote(unit, safe='')}",
+            AutoTopupPage,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def list_topup_requests(self, query: RequestsQuery = RequestsQuery()) -> TopupRequestPage:
+        """List the requests for top-ups, the newest first."""
+        return await self._ask("GET", "/v1/topup-requests", TopupRequestPage, query=query)
+
+    async def show_topup_request(self, request_id: str) -> TopupRequestView:
+        """Look at a request for a top-up."""
+        return await self._ask("GET", f"/v1/topup-requests/{quote(request_id, safe='')}", TopupRequestView)
+
+    async def decline_topup_request(
+        self, request_id: str, body: DeclineRequest = DeclineRequest(), *, idempotency_key: str | None = None
+    ) -> TopupRequestView:
+        """Say that a request will not be fulfilled, because its customer could not be charged."""
+        return await self._ask(
+            "POST",
+            f"/v1/topup-requests/{quote(request_id, safe='')}/decline",
+            TopupRequestView,
             body=body,
             key=idempotency_key,
             keyed=True,

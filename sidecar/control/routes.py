@@ -6,6 +6,7 @@ from sidecar.control import (
     adjustments,
     admin_keys,
     audit_log,
+    auto_topups,
     blocks,
     counters,
     credits,  # noqa: A004  (a thing of ours)
@@ -43,6 +44,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *spend_caps.ENDPOINTS,
     *thresholds.ENDPOINTS,
     *topups.ENDPOINTS,
+    *auto_topups.ENDPOINTS,
     *deposits.ENDPOINTS,
     *packages.ENDPOINTS,
     *keys.ENDPOINTS,

@@ -95,7 +95,7 @@ async def remove_default_thresholds(call: Call[Nothing, Nothing]) -> Given[Thres
 async def _set(call: Call[SetThresholds, Nothing], owner: str) -> Given[ThresholdsView]:
     parts = call.parts
     watch = await parts.watching.set_thresholds(
-        owner, _unit(call), call.body.amounts, expected=call.expected, now_ms=parts.now_ms()
+        owner, unit_of(call), call.body.amounts, expected=call.expected, now_ms=parts.now_ms()
     )
     return Given(ThresholdsView.of(watch, owner), version=watch.version)
 
@@ -106,11 +106,13 @@ async def _page(call: Call[Body, Query], owner: str) -> Given[ThresholdsPage]:
 
 
 async def _remove(call: Call[Nothing, Nothing], owner: str) -> Given[ThresholdsPage]:
-    await call.parts.watching.drop_thresholds(owner, call.path["unit"], expected=call.expected)
+    parts = call.parts
+    await parts.watching.drop_thresholds(owner, call.path["unit"], expected=call.expected, now_ms=parts.now_ms())
     return await _page(call, owner)
 
 
-def _unit(call: Call[Body, Query]) -> str:
+def unit_of(call: Call[Body, Query]) -> str:
+    """The unit of the path. NotFound when it is not configured."""
     unit: str = call.path["unit"]
     if unit not in call.parts.units:
         raise NotFound(f"There is no such unit; the configured ones are {', '.join(sorted(call.parts.units))}.")

@@ -49,6 +49,9 @@ class GrantTopup(Wire, frozen=True, kw_only=True):
     external_payment_id: (
         Annotated[Text, Meta(description="The payment behind it; good for one grant, for ever.")] | None
     ) = None
+    auto_topup_request_id: (
+        Annotated[Text, Meta(description="The request that it fulfils; it says the package, if you do not.")] | None
+    ) = None
     priority: Priority | None = None
     expires_at: Annotated[Instant, Meta(description="It cannot be spent from then on.")] | None = None
     expires_in_seconds: Annotated[Lasting, Meta(description="Instead of `expires_at`.")] | None = None

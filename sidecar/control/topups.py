@@ -2,6 +2,8 @@
 
 import secrets
 
+from msgspec.structs import replace
+
 from sidecar.control.credit_schema import BalanceView, GrantDisplay
 from sidecar.control.endpoint import Call, Given, Repeat, endpoint
 from sidecar.control.packages import package_of
@@ -9,6 +11,7 @@ from sidecar.control.pools import refuse_member
 from sidecar.control.schema import Nothing, epoch_ms
 from sidecar.control.topup_schema import GrantTopup, RefundTopup, RefundView, TopupView
 from sidecar.domain.amounts import render
+from sidecar.domain.auto_topups import TopupRequest, dedup_key
 from sidecar.domain.blocks import Grant, bonus_id
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, InvalidInput, NotFound
@@ -28,7 +31,8 @@ async def grant_topup(call: Call[GrantTopup, Nothing]) -> Given[TopupView]:
     A customer that is named by your id and is not there is made. The same `external_payment_id` again changes
     nothing, and is answered with what it bought the first time. It is answered when it is archived.
     """
-    body, parts = call.body, call.parts
+    parts, request = call.parts, await _requested(call)
+    body = call.body if request is None else _asked_for(call.body, request)
     unit, package = parts.unit(body.unit), None
     if body.package_id is not None:
         known = package_of(parts.catalogue, body.package_id)
@@ -36,6 +40,8 @@ async def grant_topup(call: Call[GrantTopup, Nothing]) -> Given[TopupView]:
     grant = _grant(body, package, new_id("blk", parts.now_ms(), secrets.token_bytes(10)))
     customer, created = await _customer(call)
     refuse_member(customer)
+    if request is not None and request.customer_id != customer.customer_id:
+        raise Conflict(f"{request.request_id} is a request of {request.customer_id}.")
     try:
         granted = await parts.accounts.grant(customer.customer_id, grant, call.once, call.detail)
     except InvalidInput as error:
@@ -96,6 +102,20 @@ async def refund_topup(call: Call[RefundTopup, Nothing]) -> Given[RefundView]:
     return Given(view, replayed=taken.replayed)
 
 
+async def _requested(call: Call[GrantTopup, Nothing]) -> TopupRequest | None:
+    request_id = call.body.auto_topup_request_id
+    return None if request_id is None else await call.parts.watching.topup_request(request_id)
+
+
+def _asked_for(body: GrantTopup, request: TopupRequest) -> GrantTopup:
+    """The body, with the package of the request where it does not say what was bought."""
+    if body.unit != request.unit:
+        raise InvalidInput(f"{request.request_id} is a request for {request.unit}, not for {body.unit}.", "unit")
+    if body.package_id is None and body.credits is None:
+        return replace(body, package_id=request.package_id)
+    return body
+
+
 async def _customer(call: Call[GrantTopup, Nothing]) -> tuple[Customer, bool]:
     body, customers = call.body, call.parts.customers
     if (body.customer_id is None) == (body.external_customer_id is None):
@@ -133,6 +153,9 @@ def _grant(body: GrantTopup, package: Package | None, block_id: str) -> Grant:
         metadata=body.metadata,
         external_payment_id=body.external_payment_id,
         package_id=body.package_id,
+        # A request is fulfilled once, however often somebody says so.
+        dedup_key=None if body.auto_topup_request_id is None else dedup_key(body.auto_topup_request_id),
+        auto_topup_request_id=body.auto_topup_request_id,
         bonus=sold.bonus_credits if body.bonus_credits is None else body.bonus_credits,
     )
 

@@ -61,6 +61,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Both are good for one grant, for ever."""
     package_id: str | None = None
     """The package that was bought."""
+    auto_topup_request_id: str | None = None
+    """The request that it fulfils."""
     bonus: int = 0
     """So much comes with it, free, as a block of its own on the same terms."""
     bonus_of: str | None = None
@@ -80,6 +82,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             currency=None,
             dedup_key=None,
             external_payment_id=None,
+            auto_topup_request_id=None,
         )
 
 

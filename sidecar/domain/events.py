@@ -26,6 +26,8 @@ class EventType(StrEnum):
     """A customer who owed nothing owes."""
     RESERVATION_EXPIRED = "reservation.expired"
     TOPUP_GRANTED = "topup.granted"
+    TOPUP_REQUESTED = "topup.requested"
+    """Somebody should be charged for a package."""
     TOPUP_CHARGED_BACK = "topup.charged_back"
     CUSTOMER_CREATED = "customer.created"
     CUSTOMER_UPDATED = "customer.updated"

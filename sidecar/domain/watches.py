@@ -13,6 +13,7 @@ class WatchKind(StrEnum):
     """What a watch is for."""
 
     THRESHOLDS = "thresholds"
+    AUTO_TOPUP = "auto_topup"
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):

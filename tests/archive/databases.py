@@ -30,6 +30,7 @@ UNDO = {
     "0006": ("DROP TABLE audit",),
     "0007": ("DROP TABLE spend_caps",),
     "0008": ("DROP TABLE events", "DROP TABLE watches", "ALTER TABLE accounts DROP COLUMN low"),
+    "0009": ("DROP TABLE topup_requests",),
 }
 """What takes each step of the schema back."""
 

@@ -20,7 +20,7 @@ async def test_opening_again_changes_nothing(archive: Archive, archive_url: str,
     await again.open()
     assert [entry.delta async for entry in again.export()] == [5]
     await again.close()
-    assert await query(database, "SELECT version_num FROM alembic_version") == [("0008",)]
+    assert await query(database, "SELECT version_num FROM alembic_version") == [("0009",)]
 
 
 async def test_many_may_open_an_empty_database_at_once(empty_url: str) -> None:
@@ -34,7 +34,7 @@ async def test_many_may_open_an_empty_database_at_once(empty_url: str) -> None:
 async def test_a_newer_database_is_refused(archive: Archive, archive_url: str, database: Database) -> None:
     await run(database, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(
-        StartupError, match=r"newer version .* 9999, this program knows up to 0008.*update the program"
+        StartupError, match=r"newer version .* 9999, this program knows up to 0009.*update the program"
     ):
         await Archive(archive_url).open()
     assert await query(database, "SELECT version_num FROM alembic_version") == [("9999",)]

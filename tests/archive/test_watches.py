@@ -27,10 +27,10 @@ async def test_it_is_written_where_its_version_is_the_expected_one(archive: Arch
     (watch,) = await archive.watches(KIND, ["cus_a", "cus_b"])
     assert (watch.body, watch.unit, watch.version, watch.updated_at_ms) == (b'{"amounts":[7]}', "credits", 3, 7)
     with pytest.raises(VersionConflict):
-        await archive.remove_watch(KIND, "cus_a", "credits", expected=2)
-    await archive.remove_watch(KIND, "cus_a", "credits", expected=3)
+        await archive.remove_watch(KIND, "cus_a", "credits", expected=2, now_ms=8)
+    await archive.remove_watch(KIND, "cus_a", "credits", expected=3, now_ms=8)
     with pytest.raises(NotFound):
-        await archive.remove_watch(KIND, "cus_a", "credits", expected=None)
+        await archive.remove_watch(KIND, "cus_a", "credits", expected=None, now_ms=8)
     assert await archive.watches(KIND, ["cus_a"]) == []
 
 

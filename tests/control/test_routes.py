@@ -72,6 +72,7 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         "TOKEN": "",
         "ENTRY_ID": "",
         "EVENT_ID": "",
+        "REQUEST_ID": "",
     }
     seen = set()
     for text in EXAMPLES:
@@ -81,6 +82,9 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
             variables["ENTRY_ID"] = await control.charged_entry(variables["CUSTOMER_ID"], 100)
         if "$TOKEN" in text:
             variables["TOKEN"] = await control.settle_token(variables["CUSTOMER_ID"])
+        if "/topup-requests?" in text:
+            # What is low is asked for with the next entry.
+            await control.charged_entry(variables["CUSTOMER_ID"], 1)
         curl = Curl.parse(text, variables)
         seen.add(served_by(curl))
         headers = {name.replace("-", "_"): value for name, value in curl.headers.items()}
@@ -88,6 +92,8 @@ async def test_the_examples_work_in_their_order(control: Control) -> None:
         assert answer.status < 300, f"{text}\n{answer.raw.decode()}"
         if curl.target.startswith("/v1/events?"):
             variables["EVENT_ID"] = answer.json["data"][0]["event_id"]
+        if curl.target.startswith("/v1/topup-requests?"):
+            variables["REQUEST_ID"] = answer.json["data"][0]["request_id"]
         if curl.method == "POST":
             given = {
                 name: answer.json.get(name.lower())
