@@ -31,6 +31,7 @@ _OF_BLOCKS: Final = MappingProxyType(
         Kind.EXPIRY: EventType.CREDITS_EXPIRED,
         Kind.VOID: EventType.CREDITS_VOIDED,
         Kind.EXTENSION: EventType.CREDITS_EXTENDED,
+        Kind.TRANSFER_IN: EventType.CREDITS_RECEIVED,
     }
 )
 _OF_OTHERS: Final = MappingProxyType(
@@ -38,6 +39,7 @@ _OF_OTHERS: Final = MappingProxyType(
         Kind.ADJUSTMENT: EventType.CREDITS_ADJUSTED,
         Kind.REFUND: EventType.CREDITS_REFUNDED,
         Kind.CHARGEBACK: EventType.TOPUP_CHARGED_BACK,
+        Kind.TRANSFER_OUT: EventType.CREDITS_SENT,
         Kind.HOLD_EXPIRY: EventType.RESERVATION_EXPIRED,
     }
 )
@@ -79,7 +81,7 @@ class Signals:
         told = _told(line, block_id)
         if told is not None:
             self._add(entry, after, *told)
-        if line.grant is not None and line.grant.auto_topup_request_id is not None:
+        if line.kind is Kind.GRANT and line.grant is not None and line.grant.auto_topup_request_id is not None:
             self.fulfilled[line.grant.auto_topup_request_id] = topup_id(line.customer_id, line.grant.block_id)
         if after.owed > 0 == before.owed:
             self._add(entry, after, EventType.OVERAGE_RECORDED, {"owed": after.owed})
@@ -137,29 +139,42 @@ class Signals:
 
 def _told(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:
     """What a line says by its kind, whatever becomes of the balance; None: nothing."""
-    if (what := _OF_BLOCKS.get(line.kind)) is not None:
-        if line.kind is Kind.GRANT:
-            return _granted(line)
-        lapsed = _moved(line.moves, Moved.EXPIRED) + _moved(line.moves, Moved.VOIDED)
-        if line.kind is Kind.EXPIRY and not lapsed:
-            return None
-        amount = {"amount": lapsed} if line.kind in {Kind.EXPIRY, Kind.VOID} else {}
-        return what, {"block_id": block_id, **amount, **_ends(line)}
+    if line.kind in _OF_BLOCKS:
+        return _of_block(line, block_id)
+    data: dict[str, Any]
     match line.kind:
         case Kind.ADJUSTMENT:
-            data: dict[str, Any] = {"amount": -line.charged, "reason": line.detail.get("why", "")}
+            data = {"amount": -line.charged, "reason": line.detail.get("why", "")}
         case Kind.REFUND:
             data = {"amount": line.charged, "reference_entry_id": line.detail.get("reference", "")}
         case Kind.CHARGEBACK:
             bought = "" if line.hold is None else line.hold.reservation_id
             charged = {"amount": line.charged, "unrecoverable": line.uncollected}
             data = {"topup_id": topup_id(line.customer_id, bought), "block_id": bought, **charged}
+        case Kind.TRANSFER_OUT:
+            assert line.hold is not None, "it says which transfer it is"
+            sent = _moved(line.moves, Moved.SPENT) + _moved(line.moves, Moved.OWED)
+            data = {"transfer_id": line.hold.reservation_id, "amount": sent}
         case Kind.HOLD_EXPIRY:
             assert line.hold is not None, "it says which hold expired"
             data = {"reservation_id": line.hold.reservation_id, "held": line.hold.held, "charged": line.charged}
         case _:
             return None
     return _OF_OTHERS[line.kind], data
+
+
+def _of_block(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:
+    if line.kind is Kind.GRANT:
+        return _granted(line)
+    data: dict[str, Any] = {"block_id": block_id, **_ends(line)}
+    if line.kind is Kind.TRANSFER_IN:
+        assert line.hold is not None, "it says which transfer it belongs to"
+        data |= {"transfer_id": line.hold.reservation_id, "amount": _moved(line.moves, Moved.GRANTED)}
+    elif line.kind in {Kind.EXPIRY, Kind.VOID}:
+        data["amount"] = _moved(line.moves, Moved.EXPIRED) + _moved(line.moves, Moved.VOIDED)
+    if line.kind is Kind.EXPIRY and not data["amount"]:
+        return None
+    return _OF_BLOCKS[line.kind], data
 
 
 def _granted(line: Line) -> tuple[EventType, dict[str, Any]]:

@@ -64,9 +64,8 @@ async def list_topup_requests(call: Call[Nothing, RequestsQuery]) -> Given[Topup
     It has everything that had happened when it was asked.
     """
     query = call.query
-    wanted = RequestFilter(
-        state=None if query.state is None else RequestState(query.state), customer_id=query.customer_id
-    )
+    state = None if query.state is None else RequestState(query.state)
+    wanted = RequestFilter(state=state, customer_id=query.customer_id)
     page = await call.parts.watching.topup_requests(wanted, query.cursor, query.limit)
     views = [TopupRequestView.of(request) for request in page.items]
     return Given(TopupRequestPage(data=views, pagination=Pagination.of(page.next_cursor)))

@@ -8,7 +8,7 @@ from sidecar.archive.bookkeeping import Books
 from sidecar.archive.schema import WatchRow
 from sidecar.archive.signals import Signals
 from sidecar.domain.counters import Counted
-from sidecar.domain.journal import HoldStory, Kind, Line, Record
+from sidecar.domain.journal import HoldStory, Kind, Line, Move, Moved, Record
 from tests.archive.teller import Clock, Teller
 
 
@@ -112,19 +112,21 @@ def test_corrections_and_lost_holds_are_told() -> None:
         teller.seq += 1
         at = teller.clock.position()
         return msgspec.structs.replace(
-            charge, kind=kind, position=at, seq=teller.seq, moves=(), **{"hold": hold, **more}
+            charge, kind=kind, position=at, seq=teller.seq, **{"hold": hold, "moves": (), **more}
         )
 
     lines = [
         made(Kind.ADJUSTMENT, charged=20, detail={"why": "a mistake"}, hold=None),
         made(Kind.REFUND, charged=15, detail={"reference": "ent_1"}),
         made(Kind.CHARGEBACK, charged=9, uncollected=1),
+        made(Kind.TRANSFER_OUT, charged=4, moves=(Move(Moved.SPENT, 1, 3), Move(Moved.OWED, 0, 1))),
         made(Kind.HOLD_EXPIRY, charged=0),
     ]
     events = dict(told(grant, charge, *lines))
     assert (events["credits.adjusted"]["amount"], events["credits.adjusted"]["reason"]) == (-20, "a mistake")
     assert events["credits.refunded"]["reference_entry_id"] == "ent_1"
     assert (events["topup.charged_back"]["amount"], events["topup.charged_back"]["unrecoverable"]) == (9, 1)
+    assert (events["credits.sent"]["transfer_id"], events["credits.sent"]["amount"]) == ("rsv_1", 4)
     assert (events["reservation.expired"]["reservation_id"], events["reservation.expired"]["held"]) == ("rsv_1", 7)
 
 

@@ -11,8 +11,8 @@ from tests.archive.test_topup_requests import watch
 
 async def test_it_asks_from_then_on(archive: Archive, archive_url: str, database: Database) -> None:
     teller = Teller(Clock())
-    lines = [teller.record("customer", external_id="a", status="active"), teller.grant(10)]
-    await archive.append(3, lines, Position())
+    customer = teller.record("customer", external_id="a", status="active")
+    await archive.append(3, [customer, teller.grant(10)], Position())
     await rewind(database, "0008")
     again = Archive(archive_url)
     await again.open()
