@@ -1,13 +1,12 @@
 """`sidecar control-keys`: the keys that programs call the control API with."""
 
 import argparse
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from sidecar.cli.client import Client, Subparsers, add_command, text_argument
 from sidecar.cli.screen import show_json, show_table
-from sidecar.cli.times import ahead, shown, written
+from sidecar.cli.times import ahead, instant_of, shown, span, written
 
 _PATH = "/v1/admin/api-keys"
 
@@ -36,7 +35,7 @@ def add(subparsers: Subparsers) -> None:
     rotate.add_argument(
         "--grace",
         metavar="SPAN",
-        type=_span,
+        type=span,
         help="so long the former secret works too: such as 1h, 0s (default: 1d)",
     )
     revoke = add_command(commands, "revoke", "revoke a key; it is refused within a second", _revoke)
@@ -48,7 +47,7 @@ def add(subparsers: Subparsers) -> None:
 def _create(args: argparse.Namespace, client: Client) -> None:
     given = {"name": args.name, "scopes": args.scopes, "environment": args.environment, "expires_at": None}
     if args.expires is not None:
-        given["expires_at"] = written(_instant(args.expires))
+        given["expires_at"] = written(instant_of(args.expires))
     body = {name: value for name, value in given.items() if value is not None}
     _show_secret(args, client.call("POST", _PATH, body).document, "Made")
 
@@ -101,14 +100,3 @@ def _show_secret(args: argparse.Namespace, key: dict[str, Any], did: str) -> Non
     print(
         f"{did} control key {key['key_id']}, which may do: {may}. Its secret is shown this once:\n\n{key['secret']}"
     )
-
-
-def _instant(end: datetime | timedelta) -> datetime:
-    return end if isinstance(end, datetime) else datetime.now(UTC) + end  # noqa: TID251  (the person's own clock is meant)
-
-
-def _span(text: str) -> timedelta:
-    span = timedelta(0) if text in {"0", "0s"} else ahead(text)
-    if not isinstance(span, timedelta):
-        raise argparse.ArgumentTypeError(f"must be a span such as 1h or 30d; got {text!r}")
-    return span

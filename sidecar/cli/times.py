@@ -26,6 +26,19 @@ def ahead(text: str) -> datetime | timedelta:
     return timedelta(seconds=int(span["count"]) * _SECONDS[span["unit"]]) if span else instant(text)
 
 
+def instant_of(end: datetime | timedelta) -> datetime:
+    """What `ahead` has read, for what starts now."""
+    return end if isinstance(end, datetime) else datetime.now(UTC) + end  # noqa: TID251  (the person's own clock is meant)
+
+
+def span(text: str) -> timedelta:
+    """How long, which may be no time at all."""
+    found = timedelta(0) if text in {"0", "0s"} else ahead(text)
+    if not isinstance(found, timedelta):
+        raise argparse.ArgumentTypeError(f"must be a span such as 1h or 30d; got {text!r}")
+    return found
+
+
 def past(text: str) -> datetime:
     """An instant, which may be given as how long ago it was."""
     at = ahead(text)

@@ -58,6 +58,7 @@ from sidecar.control.deposit_schema import AccountView, Deposit, Spend, Transact
 from sidecar.control.events import EventPage, EventView, EventsQuery
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
+from sidecar.control.key_schema import ChangeKey, CreateKey, KeyPage, KeyView, NewKeyView, RotateKey
 from sidecar.control.metric_schema import (
     CreateMetric,
     CreateRule,
@@ -72,7 +73,7 @@ from sidecar.control.metric_schema import (
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
 from sidecar.control.rules_schema import RulesView
-from sidecar.control.schema import CreateKey, Health, KeyPage, KeyView, NewKeyView, Paging
+from sidecar.control.schema import Health, Paging
 from sidecar.control.spend_cap_schema import (
     RemoveSpendCapQuery,
     SetSpendCap,
@@ -521,8 +522,34 @@ class Calls(ABC):
         )
 
     async def list_keys(self, customer: str, query: Paging = Paging()) -> KeyPage:
-        """List the proxy keys of a customer, the oldest first, without their secrets."""
+        """List the proxy keys of a customer and what they may do, the oldest first, without their secrets."""
         return await self._ask("GET", f"{self._customer(customer)}/keys", KeyPage, query=query)
+
+    async def change_key(
+        self, customer: str, key_id: str, body: ChangeKey = ChangeKey(), *, idempotency_key: str | None = None
+    ) -> KeyView:
+        """Change a proxy key's name or what it may do: for every request from this moment on."""
+        return await self._ask(
+            "PATCH",
+            f"{self._customer(customer)}/keys/{quote(key_id, safe='')}",
+            KeyView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def rotate_key(
+        self, customer: str, key_id: str, body: RotateKey = RotateKey(), *, idempotency_key: str | None = None
+    ) -> NewKeyView:
+        """Give a proxy key another secret, shown this once; the one that it has works for a while beside it."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/keys/{quote(key_id, safe='')}/rotate",
+            NewKeyView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
 
     async def revoke_key(self, customer: str, key_id: str, *, idempotency_key: str | None = None) -> KeyView:
         """Revoke a proxy key. It is refused from this moment on; requests under way are finished and charged."""

@@ -1,8 +1,8 @@
-"""What the control API takes and answers, as it is on the wire: what all of it shares, and keys.
+"""What the control API takes and answers, as it is on the wire: what all of it shares.
 
-`customer_schema`, `credit_schema`, `hold_schema` and `history_schema` have the rest. These records serve the requests
-and generate the OpenAPI document. They are never the store's own: renaming a field here must not touch Redis. Amounts
-are integers of base units; `display` says the same as decimals, for people.
+The modules named after a subject, such as `key_schema`, have the rest. These records serve the requests and generate
+the OpenAPI document. They are never the store's own: renaming a field here must not touch Redis. Amounts are integers
+of base units; `display` says the same as decimals, for people.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.domain.errors import InvalidInput
-from sidecar.store.customers import ProxyKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,42 +32,6 @@ class Nothing(Wire, frozen=True, kw_only=True):
     """An endpoint that takes no body, or no query."""
 
 
-class CreateKey(Wire, frozen=True, kw_only=True):
-    name: Annotated[str, Meta(max_length=255, description="For people; may be empty.")] = ""
-
-
-class KeyView(Wire, frozen=True, kw_only=True):
-    key_id: str
-    customer_id: str
-    name: str
-    hint: Annotated[str, Meta(description="The start and the end of the secret, to recognise it.")]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, key: ProxyKey) -> "KeyView":
-        return cls(
-            key_id=key.key_id,
-            customer_id=key.customer_id,
-            name=key.name,
-            hint=key.hint,
-            created_at=instant(key.created_at_ms),
-        )
-
-
-class NewKeyView(KeyView, frozen=True, kw_only=True):
-    """A key just made. A replayed answer has `notice` in place of `secret`."""
-
-    secret: str | UnsetType = UNSET
-    notice: str | UnsetType = UNSET
-
-    @classmethod
-    def showing(cls, key: ProxyKey, secret: str) -> "NewKeyView":
-        return cls(**msgspec.structs.asdict(KeyView.of(key)), secret=secret)
-
-    def without_secret(self) -> "NewKeyView":
-        return msgspec.structs.replace(self, secret=UNSET, notice=SHOWN_ONCE)
-
-
 class Paging(Wire, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
     cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | UnsetType = UNSET
@@ -81,11 +44,6 @@ class Pagination(Wire, frozen=True, kw_only=True):
     @classmethod
     def of(cls, next_cursor: str | None) -> "Pagination":
         return cls(has_more=next_cursor is not None, next_cursor=next_cursor)
-
-
-class KeyPage(Wire, frozen=True, kw_only=True):
-    data: list[KeyView]
-    pagination: Pagination
 
 
 class Health(Wire, frozen=True, kw_only=True):

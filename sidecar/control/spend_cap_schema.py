@@ -16,7 +16,7 @@ Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x20]
 WarnAt = Annotated[tuple[Annotated[int, Meta(ge=1, le=100)], ...], Meta(max_length=10)]
 
 
-class SetSpendCap(Wire, frozen=True, kw_only=True):
+class SpendCapTerms(Wire, frozen=True, kw_only=True):
     """At most `amount` in each window: of the calendar, or of the last `rolling_seconds`."""
 
     amount: Annotated[AmountOrNone, Meta(description="Base units of `unit`; what is held counts, too.")]
@@ -30,12 +30,6 @@ class SetSpendCap(Wire, frozen=True, kw_only=True):
         | None
     ) = None
     tz: Annotated[Text, Meta(description="The time zone whose calendar counts: Europe/Berlin, UTC, …")] = "UTC"
-    scope: Annotated[
-        CapScope, Meta(description="total, or one feature, rule or proxy key, which is named beside it.")
-    ] = CapScope.TOTAL
-    feature: Annotated[Word, Meta(description="With the scope feature.")] | None = None
-    rule: Annotated[Word, Meta(description="With the scope rule.")] | None = None
-    key_id: Annotated[Word, Meta(description="With the scope key: a proxy key of this customer.")] | None = None
     action: Annotated[
         Literal["block", "notify"],
         Meta(description="notify: it refuses nothing; it counts, and says what is reached."),
@@ -43,6 +37,17 @@ class SetSpendCap(Wire, frozen=True, kw_only=True):
     warn_at: Annotated[
         WarnAt, Meta(description="Percentages of the amount that are shown once they are reached.")
     ] = ()
+
+
+class SetSpendCap(SpendCapTerms, frozen=True, kw_only=True):
+    """A cap, and what of a customer's requests it counts."""
+
+    scope: Annotated[
+        CapScope, Meta(description="total, or one feature, rule or proxy key, which is named beside it.")
+    ] = CapScope.TOTAL
+    feature: Annotated[Word, Meta(description="With the scope feature.")] | None = None
+    rule: Annotated[Word, Meta(description="With the scope rule.")] | None = None
+    key_id: Annotated[Word, Meta(description="With the scope key: a proxy key of this customer.")] | None = None
 
 
 class SpendCapsQuery(Wire, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ async def add_spend_cap(call: Call[SetSpendCap, Nothing]) -> Given[SpendCapView]
     through. A member of a pool has caps of its own, within those of who pays.
     """
     customer, parts = call.customer, call.parts
-    unit, cap = parts.unit(call.body.unit), _cap(call.body, call.parts.now_ms())
+    unit, cap = parts.unit(call.body.unit), spend_cap(call.body, call.parts.now_ms())
     if cap.scope is CapScope.KEY:
         keys = await parts.customers.keys(customer.customer_id)
         if cap.of not in {key.key_id for key in keys}:
@@ -58,7 +58,8 @@ async def remove_spend_cap(call: Call[Nothing, RemoveSpendCapQuery]) -> Given[Sp
     return Given(SpendCapView.of(customer, found, unit))
 
 
-def _cap(wanted: SetSpendCap, now_ms: int) -> SpendCap:
+def spend_cap(wanted: SetSpendCap, now_ms: int) -> SpendCap:
+    """What is asked for, with an id of its own. Raises InvalidInput."""
     if (wanted.window is None) == (wanted.rolling_seconds is None):
         raise InvalidInput("Give one of window and rolling_seconds.", "window")
     if wanted.rolling_seconds is not None and wanted.tz != "UTC":

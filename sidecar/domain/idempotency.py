@@ -56,6 +56,7 @@ class Keyed(msgspec.Struct, frozen=True):
 
     name: str
     fingerprint: str
+    feature: str = ""
 
 
 def read_key(idempotency: Idempotency, value: bytes | None) -> bytes | KeyRefused:
@@ -74,9 +75,11 @@ def read_key(idempotency: Idempotency, value: bytes | None) -> bytes | KeyRefuse
     return key
 
 
-def keyed(rule: str, key: bytes, method: bytes, path: bytes, query: bytes, body: tuple[int, bytes]) -> Keyed:
+def keyed(
+    rule: str, key: bytes, method: bytes, path: bytes, query: bytes, body: tuple[int, bytes], feature: str = ""
+) -> Keyed:
     """`body` is its length, -1 if that is not known, and all of it or how it begins."""
     length, content = body
     said = hashlib.sha256(b"%b %b?%b %d\n" % (method, path, query, length))
     said.update(content)
-    return Keyed(hashlib.sha256(b"%b %b" % (rule.encode(), key)).hexdigest()[:40], said.hexdigest()[:40])
+    return Keyed(hashlib.sha256(b"%b %b" % (rule.encode(), key)).hexdigest()[:40], said.hexdigest()[:40], feature)

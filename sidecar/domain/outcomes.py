@@ -19,7 +19,9 @@ class RefusalCode(StrEnum):
     """Why a request may not pass. Closed set: it is a metric label and an HTTP `code`."""
 
     UNIDENTIFIED = "unidentified"
+    KEY_EXPIRED = "key_expired"
     CUSTOMER_SUSPENDED = "customer_suspended"
+    FEATURE_NOT_ALLOWED = "feature_not_allowed"
     RATE_LIMITED = "rate_limited"
     CONCURRENCY_LIMITED = "concurrency_limited"
     POOL_CAP_REACHED = "pool_cap_reached"
@@ -98,7 +100,9 @@ class Reserved(msgspec.Struct, frozen=True):
     stands: tuple[Stand, ...] = ()
     """Where the counters that it claims of stand then, as in what follows."""
     limits: tuple[tuple[Limit, int], ...] = ()
-    """What is taken of the limits that it takes of then: slots, or ticks."""
+    """What is taken of the limits that it takes of then, at last of the rate of its key: slots, or ticks."""
+    limited_key: bool = False
+    """Its proxy key may not do all that its customer may."""
 
 
 class Limited(msgspec.Struct, frozen=True):
@@ -113,7 +117,7 @@ class Limited(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing is held. Precedence: unidentified, suspended, limits, pool's cap, spend cap, in flight, insufficient.
+    """Nothing is held. Precedence: that of `RefusalCode`, but in flight before insufficient.
 
     `available` and `held` are what requests of this feature could draw on, and what holds keep of it, in `unit`;
     for a cap, what it leaves and what holds take of it.

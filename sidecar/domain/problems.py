@@ -31,6 +31,8 @@ INTERNAL = Kind("internal", 500, "Internal error")
 _ALL = (
     # Refusals: the product working. `insufficient_credits` is never a 429: waiting does not fill a purse.
     Kind("unidentified", 401, "Unidentified caller"),
+    Kind("key_expired", 401, "The key has expired"),
+    Kind("feature_not_allowed", 403, "Not with this key"),
     Kind("customer_suspended", 403, "Customer suspended"),
     Kind("insufficient_credits", 402, "Insufficient credits"),
     Kind("credit_exhausted", 402, "Credit used up on the way"),

@@ -7,14 +7,53 @@ customer's own record: one round trip, and a revoked key is dead at once.
 import base64
 import hashlib
 import re
+from typing import Final
 
+import msgspec
+
+from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 
 SECRET_BYTES = 32
+FEATURES_MAX: Final = 32
+RATE_PERIOD_MAX_MS: Final = 86_400_000
+NAMED: Final = r"[A-Za-z0-9_.-]{1,64}"
+"""What a feature is called."""
 
 _KEY = re.compile(
     r"sk_(?P<environment>[a-z]+)_(?P<customer>[0-7][0-9a-hjkmnp-tv-z]{25})_[A-Za-z0-9_-]{43}\Z", re.ASCII
 )
+
+
+class KeyRate(msgspec.Struct, frozen=True, kw_only=True):
+    """So many requests in each period, and `burst` of them at once, which are not more."""
+
+    requests: int
+    period_ms: int
+    burst: int
+
+
+class KeyLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a proxy key may do, within what its customer may."""
+
+    expires_at_ms: int | None = None
+    """It works until then; None: for ever."""
+    features: tuple[str, ...] | None = None
+    """It may only be used where a rule has one of these features; None: wherever there is a rule."""
+    rate: KeyRate | None = None
+
+
+UNLIMITED: Final = KeyLimits()
+
+
+def words(key_id: str, limits: KeyLimits) -> str:
+    """What the store has of a key, for its scripts; of one without limits, its id alone."""
+    if limits == UNLIMITED:
+        return key_id
+    ends_at_ms = MAX_AMOUNT if limits.expires_at_ms is None else limits.expires_at_ms
+    features = "-" if limits.features is None else ",".join(limits.features)
+    rate = limits.rate or KeyRate(requests=0, period_ms=0, burst=0)
+    return f"{key_id} {ends_at_ms} {features} {rate.requests} {rate.period_ms} {rate.burst}"
 
 
 def mint(environment: str, customer_id: str, secret: bytes) -> str:

@@ -31,6 +31,8 @@ _WORTH_A_RETRY_S = 60
 _CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="sidecar"')
 
 _SAID = {
+    RefusalCode.KEY_EXPIRED: "This key has expired. Send one that is still good.",
+    RefusalCode.FEATURE_NOT_ALLOWED: "This key is limited to features that do not include this one.",
     RefusalCode.CUSTOMER_SUSPENDED: "This customer is suspended.",
     RefusalCode.REQUEST_IN_PROGRESS: (
         "A request with this idempotency key is in progress; send it again when it is over."

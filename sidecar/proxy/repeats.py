@@ -73,7 +73,8 @@ def asked(exchange: Exchange, route: Route, key: bytes, inspect_max_bytes: int) 
     """The request with its key; its body has been read as far as it may be."""
     body = exchange.whole_body(inspect_max_bytes)
     told = (len(body), body) if body is not None else (exchange.head.length, _beginning(exchange, inspect_max_bytes))
-    return keyed(route.terms.rule.name, key, exchange.head.method, route.path, route.query, told)
+    rule = route.terms.rule
+    return keyed(rule.name, key, exchange.head.method, route.path, route.query, told, rule.feature)
 
 
 def _beginning(exchange: Exchange, size: int) -> bytes:

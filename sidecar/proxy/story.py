@@ -8,7 +8,6 @@ import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from sidecar.domain import limit_fields
 from sidecar.domain.amounts import Unit
 from sidecar.domain.denials import Denial
 from sidecar.domain.errors import StoreError
@@ -253,12 +252,13 @@ class Story:
     async def _serve(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> None:
         """Forward, relay, settle; from here on every way out settles the hold."""
         quote, hold = admitted.quote, admitted.hold
+        drops = terms.drops_down_limited if hold.limits else terms.drops_down
         self._metrics.held[terms.unit.name] += hold.held
         settled = False
         try:
             fields, extra_line = self._prepare(exchange, terms, admitted)
             answer = await self._upstreams.forward(
-                exchange, terms.rule.retry, terms.drops_up, fields, quote.body, terms.drops_down
+                exchange, terms.rule.retry, terms.drops_up, fields, quote.body, drops
             )
             if isinstance(answer, Failure) or answer.status == 101:
                 settled = True
@@ -274,7 +274,7 @@ class Story:
                 b"" if terms.shadow else b"x-reservation-id: %b\r\n%b" % (hold.reservation_id.encode(), extra_line)
             )
             passes = Copy(meter.feed, meter.flush) if admitted.replays else meter
-            end = exchange.relay(terms.drops_down, extra, passes.feed, passes.flush, rewrites, self._policy.via) or (
+            end = exchange.relay(drops, extra, passes.feed, passes.flush, rewrites, self._policy.via) or (
                 await exchange.ended()
             )
             duration_ms = round((self._now() - exchange.started_s) * 1000)
@@ -290,7 +290,7 @@ class Story:
                 self._unread.look_at(terms.rule.name, quote, answer)
             charge = admitted.beyond(charge)
             if isinstance(passes, Copy) and end is End.COMPLETE and not charge.release:
-                await self._admission.keep(terms, admitted, passes.packed(exchange, answer, terms.drops_down))
+                await self._admission.keep(terms, admitted, passes.packed(exchange, answer, drops))
             settled = True
             if end is not End.COMPLETE or not (self._wait_for_commit or charge.counted):
                 self._end(exchange, end, terms.charged(charge, None))
@@ -332,7 +332,7 @@ class Story:
         """What the upstream is told beside the request, and the lines that its answer gets."""
         quote, hold, lines = admitted.quote, admitted.hold, terms.unit_line
         if hold.limits:
-            lines += terms.limits_line + b"RateLimit: %b\r\n" % limit_fields.standing(hold.limits)
+            lines += terms.limits_told(hold.limits)
         exchange.drains = terms.drains
         if admitted.clamped is not None:
             self._metrics.clamped[terms.rule.name] += 1

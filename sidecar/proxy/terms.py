@@ -1,6 +1,6 @@
 """What the proxy works out once, not for each request: about a rule when rules load, about a head when it is new."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -8,7 +8,7 @@ from sidecar.domain import limit_fields
 from sidecar.domain.amounts import CREDITS, Unit
 from sidecar.domain.conversation import needs_messages
 from sidecar.domain.idempotency import OnRepeat
-from sidecar.domain.limits import reads_usage
+from sidecar.domain.limits import Limit, reads_usage
 from sidecar.domain.match import Match, PathPattern
 from sidecar.domain.metering import Charge, Source
 from sidecar.domain.meters.body import framing_of
@@ -37,6 +37,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
     drops_up: frozenset[bytes]
     drops_down: frozenset[bytes]
+    drops_down_limited: frozenset[bytes]
+    """The same for a request of a key that has a rate of its own."""
     unit_line: bytes
     reads_body: bool
     reads_content: bool
@@ -72,7 +74,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             rules_version=rules_version,
             unit=unit,
             drops_up=policy.dropped(identity | rule.cost_headers | refusals.OURS | _unread(rule)),
-            drops_down=rule.cost_headers | refusals.OURS | _marks(rule),
+            drops_down=(drops_down := rule.cost_headers | refusals.OURS | _marks(rule)),
+            drops_down_limited=drops_down | limit_fields.NAMES,
             unit_line=b"" if unit.name == "credits" else b"x-credits-unit: %b\r\n" % unit.name.encode(),
             reads_body=rule.reads_body,
             reads_content=rule.reads_content,
@@ -82,10 +85,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             reads_trailers=rule.reads_trailers,
             cuts=rule.on_exhausted is OnExhausted.CUT,
             limits_read_usage=reads_usage(rule.limits),
-            limits_line=b"RateLimit-Policy: %b\r\n" % limit_fields.policy(rule.limits) if rule.limits else b"",
+            limits_line=_policy_line(rule.limits) if rule.limits else b"",
             bridges=rule.on_store_down.way is not OnStoreDown.DENY,
             shadow=shadow,
         )
+
+    def limits_told(self, taken: Sequence[tuple[Limit, int]]) -> bytes:
+        """The header lines that say how its limits stand, and that of the request's key."""
+        policy = self.limits_line
+        if len(taken) > len(self.rule.limits):
+            policy = _policy_line(limit for limit, _ in taken)
+        return policy + b"RateLimit: %b\r\n" % limit_fields.standing(taken)
 
     def charged(self, charge: Charge, done: Settled | None) -> bytes:
         """The header lines that say what was charged, from what unless it was reported, and what is left if known."""
@@ -103,6 +113,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         everything = Match(methods=frozenset(), path=PathPattern.parse("/**"))
         rule = Rule(name="", where="", match=everything, free=True, unit=CREDITS.name, identity=tuple(sources))
         return cls.of(rule, rules.version, CREDITS, policy, shadow=shadow)
+
+
+def _policy_line(limits: Iterable[Limit]) -> bytes:
+    return b"RateLimit-Policy: %b\r\n" % limit_fields.policy(limits)
 
 
 def _marks(rule: Rule) -> frozenset[bytes]:

@@ -30,6 +30,7 @@ CALM_S: Final = 5.0
 """So long after the last request without the store it is said that this has ended: the store may come and go."""
 TTL_MS: Final = 60_000
 """Said of holds that never were."""
+_BAD_KEY = (RefusalCode.UNIDENTIFIED, RefusalCode.KEY_EXPIRED)
 _SHORT = (
     *(RefusalCode.HOLDS_IN_FLIGHT, RefusalCode.INSUFFICIENT_CREDITS),
     *(RefusalCode.POOL_CAP_REACHED, RefusalCode.SPEND_CAP_REACHED),
@@ -151,18 +152,24 @@ class Bridging:
     def _heard(self, asking: Asking, outcome: Hold | Refused, policy: StoreDown) -> None:
         who = asking.customer_id, asking.credential
         if not isinstance(outcome, Refused):
-            if policy.way is OnStoreDown.LEASE:
+            if outcome.limited_key:
+                # Only the store knows whether such a key may go on.
+                self._distrust(who)
+            elif policy.way is OnStoreDown.LEASE:
                 self.leases.used(*who, asking.unit, asking.feature, outcome)
             else:
                 self.allowances.heard(*who, asking.unit, outcome.available)
-        elif outcome.code is RefusalCode.UNIDENTIFIED:
-            self.allowances.revoked(*who)
-            self.leases.revoked(*who)
+        elif outcome.code in _BAD_KEY:
+            self._distrust(who)
         elif outcome.code is RefusalCode.CUSTOMER_SUSPENDED:
             self.allowances.suspended(asking.customer_id)
             self.leases.suspended(asking.customer_id)
         elif outcome.code in _SHORT:
             self.allowances.short(*who, asking.unit, outcome.available)
+
+    def _distrust(self, who: tuple[str, str]) -> None:
+        self.allowances.revoked(*who)
+        self.leases.revoked(*who)
 
     def _bridge(self, asking: Asking, amount: int, policy: StoreDown) -> Bridged | None:
         if self._spool is None or not self._spool.writable():

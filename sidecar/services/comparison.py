@@ -13,6 +13,7 @@ from sidecar.domain.counters import AT_ZERO
 from sidecar.domain.history import AccountState, CustomerState
 from sidecar.domain.journal import BlockImage
 from sidecar.store.audit import AccountBooks, PayerBooks
+from sidecar.store.proxy_keys import fields_of
 
 _HERE, _NOT_ARCHIVED, _MISSING = "in the store", "only in the store", "missing"
 _ARCHIVED = "in the archive"
@@ -102,16 +103,25 @@ def _record(
     yield from found.unequal("", "parent", data.get("parent_id") or "none", books.parent_id or "none")
     yield from found.unequal("", "index of external ids", books.customer_id, indexed or _MISSING)
     assert state is not None
-    wanted = {str(key.data.get("credential")): key.key_id for key in state.keys if not key.revoked}
-    for credential, key_id in wanted.items():
-        yield from found.unequal("", f"proxy key {key_id}", "works", _works(books, credential, key_id))
-    for credential, key_id in books.credentials.items():
+    wanted: dict[str, str] = {}
+    for key in state.keys:
+        wanted |= {} if key.revoked else fields_of(key.data)
+    for credential, field in wanted.items():
+        works = _works(field, books.credentials.get(credential))
+        yield from found.unequal("", f"proxy key {_key_id(field)}", "works", works)
+    for credential, field in books.credentials.items():
         if credential not in wanted:
-            yield found.at("", f"proxy key {key_id}", "does not work", "works")
+            yield found.at("", f"proxy key {_key_id(field)}", "does not work", "works")
 
 
-def _works(books: PayerBooks, credential: str, key_id: str) -> str:
-    return "works" if books.credentials.get(credential) == key_id else "does not work"
+def _works(wanted: str, field: str | None) -> str:
+    if field is None or _key_id(field) != _key_id(wanted):
+        return "does not work"
+    return "works" if field == wanted else "has other limits"
+
+
+def _key_id(field: str) -> str:
+    return field.partition(" ")[0]
 
 
 def _alone(found: _Found, books: PayerBooks, account: AccountBooks) -> Iterator[Difference]:

@@ -16,10 +16,11 @@ class Hold:
     """What is held for one request; while that runs, its upkeep may change all of it (see `upkeep`).
 
     `deadline` is on the monotonic clock: from then on the sweep may give the hold back. `stands` are where the
-    counters that it claims of stood when it was taken, and `available` is what was left to its payer.
+    counters that it claims of stood when it was taken, and `available` is what was left to its payer. `limited_key`:
+    its proxy key may not do all that its customer may.
     """
 
-    __slots__ = ("available", "deadline", "held", "limits", "record", "stands")
+    __slots__ = ("available", "deadline", "held", "limited_key", "limits", "record", "stands")
 
     def __init__(
         self,
@@ -28,6 +29,8 @@ class Hold:
         stands: tuple[Stand, ...] = (),
         limits: tuple[tuple[Limit, int], ...] = (),
         available: int = 0,
+        *,
+        limited_key: bool = False,
     ) -> None:
         self.record = record
         self.deadline = deadline
@@ -35,6 +38,7 @@ class Hold:
         self.stands = stands
         self.limits = limits
         self.available = available
+        self.limited_key = limited_key
 
     @property
     def reservation_id(self) -> str:

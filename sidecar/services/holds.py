@@ -174,7 +174,8 @@ class Holds:
             self._give_back(Hold(record, deadline))
             raise
         if isinstance(outcome, Reserved):
-            hold = Hold(record, deadline, outcome.stands, outcome.limits, outcome.available)
+            stood, limited_key = (outcome.stands, outcome.limits, outcome.available), outcome.limited_key
+            hold = Hold(record, deadline, *stood, limited_key=limited_key)
             self.upkeep.begin(hold, credential)
             return hold
         if isinstance(outcome, Ended | PaidBy | Waiting):

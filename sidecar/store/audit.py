@@ -65,7 +65,7 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str
     parent_id: str
     credentials: dict[str, str]
-    """Of its proxy keys: the key's id."""
+    """Of its proxy keys: the key's id, and what the scripts know of its limits."""
     units: frozenset[str]
     """The units that it lists: those of which a sweep looks at the account."""
     accounts: dict[str, AccountBooks]

@@ -1,4 +1,4 @@
-"""Customers and their proxy keys, all in the customer's own hash, where `reserve` finds what it needs.
+"""Customers, each in a hash of its own, where `reserve` finds what it needs, as it finds their keys there.
 
 A customer is made in two steps, because its external id lives in another partition: the external id is given to a new
 customer id, then the customer is made if it is missing. It is renamed in three: the new external id is given to it,
@@ -6,7 +6,6 @@ the customer says that it has it, the old one is free. A crash in between is men
 id belongs to a customer only if both say so.
 """
 
-import asyncio
 import os
 import struct
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec.structs import replace
 
-from sidecar.domain import proxy_keys
 from sidecar.domain.amounts import checked
 from sidecar.domain.customers import (
     NO_METADATA,
@@ -26,9 +24,9 @@ from sidecar.domain.customers import (
 )
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt, VersionConflict
 from sidecar.domain.ids import new_id
-from sidecar.store.commands import CREATE_CUSTOMER, CREATE_KEY, REVOKE_KEY, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
-from sidecar.store.keys import Keys, checked_unit
-from sidecar.store.lane import Lane
+from sidecar.store.commands import CREATE_CUSTOMER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
+from sidecar.store.keys import checked_unit
+from sidecar.store.proxy_keys import ProxyKeys
 
 _FIELDS = (
     "status", "external_id", "display_name", "created_at_ms", "parent", "metadata", "version", "merged_into",
@@ -49,33 +47,8 @@ class PoolShare(msgspec.Struct, frozen=True, kw_only=True):
     spent: int
 
 
-class ProxyKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One proxy key, without its secret. `hint` is its start and its last 4 characters."""
-
-    key_id: str
-    customer_id: str
-    name: str
-    hint: str
-    created_at_ms: int
-
-
-class KeyDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a key, by its id. What makes the key valid is the customer's field `credential`."""
-
-    key_id: str
-    credential: str
-    name: str
-    hint: str
-    created_at_ms: int
-
-
-class Customers:
-    """The customers of one tenant's environment. Every method raises StoreError when the store does not answer."""
-
-    def __init__(self, lane: Lane, *, tenant: str, environment: str) -> None:
-        self._lane = lane
-        self._environment = environment
-        self._keys = Keys(tenant, environment)
+class Customers(ProxyKeys):
+    """The customers of one tenant's environment, and their keys. Every method may raise StoreError."""
 
     async def create(
         self,
@@ -272,68 +245,3 @@ class Customers:
         """The customer that an external id was given to; the customer itself says whether it has it still."""
         reply: bytes | None = await self._lane.execute("GET", self._keys.external(checked_external_id(external_id)))
         return None if reply is None else reply.decode()
-
-    async def create_key(self, customer_id: str, *, name: str, now_ms: int) -> tuple[ProxyKey, str]:
-        """Make a proxy key; its text is returned this once and kept nowhere. Raises NotFound."""
-        name = checked_name(name, "name")
-        text = proxy_keys.mint(self._environment, customer_id, os.urandom(proxy_keys.SECRET_BYTES))
-        key_id = new_id("key", now_ms, os.urandom(10))
-        details = KeyDetails(
-            key_id=key_id,
-            credential=proxy_keys.credential(text),
-            name=name,
-            hint=proxy_keys.hint(text),
-            created_at_ms=now_ms,
-        )
-        place = self._keys.of(customer_id)
-        packed = CREATE_KEY.pack(
-            [place.customer, place.keys, place.journal],
-            [customer_id, details.credential, key_id, msgspec.json.encode(details)],
-        )
-        match (await self._lane.send(packed))[0]:
-            case b"created":
-                return _proxy_key(customer_id, key_id, details), text
-            case b"unknown":
-                raise NotFound(f"There is no customer {customer_id}.")
-            case word:
-                raise StoreCorrupt(f"The script create_key answered {word!r}.")
-
-    async def keys(self, customer_id: str) -> list[ProxyKey]:
-        """The customer's keys, the oldest first. Raises NotFound."""
-        place = self._keys.of(customer_id)
-        exists, reply = await asyncio.gather(
-            self._lane.execute("EXISTS", place.customer), self._lane.execute("HGETALL", place.keys)
-        )
-        if not exists:
-            raise NotFound(f"There is no customer {customer_id}.")
-        found = [
-            _proxy_key(customer_id, key_id.decode(), _decoded(details))
-            for key_id, details in zip(reply[0::2], reply[1::2], strict=True)
-        ]
-        return sorted(found, key=lambda key: key.key_id)
-
-    async def revoke_key(self, customer_id: str, key_id: str) -> ProxyKey:
-        """Make a key useless at once, for everyone. Raises NotFound."""
-        place = self._keys.of(customer_id)
-        packed = REVOKE_KEY.pack([place.customer, place.keys, place.journal], [customer_id, key_id])
-        match await self._lane.send(packed):
-            case [b"revoked", details]:
-                return _proxy_key(customer_id, key_id, _decoded(details))
-            case [b"unknown"]:
-                raise NotFound(f"{customer_id} has no proxy key {key_id}.")
-            case reply:
-                raise StoreCorrupt(f"The script revoke_key answered {reply!r}.")
-
-
-def _decoded(details: bytes) -> KeyDetails:
-    return msgspec.json.decode(details, type=KeyDetails)
-
-
-def _proxy_key(customer_id: str, key_id: str, details: KeyDetails) -> ProxyKey:
-    return ProxyKey(
-        key_id=key_id,
-        customer_id=customer_id,
-        name=details.name,
-        hint=details.hint,
-        created_at_ms=details.created_at_ms,
-    )

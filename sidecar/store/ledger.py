@@ -136,9 +136,9 @@ class Ledger:
     def reserve(self, record: HoldRecord, credential: str) -> Reply[Reserved | Refused | Ended | PaidBy]:
         """Hold the amounts of `record` for one request, all or none. Safe to repeat until the hold ends.
 
-        Outcomes, in this order: Reserved with `replayed`, Ended, PaidBy, Refused as unidentified,
-        customer_suspended, rate_limited, concurrency_limited, pool_cap_reached, spend_cap_reached, holds_in_flight
-        or insufficient_credits, Reserved.
+        Outcomes, in this order: Reserved with `replayed`, Ended, PaidBy, Refused as unidentified, key_expired,
+        customer_suspended, feature_not_allowed, rate_limited, concurrency_limited, pool_cap_reached,
+        spend_cap_reached, holds_in_flight or insufficient_credits, Reserved.
         Raises IdempotencyMismatch when the reservation id was used for other terms.
         """
         parts, payer = record.parts, record.payer_id
@@ -165,7 +165,7 @@ class Ledger:
     ) -> Reply[Reserved | Refused | Ended | PaidBy | CountersMoved]:
         """As `reserve`, for a record with claims: what it may count is held of its counters, too.
 
-        CountersMoved comes after customer_suspended; the refusals after it come inside one.
+        CountersMoved comes after feature_not_allowed; the refusals after it come inside one.
         """
         more = [each for claim in record.claims for each in arguments_of(claim)]
         return self._lane.ask(self._reserve(record, credential, *more), partial(self._claimed, record))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from sidecar.domain.errors import StoreCorrupt
+from sidecar.domain.limits import Limit, Per, Rate
 from sidecar.domain.outcomes import (
     CountersMoved,
     HoldState,
@@ -29,7 +30,9 @@ _REFUSALS = {
     code.value.encode(): code
     for code in (
         RefusalCode.UNIDENTIFIED,
+        RefusalCode.KEY_EXPIRED,
         RefusalCode.CUSTOMER_SUSPENDED,
+        RefusalCode.FEATURE_NOT_ALLOWED,
         RefusalCode.RATE_LIMITED,
         RefusalCode.CONCURRENCY_LIMITED,
         RefusalCode.POOL_CAP_REACHED,
@@ -43,11 +46,25 @@ _LIMITED = frozenset({RefusalCode.RATE_LIMITED, RefusalCode.CONCURRENCY_LIMITED}
 
 
 def held(record: HoldRecord, reply: list[Any]) -> Reserved:
-    if record.limits:
-        count = 2 + len(record.parts)
-        taken = zip([each.limit for each in record.limits], reply[count:], strict=True)
-        return msgspec.structs.replace(_held(record, reply[:count]), limits=tuple(taken))
-    return _held(record, reply)
+    count = 2 + len(record.parts)
+    if len(reply) == count:
+        return _held(record, reply)
+    limits: list[Limit] = [each.limit for each in record.limits]
+    taken, reply = reply[count:], reply[:count]
+    limited_key = len(taken) > len(limits)
+    if limited_key:
+        if (rate := _rate_of_key(taken[-3:])) is not None:
+            limits.append(rate)
+        taken = taken[:-3]
+    together = tuple(zip(limits, taken, strict=True))
+    return msgspec.structs.replace(_held(record, reply), limits=together, limited_key=limited_key)
+
+
+def _rate_of_key(told: list[int]) -> Rate | None:
+    requests, period_ms, burst = told
+    if not requests:
+        return None
+    return Rate(name="key", bucket="key", per=Per.KEY, count=requests, period_ms=period_ms, burst=burst)
 
 
 def _held(record: HoldRecord, reply: list[Any]) -> Reserved:
@@ -84,8 +101,11 @@ def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
     if len(reply) == 1:
         return Refused(code, record.held, unit=record.unit)
     if code in _LIMITED:
-        _, index, taken, wait_ms = reply
-        limited = Limited(record.limits[index - 1].limit, taken, wait_ms)
+        _, index, taken, wait_ms, *key_rate = reply
+        limit = record.limits[index - 1].limit if index <= len(record.limits) else _rate_of_key(key_rate)
+        if limit is None:
+            raise _unexpected(script, reply)
+        limited = Limited(limit, taken, wait_ms)
         return Refused(code, record.held, unit=record.unit, limited=limited)
     if code is RefusalCode.SPEND_CAP_REACHED:
         return _capped(record, reply[1:])

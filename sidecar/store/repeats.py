@@ -19,6 +19,8 @@ CLAIM_MS = 15_000
 
 _REFUSED = {
     b"unidentified": RefusalCode.UNIDENTIFIED,
+    b"key_expired": RefusalCode.KEY_EXPIRED,
+    b"feature_not_allowed": RefusalCode.FEATURE_NOT_ALLOWED,
     b"customer_suspended": RefusalCode.CUSTOMER_SUSPENDED,
     b"mismatch": RefusalCode.IDEMPOTENCY_MISMATCH,
     b"running": RefusalCode.REQUEST_IN_PROGRESS,
@@ -59,8 +61,8 @@ class Repeats:
     ) -> Claim | Kept | Refused:
         """Make the key this attempt's, which is to be reserved under `reservation_id` at once or after `wait_ms`.
 
-        Refused as unidentified, customer_suspended, idempotency_mismatch, or request_in_progress; Kept where the rule
-        wants it and there is one.
+        Refused as unidentified, key_expired, customer_suspended, feature_not_allowed, idempotency_mismatch, or
+        request_in_progress; Kept where the rule wants it and there is one.
         """
         for _ in range(2):
             payer_id = self._payers.of(customer_id)
@@ -75,7 +77,7 @@ class Repeats:
                     *(request.fingerprint, reservation_id, credential),
                     *("" if payer_id == customer_id else payer_id, payer_id),
                     *(CLAIM_MS + wait_ms, idempotency.keep_ms, REPEATS_MAX),
-                    *(int(idempotency.on_repeat is OnRepeat.REPLAY), request.name),
+                    *(int(idempotency.on_repeat is OnRepeat.REPLAY), request.name, request.feature or "-"),
                 ],
             )
             reply: list[bytes] = await self._lane.send(packed)

@@ -20,9 +20,9 @@ from sidecar.store.accounts import scope_of
 from sidecar.store.business_keys import BusinessKeys
 from sidecar.store.commands import RESTORE_ACCOUNT, RESTORE_CUSTOMER
 from sidecar.store.counter_text import LIST, field_of, list_of
-from sidecar.store.customers import KeyDetails
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
+from sidecar.store.proxy_keys import KeyDetails
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
 
@@ -119,7 +119,7 @@ class Restore:
         caps: Pairs = []
         for unit, cap in state.pool_caps.items():
             caps += [f"member:{state.customer_id}:{unit}", -1 if cap is None else cap]
-        credentials: Pairs = [text for key in keys for text in (key.credential, key.key_id)]
+        credentials: Pairs = [text for key in keys for pair in key.fields.items() for text in pair]
         details: Pairs = [text for key in keys for text in (key.key_id, msgspec.json.encode(key))]
         packed = RESTORE_CUSTOMER.pack(
             [place.customer, place.keys, payer.customer],

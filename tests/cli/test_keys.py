@@ -22,6 +22,18 @@ async def test_a_key_is_made_listed_and_revoked(sidecar: Command, control: Contr
     assert again.code == 1
 
 
+async def test_a_key_is_made_with_limits_and_rotated(sidecar: Command, control: Control) -> None:
+    await control.customer("alice")
+    limits = ("--expires", "2100-01-01", "--feature", "chat", "--feature", "draw", "--rate", "60/1m")
+    made = await sidecar("keys", "create", "alice", *limits, "--json")
+    assert made.json["rate"] == {"requests": 60, "period_seconds": 60, "burst": 60}
+    listed = await sidecar("keys", "list", "alice")
+    assert "until 2100-01-01 00:00:00Z, chat or draw, 60/60s" in listed.out
+    rotated = await sidecar("keys", "rotate", "alice", made.json["key_id"], "--grace", "0s")
+    assert rotated.out.startswith(f"Rotated key {made.json['key_id']} for alice.")
+    assert made.json["secret"] not in rotated.out
+
+
 async def test_scripts_get_the_secret(sidecar: Command, control: Control) -> None:
     customer_id = await control.customer("a/b")
     made = await sidecar("keys", "create", "a/b", "--json")
@@ -44,7 +56,9 @@ async def test_all_pages_are_listed(sidecar: Command, control: Control) -> None:
     assert len((await sidecar("keys", "list", "alice", "--json")).json["data"]) == 251
 
 
-@pytest.mark.parametrize("arguments", [["keys"], ["keys", "create"], ["keys", "revoke", "alice"]])
+@pytest.mark.parametrize(
+    "arguments", [["keys"], ["keys", "create"], ["keys", "revoke", "alice"], ["keys", "create", "a", "--rate", "60"]]
+)
 async def test_wrong_usage(sidecar: Command, arguments: list[str]) -> None:
     assert (await sidecar(*arguments)).code == 2
 

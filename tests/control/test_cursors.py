@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.control.cursors import PURPOSE, Pages
+from sidecar.control.key_schema import KeyPage
 from sidecar.control.routes import ENDPOINTS
-from sidecar.control.schema import KeyPage, Pagination, Paging
+from sidecar.control.schema import Pagination, Paging
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.tokens import Signer
 from tests.support.control import SIGNING_KEY, Control, assert_problem

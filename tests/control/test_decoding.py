@@ -4,7 +4,8 @@ from multidict import MultiDict
 from sidecar.control import decoding
 from sidecar.control.credit_schema import GrantCredits
 from sidecar.control.customer_schema import CreateCustomer
-from sidecar.control.schema import CreateKey, Paging
+from sidecar.control.key_schema import CreateKey
+from sidecar.control.schema import Paging
 from sidecar.domain.errors import InvalidInput
 
 

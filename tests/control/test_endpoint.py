@@ -1,5 +1,6 @@
 from sidecar.control.endpoint import Call, Given, Repeat, endpoint
-from sidecar.control.schema import CreateKey, Health, Paging
+from sidecar.control.key_schema import CreateKey
+from sidecar.control.schema import Health, Paging
 from sidecar.domain.scopes import Scope
 
 

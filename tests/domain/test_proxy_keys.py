@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.ids import new_id
-from sidecar.domain.proxy_keys import SECRET_BYTES, credential, customer_id_of, hint, mint
+from sidecar.domain.proxy_keys import (
+    SECRET_BYTES,
+    KeyLimits,
+    KeyRate,
+    credential,
+    customer_id_of,
+    hint,
+    mint,
+    words,
+)
 
 CUSTOMER = new_id("cus", 1_700_000_000_000, b"0123456789")
 KEY = mint("live", CUSTOMER, bytes(range(SECRET_BYTES)))
@@ -51,3 +61,11 @@ def test_a_hint_shows_too_little_to_be_used() -> None:
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(InvalidInput, match="32 random bytes"):
         mint("live", CUSTOMER, b"short")
+
+
+def test_the_store_is_told_of_limits_only() -> None:
+    assert words("key_1", KeyLimits()) == "key_1"
+    assert words("key_1", KeyLimits(expires_at_ms=5)) == "key_1 5 - 0 0 0"
+    assert words("key_1", KeyLimits(features=("a", "b"))) == f"key_1 {MAX_AMOUNT} a,b 0 0 0"
+    rate = KeyRate(requests=3, period_ms=1000, burst=2)
+    assert words("key_1", KeyLimits(rate=rate)) == f"key_1 {MAX_AMOUNT} - 3 1000 2"

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from sidecar.domain.proxy_keys import KeyLimits, KeyRate
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import RawClient, fetch, request
@@ -143,3 +144,31 @@ async def test_an_unknown_customer_has_no_limits(lane: Lane) -> None:
         assert {(await fetch(shop.port, "GET", "/slow", key)).status for _ in range(4)} == {401}
         await until(lambda: shop.holds.settling.pending == 0, "everything to settle")
         assert not await lane.execute("KEYS", "*rate:*")
+
+
+async def test_a_key_may_have_limits_of_its_own(lane: Lane) -> None:
+    script = answers(b"", ("RateLimit", '"theirs";r=7'))
+    async with Upstream(script) as upstream, Shop(lane, upstream, rules=RULES) as shop:
+
+        async def bearer(**limits: object) -> tuple[str, str]:
+            terms = KeyLimits(**limits)  # type: ignore[arg-type]  # the fields are the test's
+            _, secret = await shop.customers.create_key(shop.customer_id, name="", now_ms=1, limits=terms)
+            return ("Authorization", f"Bearer {secret}")
+
+        rated = await bearer(rate=KeyRate(requests=1, period_ms=HOUR_MS, burst=1), features=("render",))
+        alone = await fetch(shop.port, "GET", "/render", rated)
+        assert (alone.status, alone.get("ratelimit-policy")) == (200, '"key";q=1;w=3600')
+        assert alone.get("ratelimit") == '"key";r=0;t=3600'
+        again = await fetch(shop.port, "GET", "/render", rated)
+        assert (again.status, again.get("x-sidecar-refusal")) == (429, "rate_limited")
+        assert again.get("ratelimit-policy") == '"key";q=1;w=3600'
+        said = json.loads(again.body)
+        assert (said["limit"], said["per"], said["count"]) == ("key", "key", 1)
+        other = await fetch(shop.port, "GET", "/plain", rated)
+        assert (other.status, other.get("x-sidecar-refusal")) == (403, "feature_not_allowed")
+        ended = await fetch(shop.port, "GET", "/plain", await bearer(expires_at_ms=1))
+        assert (ended.status, ended.get("x-sidecar-refusal")) == (401, "key_expired")
+        assert ended.get("www-authenticate") is not None
+        both = await fetch(shop.port, "GET", "/slow", await bearer(rate=KeyRate(requests=9, period_ms=1000, burst=9)))
+        assert both.get("ratelimit-policy") == '"rate-hour";q=2;w=3600, "key";q=9;w=1'
+        assert (await shop.settled()).spent == 2 * CREDIT

@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.domain.errors import StoreError
 from sidecar.domain.outcomes import RefusalCode, Refused
+from sidecar.domain.proxy_keys import KeyLimits, KeyRate, credential
 from sidecar.domain.store_down import OnStoreDown, StoreDown
 from sidecar.services import spool
 from sidecar.services.bridging import CALM_S
@@ -64,6 +65,20 @@ class TestAllow:
             (50, "units=1 enforced=false", "reported"),
         ]
         assert {(line.hold.rule, line.hold.rules_version) for line in lines if line.hold} == {("a-rule", "v1")}
+
+    async def test_a_key_with_limits_is_not_trusted(self, allowing: Process, purse: Purse) -> None:
+        key, text = await purse.customers.create_key(purse.customer_id, name="", now_ms=1)
+
+        def trusted() -> bool:
+            who = (purse.customer_id, credential(text), UNIT)
+            return allowing.bridging.allowances.take(*who, 1, ALLOW) is not None
+
+        assert isinstance(await allowing.take(1, credential=credential(text)), Hold)
+        assert trusted()
+        limits = KeyLimits(rate=KeyRate(requests=9, period_ms=1000, burst=9))
+        await purse.customers.change_key(purse.customer_id, key.key_id, lambda _: ("", limits))
+        assert isinstance(await allowing.take(1, credential=credential(text)), Hold)
+        assert not trusted()
 
     async def test_what_is_given_back_leaves_no_trace(
         self, allowing: Process, durable: StoreServer, lane: Lane, purse: Purse

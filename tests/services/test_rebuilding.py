@@ -30,9 +30,10 @@ from sidecar.services.lease import WORKER
 from sidecar.services.rebuilding import Rebuilding, Rebuilt
 from sidecar.store.audit import Audit
 from sidecar.store.corrections import Charged, Corrections
-from sidecar.store.customers import PoolShare, ProxyKey
+from sidecar.store.customers import PoolShare
 from sidecar.store.journal import START
 from sidecar.store.leases import Leases
+from sidecar.store.proxy_keys import ProxyKey
 from sidecar.store.restore import Restore
 from tests.services.test_verification import verified
 from tests.support.archives import new_archive

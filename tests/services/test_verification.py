@@ -7,6 +7,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
@@ -226,6 +227,13 @@ def another_share(client: redis.Redis, town: Town) -> None:
     client.hset(KEYS.of(town.ids["alice"]).customer, field, struct.pack(">3d", 6000, 1, 2))
 
 
+def a_key_without_its_limits(client: redis.Redis, town: Town) -> None:
+    place = KEYS.of(town.ids["alice"])
+    (key,) = [key for key in map(msgspec.json.decode, client.hvals(place.keys)) if key["name"] == "rolling"]
+    for each in (key, key["retiring"]):
+        client.hset(place.customer, each["credential"], key["key_id"])
+
+
 def another_parent(client: redis.Redis, town: Town) -> None:
     client.hset(KEYS.of(town.ids["bob"]).customer, "parent", town.ids["dora"])
 
@@ -303,12 +311,14 @@ class TestDamageInTheStore:
         with shared_store.client() as client:
             another_share(client, settled)
             a_lost_key(client, settled)
+            a_key_without_its_limits(client, settled)
         found = {each.what: (each.expected, each.found) for each in (await verified(settled)).differences}
         bob = f"share of {settled.ids['bob']}"
         assert found[f"{bob}: held"] == ("90", "1")
         assert found[f"{bob}: spent"] == ("208", "2")
         assert found["cap of its pool"] == ("5000", "6000")
-        assert [each for each in found if each.startswith("proxy key")]
+        keys = [how for what, how in found.items() if what.startswith("proxy key")]
+        assert sorted(keys) == [("works", "does not work"), ("works", "has other limits")]
 
     async def test_a_store_that_has_lost_everything(self, settled: Town, shared_store: StoreServer) -> None:
         with shared_store.client() as client:

@@ -26,7 +26,7 @@ UNHEARD = {
 """Words that the face need not tell apart."""
 INTERNAL = {"reserve": {"known"}, "charge": {"spend_cap_reached"}}
 """Tables that begin with a word and are no answer."""
-ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "revoke_key"}
+ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "change_key", "revoke_key"}
 """They make or read JSON, in which no amount is a number."""
 
 

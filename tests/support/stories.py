@@ -1,6 +1,7 @@
 """A story in which everything happens that can happen to accounts, told to a town."""
 
 from sidecar.domain.outcomes import Overrun
+from sidecar.domain.proxy_keys import KeyLimits, KeyRate
 from sidecar.domain.spend_caps import CapScope, Window
 from tests.support.clock import StoreClock
 from tests.support.town import UNIT, Town
@@ -26,6 +27,9 @@ async def _people(town: Town) -> None:
         await town.customers.set_pool_cap(town.ids[member], UNIT, 5000)
     await town.customers.set_pool_cap(town.ids["carol"], UNIT, None)
     town.secrets["laptop"] = (await town.customers.create_key(town.ids["alice"], name="laptop", now_ms=1))[1]
+    rated = KeyLimits(features=("chat", "draw"), rate=KeyRate(requests=9, period_ms=1000, burst=9))
+    rolling, _ = await town.customers.create_key(town.ids["alice"], name="rolling", now_ms=3, limits=rated)
+    await town.customers.rotate_key(town.ids["alice"], rolling.key_id, now_ms=4, grace_ms=HOUR_MS)
     lost, _ = await town.customers.create_key(town.ids["alice"], name="lost", now_ms=2)
     await town.customers.revoke_key(town.ids["alice"], lost.key_id)
     await town.cap_spend("alice", "month", 8000, window=Window.MONTH)

@@ -18,7 +18,9 @@
 -- Answers, the first that applies:
 --   member              {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified        no such customer, or it does not have the credential
+--   key_expired         the credential is that of a proxy key which is over
 --   customer_suspended  it or its payer
+--   feature_not_allowed the proxy key may not use this feature
 --   mismatch            the last attempt is open or was charged, and asked for something else; nothing changed
 --   running             the last attempt is open; nothing changed
 --   replayed            {answer}: that of the last attempt, which was charged; nothing changed
@@ -27,15 +29,18 @@
 --
 -- The hold of an attempt says what became of it, so this is exact even if its process died. One that was not reserved
 -- in time will not be: its id is dead then. An open hold past its deadline is open until a sweep finds it.
---- include clock keys account hold
+--- include clock keys account hold limits key
 local STATES_CHARGED = {[COMMITTED] = true, [COMMITTED_LATE] = true}
 local customer = redis.call('HMGET', KEYS[5], 'status', ARGV[3], 'parent')
 if not customer[1] or not customer[2] then return {'unidentified'} end
 if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
+local now, key = now_ms(), read_key(customer[2], '- - - - - ' .. ARGV[11])
+if key.ends_at <= now then return {'key_expired'} end
 local payer_status = ARGV[4] == '' and customer[1] or redis.call('HGET', PAYER, 'status')
 if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
+if not key.may then return {'feature_not_allowed'} end
 
-local now, repeats, charged = now_ms(), 0, nil
+local repeats, charged = 0, nil
 
 -- Whether the last attempt is open; what it charged is added to what those before it did.
 local function is_open(id, ends_at)

@@ -18,18 +18,22 @@
 --   ended                it has ended, or its release came first; nothing changed
 --   member               {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified         no such customer, or it does not have the credential
+--   key_expired          the credential is that of a proxy key which is over
 --   customer_suspended   it or its payer
+--   feature_not_allowed  the key may not use this feature
 --   moved                {used, held of each counter}: the amounts are for other positions; nothing changed
---   rate_limited         {which limit, ticks that are taken, ms until it lets this through}
---   concurrency_limited  {which limit, slots that are taken, 0}
+--   rate_limited         {which limit, ticks that are taken, ms until it lets this through; the key's rate}
+--   concurrency_limited  {which limit, slots that are taken, 0; the key's rate}
 --   pool_cap_reached     {left of the cap, held, part, amount}
 --   spend_cap_reached    {part, amount, which cap, its scope and what of it, its window, most, used and held in it,
 --                        when it is over, ms until this fits (0: nobody knows; -1: never)}
 --   waiting              {the same as the next}: it stands in the queue, and will be told when to ask again
 --   holds_in_flight      {within reach, held of it, part, amount}: it would fit if the other holds came back
 --   insufficient_credits {within reach, held of it, part, amount}
---   reserved             {slices, available of each part, what is taken of each limit}
+--   reserved             {slices, available of each part, what is taken of each limit; the key's rate}
 --
+-- The rate of a key is a limit behind the others. It is told as requests, in so many ms, so many at once; zeros for
+-- none; and not at all of a key without limits.
 -- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
 -- Where its counters stand follows in `replayed` and in all from `rate_limited` on, too.
 -- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
@@ -38,9 +42,10 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The common case, before the functions of the general one are even defined: one part, paid by the customer itself,
--- nothing owed, restricted or due, and one of the first blocks covers it. The general case would do the same. (`scopes`
+-- nothing owed, restricted or due, a key without limits, and one of the first blocks covers it. The general case would do the same. (`scopes`
 -- has WAITING in its upper byte: while anybody waits, or spend is capped, this is not the common case.)
-if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not customer[3] and ARGV[4] == '' then
+if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and #customer[2] < 31 and not customer[3] and
+  ARGV[4] == '' then
   local account, amount = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[7])
   if #account > 88 then
     local available, held = struct.unpack('>dd', account, 25)
@@ -63,7 +68,7 @@ if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and not
     end
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits
+--- include amounts clock keys account journal blocks hold queue pool draw counters caps limits key
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
@@ -72,6 +77,8 @@ end
 local accounts, slices, claims, parts, more = {}, {}, {}, #KEYS - 5, #ARGV - 2 * #KEYS + 5
 -- Behind the parts: 3 of who waits or 5 of each counter, then 1 of the limits.
 local limits = (more % 5 == 1 or more % 5 == 4) and table.remove(ARGV) or ''
+local key = read_key(customer[2] or '', ARGV[5])
+limits = limits .. key.limit
 local waits = #KEYS == 6 and #ARGV == 10 and ARGV[8]
 local first_counter = waits and #ARGV + 1 or 2 * #KEYS - 4
 
@@ -100,15 +107,17 @@ end
 local function refusal()
   if not customer[1] or not customer[2] then return {'unidentified'} end
   if (customer[3] or '') ~= ARGV[4] then return {'member', customer[3] or ''} end
+  if key.ends_at <= now then return {'key_expired'} end
   if customer[1] ~= 'active' or payer_status ~= 'active' then return {'customer_suspended'} end
+  if not key.may then return {'feature_not_allowed'} end
   if counters_moved(first_counter, true) then return with_counters({'moved'}, first_counter) end
   local limited = beyond_limits(limits, now)
-  if limited then return with_counters(limited, first_counter) end
+  if limited then return with_counters(with_rate(limited, key), first_counter) end
   for part = 1, parts do
     accounts[part] = open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     local amount = tonumber(ARGV[5 + 2 * part])
     local refused = beyond_cap(accounts[part], member, amount, part) or
-      caps.beyond(accounts[part], ARGV[5], customer[2], amount, part, now, claims)
+      caps.beyond(accounts[part], ARGV[5], key.id, amount, part, now, claims)
     if refused then return with_counters(refused, first_counter) end
   end
   for part = 1, parts do
@@ -127,7 +136,7 @@ local function answer(word, packed)
     local account = accounts[part] or open_at(KEYS[4 + part], ARGV[4 + 2 * part], now)
     reply[2 + part] = account[AVAILABLE]
   end
-  return with_counters(with_limits(reply, limits, now), first_counter)
+  return with_counters(with_rate(with_limits(reply, limits, now), key), first_counter)
 end
 
 local refused, deadline, packed = refusal(), now + ARGV[2], nil

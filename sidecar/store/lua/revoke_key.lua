@@ -11,7 +11,9 @@
 --   revoked  {details}: as they were
 local details = redis.call('HGET', KEYS[2], ARGV[2])
 if not details then return {'unknown'} end
-redis.call('HDEL', KEYS[1], cjson.decode(details).credential)
+local key = cjson.decode(details)
+redis.call('HDEL', KEYS[1], key.credential)
+if key.retiring then redis.call('HDEL', KEYS[1], key.retiring.credential) end
 redis.call('HDEL', KEYS[2], ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'key_revoked', ARGV[1], 'data', cjson.encode({key_id = ARGV[2]}))
 return {'revoked', details}
