@@ -181,8 +181,8 @@ async def test_a_rotated_key_has_two_secrets_for_a_while(control: Control) -> No
     await control.grant(path, 100, "k1")
     key = (await control.ask("POST", f"{path}/keys")).json
     asked = "POST", f"{path}/keys/{key['key_id']}/rotate", {"grace_seconds": 60}
-    rotated = await control.ask(*asked, Idempotency_Key="k1")
-    again = await control.ask(*asked, Idempotency_Key="k1")
+    rotated = await control.ask(*asked, Idempotency_Key="rotate")
+    again = await control.ask(*asked, Idempotency_Key="rotate")
     assert (rotated.status, rotated.json["key_id"]) == (200, key["key_id"])
     assert (again.replayed, "secret" in again.json, "notice" in again.json) == (True, False, True)
     assert rotated.json["retiring_until"] > rotated.json["rotated_at"] > key["created_at"]

@@ -36,7 +36,9 @@ ENGINE = {
 
 REFUSALS = {
     RefusalCode.UNIDENTIFIED: 401,
+    RefusalCode.KEY_EXPIRED: 401,
     RefusalCode.CUSTOMER_SUSPENDED: 403,
+    RefusalCode.FEATURE_NOT_ALLOWED: 403,
     RefusalCode.INSUFFICIENT_CREDITS: 402,
     RefusalCode.POOL_CAP_REACHED: 402,
     RefusalCode.RATE_LIMITED: 429,
