@@ -14,13 +14,14 @@
 -- ARGV[8]  most repetitions that are forwarded for what was charged
 -- ARGV[9]  1: an answer that was kept will do
 -- ARGV[10]  name of the key
+-- ARGV[11]  feature of the request; - for none
 --
 -- Answers, the first that applies:
 --   member              {parent or ''}: somebody else pays for the customer than was assumed; nothing changed
 --   unidentified        no such customer, or it does not have the credential
 --   key_expired         the credential is that of a proxy key which is over
 --   customer_suspended  it or its payer
---   feature_not_allowed the proxy key may not use this feature
+--   feature_not_allowed  the proxy key may not use this feature
 --   mismatch            the last attempt is open or was charged, and asked for something else; nothing changed
 --   running             the last attempt is open; nothing changed
 --   replayed            {answer}: that of the last attempt, which was charged; nothing changed
