@@ -110,6 +110,9 @@ class Control(Section, frozen=True, kw_only=True):
     reservations, usage and settlements do not count."""
     tenant_calls_per_minute: CallsOrNone = 30_000
     """The same for all control keys of one tenant's environment together."""
+    auto_create_customers: bool = False
+    """Make a customer when usage, a reservation or an entitlement check names one by an external id that nobody has;
+    else that is 404. Grants, top-ups and deposits make one in any case; the proxy never does."""
 
 
 class Upstream(Section, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from sidecar.control.credit_schema import (
     UnitPage,
     UnitView,
 )
-from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
+from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, Stranger, endpoint
 from sidecar.control.pools import payer_of, refuse_member, shares_of
 from sidecar.control.schema import Nothing, Pagination, epoch_ms
 from sidecar.domain.amounts import render
@@ -36,8 +36,8 @@ _WIRE_NAMES: Mapping[str | None, str] = MappingProxyType(
 async def grant_credits(call: Call[GrantCredits, Nothing]) -> Given[GrantView]:
     """Give a customer a credit block.
 
-    What the customer owes in this unit is repaid first, when the block starts. It is answered when it is archived.
-    A replay answers the balance of the first time.
+    A customer that is named by your id and is not there is made. What the customer owes in this unit is repaid first,
+    when the block starts. It is answered when it is archived. A replay answers the balance of the first time.
     """
     customer = call.customer
     refuse_member(customer)
@@ -160,6 +160,7 @@ ENDPOINTS = (
         },
         Repeat.IN_LEDGER,
         scope=Scope.CREDITS_WRITE,
+        stranger=Stranger.MADE,
     ),
     endpoint("GET", f"{BY_ID}/credits", show_credits, {200: "The balances."}, scope=Scope.CREDITS_READ),
     endpoint("GET", "/v1/units", list_units, {200: "The units."}, scope=Scope.CREDITS_READ),

@@ -72,6 +72,17 @@ class Repeat(Enum):
     """It must be sent: credit moves, and the ledger's own script checks the key."""
 
 
+class Stranger(Enum):
+    """What becomes of an external id in the path that no customer has."""
+
+    UNKNOWN = auto()
+    """It is a 404."""
+    MADE_IF_SET = auto()
+    """It is made a customer, if the setting says so."""
+    MADE = auto()
+    """It is made a customer: credit is given to it."""
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints work with. `ready` gives None, or why the process cannot serve."""
 
@@ -99,6 +110,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     tenants: Tenants
     transferring: Transferring
     units: Mapping[str, Unit]
+    auto_create_customers: bool
+    """Whether who is named by an external id that nobody has is made a customer where it is asked for its use."""
     ready: Callable[[], str | None]
     registry: CollectorRegistry
     now_ms: Callable[[], int] = wall_clock_ms
@@ -185,6 +198,7 @@ class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_onl
     """What a key must be allowed to do; None: it is served without a key."""
     versioned: bool
     """What it shows or changes has a version: answers have an ETag, and If-Match and If-None-Match are heeded."""
+    stranger: Stranger
     media_types: tuple[str, ...]
     """Of the answer, which may be the first; an answer that is bytes is sent as it is, a `Stream` names its own."""
 
@@ -218,6 +232,7 @@ def endpoint(
     *,
     scope: Scope | None,
     versioned: bool = False,
+    stranger: Stranger = Stranger.UNKNOWN,
     media_types: tuple[str, ...] = ("application/json",),
 ) -> Endpoint[Body, Query, Answer]:
     """A line of the table; what it takes and gives is read from the annotations of `work`, the one place."""
@@ -235,5 +250,6 @@ def endpoint(
         repeat=repeat,
         scope=scope,
         versioned=versioned,
+        stranger=stranger,
         media_types=media_types,
     )

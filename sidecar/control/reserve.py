@@ -28,8 +28,8 @@ async def reserve(call: Call[Reserve, Nothing]) -> Given[StandingView]:
     What is held can be spent by nothing else, until it is committed or released, or its time is over.
     """
     asked, parts = call.body, call.parts
-    customer = await customer_of(parts, asked)
     cost = _cost(parts, asked)
+    customer = await customer_of(parts, asked, make=parts.auto_create_customers)
     note = Note.of(asked.metadata, call.detail)
     standing, available = await parts.reservations.reserve(customer, call.once, cost, asked.ttl_seconds * 1000, note)
     return Given(StandingView.of(standing, parts.units, available), 201)

@@ -12,9 +12,21 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from sidecar.control import auditing, calling, decoding, streaming
+from sidecar.control import auditing, calling, decoding, streaming, whose
 from sidecar.control.cursors import Pages
-from sidecar.control.endpoint import BY_EXTERNAL_ID, BY_ID, Answer, Body, Call, Endpoint, Parts, Query, Repeat, Stream
+from sidecar.control.endpoint import (
+    BY_EXTERNAL_ID,
+    BY_ID,
+    Answer,
+    Body,
+    Call,
+    Endpoint,
+    Parts,
+    Query,
+    Repeat,
+    Stranger,
+    Stream,
+)
 from sidecar.control.errors import InsufficientScope
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, NotFound, StoreError
@@ -49,7 +61,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     key = decoding.idempotency_key(request, endpoint.repeat)
     body = decoding.body(await decoding.read(request), endpoint.body)
     query = decoding.query(request.query, endpoint.query)
-    customer = await _addressed(parts, request) if endpoint.path.startswith(BY_ID) else None
+    customer = await _addressed(endpoint, parts, request) if endpoint.path.startswith(BY_ID) else None
     path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
     auditing.about(request, path)
     pages = Pages(parts.signer, endpoint, path, query)
@@ -114,7 +126,7 @@ async def _begin(records: OnceRecords, scope: str, once: Once) -> bytes | None:
         await asyncio.sleep(pauses.next_s())
 
 
-async def _addressed(parts: Parts, request: web.Request) -> Customer:
+async def _addressed(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request) -> Customer:
     """The customer of the path. NotFound: an id of one family is never looked for in the other."""
     if (customer_id := request.match_info.get("customer_id")) is not None:
         if not is_customer_id(customer_id):
@@ -122,10 +134,11 @@ async def _addressed(parts: Parts, request: web.Request) -> Customer:
         return await parts.customers.get(customer_id)
     # The raw path, because routers decode early: in `a%2Fb` the slash is data.
     segment = request.rel_url.raw_path.split("/")[_EXTERNAL_ID_SEGMENT]
-    found = await parts.customers.find(decoding.path_segment(segment, "external_customer_id"))
-    if found is None:
-        raise NotFound("There is no customer with this external id; POST /v1/customers makes one.")
-    return found
+    external_id = decoding.path_segment(segment, "external_customer_id")
+    make = endpoint.stranger is Stranger.MADE or (
+        endpoint.stranger is Stranger.MADE_IF_SET and parts.auto_create_customers
+    )
+    return await whose.named(parts, external_id, make=make)
 
 
 def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:

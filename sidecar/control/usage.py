@@ -41,7 +41,7 @@ async def record_usage(call: Call[RecordUsage, Nothing]) -> Given[UsageCharge]:
     """
     asked, parts = call.body, call.parts
     event_id = asked.event_id or _short(call.once.key)
-    event = await _event(parts, asked, event_id, call.detail)
+    event = await _event(parts, asked, event_id, call.detail, make=parts.auto_create_customers and not asked.dry_run)
     if asked.dry_run:
         return Given(await _dry_run(parts, event))
     charged = await parts.usage.charge(event)
@@ -59,7 +59,8 @@ async def record_usage_batch(call: Call[RecordBatch, Nothing]) -> Given[BatchOut
     events: list[Event | SidecarError] = []
     for each in asked.events:
         try:
-            events.append(await _event(parts, each, each.event_id, call.detail))
+            event = await _event(parts, each, each.event_id, call.detail, make=parts.auto_create_customers)
+            events.append(event)
         except SidecarError as error:
             if asked.atomic:
                 raise
@@ -102,9 +103,12 @@ async def _dry_run(parts: Parts, event: Event) -> UsageCharge:
     return UsageCharge.of(would, parts.units, planned(slices, ids))
 
 
-async def _event(parts: Parts, asked: UsageEvent, event_id: str, detail: Mapping[str, str]) -> Event:
+async def _event(parts: Parts, asked: UsageEvent, event_id: str, detail: Mapping[str, str], *, make: bool) -> Event:
+    """The event as it is charged; with `make` its customer is made, if its external id is nobody's."""
     at_ms = None if not asked.event_time else _in_range(epoch_ms(asked.event_time, "event_time"), parts.now_ms())
-    customer, cost = await customer_of(parts, asked), _cost(parts, asked, at_ms)
+    # The cost first: what is not valid makes nobody a customer.
+    cost = _cost(parts, asked, at_ms)
+    customer = await customer_of(parts, asked, make=make)
     # Whichever rule is in force, and however it is reported.
     same = (customer.customer_id, cost.unit, cost.feature, cost.amount, str(cost.units), at_ms, asked.enforce)
     said = msgspec.json.encode((same, sorted(asked.metadata.items())))

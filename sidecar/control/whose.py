@@ -21,15 +21,28 @@ class Whose(Wire, frozen=True, kw_only=True):
     )
 
 
-async def customer_of(parts: Parts, whose: Whose) -> Customer:
-    """The customer that a body names. InvalidInput unless it has exactly one id, NotFound."""
+async def customer_of(parts: Parts, whose: Whose, *, make: bool = False) -> Customer:
+    """The customer that a body names; with `make` it is made, if its external id is nobody's.
+
+    InvalidInput unless the body has exactly one id, NotFound.
+    """
     ours, theirs = whose.customer_id, whose.external_customer_id
     if isinstance(ours, str) == isinstance(theirs, str):
         raise InvalidInput("Say who it is by `customer_id` or by `external_customer_id`: one of both.", "customer_id")
     if isinstance(ours, str):
         return await parts.customers.get(ours)
     assert isinstance(theirs, str), "one of both is there"
-    found = await parts.customers.find(theirs)
-    if found is None:
-        raise NotFound(f"There is no customer with the external id {theirs!r}; POST /v1/customers makes one.")
-    return found
+    return await named(parts, theirs, make=make)
+
+
+async def named(parts: Parts, external_id: str, *, make: bool) -> Customer:
+    """The customer that has this external id; with `make` it is made, if nobody has it. NotFound without.
+
+    Of many that come first at once, one makes it.
+    """
+    if (found := await parts.customers.find(external_id)) is not None:
+        return found
+    if not make:
+        raise NotFound(f"There is no customer with the external id {external_id!r}; POST /v1/customers makes one.")
+    made, _ = await parts.customers.create(external_id=external_id, now_ms=parts.now_ms())
+    return made

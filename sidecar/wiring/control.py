@@ -133,6 +133,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         tenants=shared.tenants,
         transferring=environment.transferring,
         units=units_of(sidecar.settings),
+        auto_create_customers=sidecar.settings.control.auto_create_customers,
         ready=sidecar.not_ready,
         registry=shared.registry,
     )

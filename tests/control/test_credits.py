@@ -169,10 +169,20 @@ async def test_a_grant_that_would_overflow_changes_nothing(control: Control) -> 
     assert (await control.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == MAX
 
 
-async def test_a_grant_to_nobody_is_not_found(control: Control) -> None:
-    answer = await control.grant("/v1/customer-by-external-id/nobody", 5, "k1")
-    assert answer.status == 404
-    assert "POST /v1/customers" in answer.json["detail"]
+async def test_a_grant_to_nobody_by_your_id_makes_a_customer(control: Control) -> None:
+    path = "/v1/customer-by-external-id/a%2Fb"
+    answers = await asyncio.gather(*(control.grant(path, 5, f"k{number}") for number in range(5)))
+    assert {answer.status for answer in answers} == {201}
+    assert {(answer.json["external_id"], answer.json["customer_id"]) for answer in answers} == {
+        ("a/b", answers[0].json["customer_id"])
+    }
+    assert (await control.ask("GET", f"{path}/credits")).json["balances"][0]["available"] == 25
+    again = await control.grant(path, 5, "k1")
+    assert again.replayed
+    unknown = await control.grant("/v1/customers/cus_" + "0" * 26, 5, "k9")
+    assert_problem(unknown, 404, "not_found")
+    nobody = await control.ask("GET", "/v1/customer-by-external-id/nobody/credits")
+    assert "POST /v1/customers" in nobody.json["detail"]
 
 
 @BOTH

@@ -184,7 +184,9 @@ class Control(msgspec.Struct, kw_only=True):
 
 
 @asynccontextmanager
-async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[Control]:
+async def serving(
+    lane: Lane, archive_timeout_s: float = 10.0, *, auto_create_customers: bool = False
+) -> AsyncIterator[Control]:
     """The API over the store that `lane` leads to, and over an empty archive that follows it."""
     with tempfile.TemporaryDirectory(prefix="archive-") as folder:
         archive, tasks, archiving = Archive(new_archive(Path(folder))), Tasks(), Tasks()
@@ -197,6 +199,7 @@ async def serving(lane: Lane, archive_timeout_s: float = 10.0) -> AsyncIterator[
             trail = AuditTrail(archive, timeout_s=archive_timeout_s, retry_s=0.01)
             recording = tasks.start(trail.run(), "audit trail")
             parts = _parts(lane, archive, history, trail, readiness)
+            parts = msgspec.structs.replace(parts, auto_create_customers=auto_create_customers)
             async with _listening(lane, parts, readiness, archiver, archiving) as control:
                 control.archive()
                 yield control
@@ -239,6 +242,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         transferring=Transferring(accounts, Transfers(lane, **OWNER), history),
         units=UNITS,
+        auto_create_customers=False,
         ready=readiness,
         registry=CollectorRegistry(),
     )
