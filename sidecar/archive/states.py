@@ -132,6 +132,7 @@ def _business_keys(row: BlockRow) -> list[BusinessKey]:
     grant = _grant(row)
     named = {
         "dedup_key": row.dedup_key, "external_payment_id": row.external_payment_id, "transfer": grant.transfer,
+        "purchase": None if grant.purchase is None else grant.purchase.purchase_id,
     }  # fmt: skip
     return [
         BusinessKey(name=name, key=key, unit=row.unit, amount=row.granted, grant=grant)

@@ -29,6 +29,19 @@ class BlockState(StrEnum):
     VOIDED = "voided"
 
 
+class Purchase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a customer gave for a block out of its own credit."""
+
+    purchase_id: str
+    """Good for one purchase, for ever."""
+    unit: str
+    amount: int
+    wallet: str = ""
+    """Out of which wallet; empty: out of any block."""
+    terms: str
+    """A fingerprint of all that was asked for: the id is good for nothing else."""
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is given to a customer, and on which terms. `checked_grant` says whether it can be."""
 
@@ -67,6 +80,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """So much comes with it, free, as a block of its own on the same terms."""
     bonus_of: str | None = None
     """Of such a block, the one that it came with."""
+    wallet: str = ""
+    """The purse that it belongs to, by its owner's name for it; empty: none."""
+    purchase: Purchase | None = None
+    """How it was bought, if it was."""
     transfer: str | None = None
     """Of what came from another customer, which piece of which transfer it is: ``trf_…:1``."""
 
@@ -163,6 +180,8 @@ def _check_sizes(grant: Grant) -> None:
     texts = {
         "source": grant.source,
         "series": grant.series,
+        "wallet": grant.wallet,
+        "purchase_id": "" if grant.purchase is None else grant.purchase.purchase_id,
         "currency": grant.currency or "",
         "dedup_key": grant.dedup_key or "",
         "external_payment_id": grant.external_payment_id or "",

@@ -4,7 +4,7 @@ What is taken comes out of every active block, whatever it is restricted to. A r
 the last that paid first; what has no block to go back to is a new block.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import BlockState, Grant, Slice
@@ -126,12 +126,11 @@ def _check_end(rest: Grant, now_ms: int) -> None:
         raise InvalidInput("What blocks cannot take back must expire in the future.", "expires_at_ms")
 
 
-def taken_of(
-    account: BookAccount, amount: int, states: Collection[BlockState] = (BlockState.ACTIVE,)
-) -> tuple[Slice, ...]:
-    """Up to `amount` of the blocks in these states, in burn order."""
+def taken_of(account: BookAccount, amount: int) -> tuple[Slice, ...]:
+    """Up to `amount` of the active blocks, in burn order."""
     slices, left = list[Slice](), amount
-    for block in sorted((block for block in account.live.values() if block.state in states), key=burn_rank):
+    active = (block for block in account.live.values() if block.state is BlockState.ACTIVE)
+    for block in sorted(active, key=burn_rank):
         taken = min(block.available, left)
         if taken:
             slices.append(Slice(block.number, taken))

@@ -17,20 +17,20 @@ from sidecar.domain.book_account import BookAccount, BookAccounts, end_of, is_ov
 from sidecar.domain.errors import AmountOverflow, Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from sidecar.domain.journal import HoldStory, Kind
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Changed, Granted, Refunded, Taken, TakenBack
+from sidecar.domain.outcomes import Bought, Changed, Granted, Refunded, Taken, TakenBack
 from sidecar.domain.transfers import transfer_story
 
 ONCE_MS = 24 * 3_600_000
 NO_DETAIL: Mapping[str, str] = {}
 
-_Answer = TypeVar("_Answer", Granted, Changed, TakenBack, Taken, Refunded)
+_Answer = TypeVar("_Answer", Granted, Changed, TakenBack, Taken, Refunded, Bought)
 
 
 class _Done(msgspec.Struct, frozen=True):
     """What an idempotency key was used for."""
 
     fingerprint: str
-    answer: Granted | Changed | TakenBack | Taken | Refunded
+    answer: Granted | Changed | TakenBack | Taken | Refunded | Bought
     until_ms: int
 
 

@@ -6,7 +6,7 @@ What arrives is a grant, see `book_grants`.
 from collections.abc import Mapping
 
 from sidecar.domain.amounts import checked
-from sidecar.domain.blocks import Block, BlockState
+from sidecar.domain.blocks import Block, BlockState, Slice
 from sidecar.domain.book_account import BookAccount, BookAccounts
 from sidecar.domain.book_corrections import taken_of
 from sidecar.domain.book_grants import NO_DETAIL, BookGrants
@@ -15,7 +15,6 @@ from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Sent, Short, Taken
 from sidecar.domain.transfers import NoRoom, Piece, Room, Transfer, Way, transfer_story
 
-_STARTED = (BlockState.ACTIVE,)
 _NOT_ENDED = (BlockState.ACTIVE, BlockState.SCHEDULED, BlockState.QUEUED)
 
 
@@ -53,7 +52,7 @@ class BookTransfers:
         wanted = totals.available + totals.scheduled if amount is None else amount
         if not wanted or (amount is not None and totals.available < amount and not owe):
             return Short(amount or 0, totals.available)
-        slices = taken_of(account, wanted, _NOT_ENDED if amount is None else _STARTED)
+        slices = _whole(account) if amount is None else taken_of(account, wanted)
         missing = wanted - sum(slice_.amount for slice_ in slices)
         if len(slices) + bool(missing) > room.blocks or wanted > room.amount:
             raise NoRoom(way.to_id, way.unit)
@@ -78,6 +77,13 @@ class BookTransfers:
     @staticmethod
     def _first(replayed: Taken) -> str:
         return replayed.entry.partition(" ")[2]
+
+
+def _whole(account: BookAccount) -> tuple[Slice, ...]:
+    """All that is left, in the order in which it was granted."""
+    blocks = sorted(account.live.values(), key=lambda block: block.number)
+    left = (block for block in blocks if block.state in _NOT_ENDED and block.available)
+    return tuple(Slice(block.number, block.available) for block in left)
 
 
 def _piece(account: BookAccount, block: Block, amount: int) -> Piece:

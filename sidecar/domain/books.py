@@ -34,6 +34,7 @@ from sidecar.domain.book_holds import (
 )
 from sidecar.domain.book_may_hold import MayHold
 from sidecar.domain.book_members import BookMembers
+from sidecar.domain.book_purchases import BookPurchases
 from sidecar.domain.book_transfers import BookTransfers
 from sidecar.domain.burn_order import burn_rank, draw
 from sidecar.domain.counters import Advance, Counted
@@ -67,6 +68,7 @@ class Books:
         self.chargebacks = BookChargebacks(payer_id, self._accounts, self.grants)
         self.members = BookMembers(payer_id)
         self.corrections = BookCorrections(self._accounts, self.grants, self.members)
+        self.purchases = BookPurchases(self._accounts, self.grants)
         self.transfers = BookTransfers(payer_id, self._accounts, self.grants)
         self.counters = BookCounters()
         self.caps = BookCaps(payer_id, self.counters)

@@ -212,7 +212,7 @@ class BusinessKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that was good for one grant, and what it granted."""
 
     name: str
-    """dedup_key, external_payment_id or transfer"""
+    """dedup_key, external_payment_id, purchase or transfer"""
     key: str
     unit: str
     amount: int

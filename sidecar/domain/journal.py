@@ -32,6 +32,8 @@ class Kind(StrEnum):
     ADJUSTMENT = "adjustment"
     REFUND = "refund"
     """What a commit charged goes back, or a part of it; `detail` has the commit's entry as `reference`."""
+    PURCHASE = "purchase"
+    """What a customer gave for a block out of its own credit; `detail` has the id of the `purchase`."""
     TRANSFER_OUT = "transfer_out"
     TRANSFER_IN = "transfer_in"
     """It went to another customer, or came from one; its reservation is the transfer's id."""

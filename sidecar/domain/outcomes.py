@@ -253,6 +253,15 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     taken: Taken
 
 
+class Bought(msgspec.Struct, frozen=True, kw_only=True):
+    """A block was bought out of other credit. `duplicate`: it was bought before, by the same id."""
+
+    block_id: str
+    entry: str = ""
+    replayed: bool = False
+    duplicate: bool = False
+
+
 class Short(msgspec.Struct, frozen=True):
     """There is less available than should be taken; nothing was."""
 

@@ -102,8 +102,8 @@ def transfer_story(key: str, customer_id: str) -> HoldStory:
 def arrivals(transfer: Transfer) -> list[Grant]:
     """The blocks that the pieces become, in the order in which they were granted: each after the one it waits for.
 
-    A block keeps its expiry, priority, restriction, source and metadata, and is paid if it was; what it has of the
-    price is its share. What counted blocks of its first owner, its series, stays behind.
+    A block keeps its expiry, priority, restriction, wallet, source and metadata, and is paid if it was; what it has
+    of the price is its share. What counted blocks of its first owner, its series, stays behind.
     """
     indices = {piece.number: index for index, piece in enumerate(transfer.pieces, 1)}
     ordered = sorted(enumerate(transfer.pieces, 1), key=lambda numbered: numbered[1].number)
@@ -128,6 +128,7 @@ def _arrival(way: Way, piece: Piece, index: int, after: int | None) -> Grant:
         cap=None,
         dedup_key=None,
         external_payment_id=None,
+        purchase=None,
         bonus=0,
         bonus_of=None,
         transfer=arriving_key(way.transfer_id, index),

@@ -240,6 +240,7 @@ def business_keys(grant: Grant) -> list[str]:
     """The names of the business keys that a grant uses."""
     pairs = (
         ("dedup", grant.dedup_key), ("payment", grant.external_payment_id), ("transfer", grant.transfer),
+        ("purchase", None if grant.purchase is None else grant.purchase.purchase_id),
     )  # fmt: skip
     return [f"{kind}:{key}" for kind, key in pairs if key is not None]
 

@@ -30,7 +30,7 @@ WHY = msgspec.json.encode({"reason": "The store was made again: what holds kept 
 _SHARE = struct.Struct(">3d")
 _WAITING = (BlockState.SCHEDULED, BlockState.QUEUED)
 _AT_ONCE = 500
-_KINDS = {"dedup_key": "dedup", "external_payment_id": "payment", "transfer": "transfer"}
+_KINDS = {"dedup_key": "dedup", "external_payment_id": "payment", "purchase": "purchase", "transfer": "transfer"}
 
 Pairs = list[bytes | str | int]
 """Names with their values, alternately."""
@@ -139,6 +139,9 @@ class Restore:
             name, grant = f"{_KINDS[key.name]}:{key.key}", key.grant
             if key.name != "transfer":
                 await self._business_keys.claim(customer_id, [name])
+            if key.name == "purchase" and grant.purchase is not None:
+                answers += [name, f"{grant.purchase.terms} {position} {grant.block_id}"]
+                continue
             answer = struct.pack(">dd", key.amount, grant.amount - key.amount) + _image(state)
             bonus = f"+{grant.bonus}" if grant.bonus else ""
             text = f"{grant.amount}{bonus}:{state.unit} ".encode() + answer + f"{position} {grant.block_id}".encode()

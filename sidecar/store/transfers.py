@@ -65,9 +65,7 @@ class Transfers:
             case b"short":
                 return Short(amount or 0, int(reply[1]))
             case b"mismatch":
-                raise IdempotencyMismatch(
-                    "This idempotency key was used for a different request; use a new key for a new one."
-                )
+                raise IdempotencyMismatch
             case b"unknown":
                 raise NotFound(f"There is no customer {way.from_id}.")
             case b"no_room":

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sidecar.domain.blocks import Block
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.journal import Kind, Line, Position
-from sidecar.domain.outcomes import Account, Changed, Granted, Refunded, Sent, Taken, TakenBack
+from sidecar.domain.outcomes import Account, Bought, Changed, Granted, Refunded, Sent, Taken, TakenBack
 from tests.ledger.drivers import Driver
 
 
@@ -17,7 +17,7 @@ async def answer_of(driver: Driver, operation: str, *asked: Any, **terms: Any) -
         answer = await getattr(driver, operation)(*asked, **terms)
     except SidecarError as error:
         return type(error)
-    if isinstance(answer, Granted | Changed | Taken | Refunded | TakenBack):
+    if isinstance(answer, Bought | Granted | Changed | Taken | Refunded | TakenBack):
         return replace(answer, entry="")
     if isinstance(answer, Sent):
         return replace(answer, taken=replace(answer.taken, entry=""))

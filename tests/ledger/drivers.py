@@ -17,6 +17,7 @@ from sidecar.domain.journal import HoldStory, Kind, Line
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
+    Bought,
     Changed,
     CountersMoved,
     Ended,
@@ -72,6 +73,8 @@ class Driver(Protocol):
     ) -> TakenBack | None: ...
 
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short: ...
+
+    async def buy(self, grant: Grant, once: Once) -> Bought | Short: ...
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         """To somebody else; None: all that there is."""
@@ -188,6 +191,9 @@ class ModelDriver:
         return self.books.corrections.take(
             unit, amount, kind=Kind.ADJUSTMENT, owe=owe, now_ms=self.now_ms, once=once, detail={"reason": "asked"}
         )
+
+    async def buy(self, grant: Grant, once: Once) -> Bought | Short:
+        return self.books.purchases.buy(grant, now_ms=self.now_ms, once=once)
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         return self.books.transfers.send(

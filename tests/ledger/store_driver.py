@@ -15,6 +15,7 @@ from sidecar.domain.journal import Kind, Line, Position
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
     Account,
+    Bought,
     Changed,
     CountersMoved,
     Ended,
@@ -46,6 +47,7 @@ from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
 from tests.ledger.drivers import PAYER, START_MS, story_of, way_of
@@ -73,6 +75,7 @@ class StoreDriver:
         self._journal = Journal(lane, **names)
         self._ledger = Ledger(lane, **names)
         self._corrections = Corrections(lane, **names)
+        self._purchases = Purchases(lane, **names)
         self._transfers = Transfers(lane, **names)
         self._counters = Counters(lane, **names)
         self._caps = SpendCaps(lane, **names)
@@ -131,6 +134,9 @@ class StoreDriver:
         return await self._corrections.take(
             self._ids[PAYER], unit, amount, kind=Kind.ADJUSTMENT, owe=owe, once=once, detail=detail
         )
+
+    async def buy(self, grant: Grant, once: Once) -> Bought | Short:
+        return await self._purchases.buy(self._ids[PAYER], grant, once, {})
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         way = way_of(self._ids[PAYER], unit, once)

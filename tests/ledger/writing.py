@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from sidecar.domain.blocks import Grant, Slice
+from sidecar.domain.blocks import Grant, Purchase, Slice
 from sidecar.domain.journal import Moved
 from sidecar.domain.once import Once
 from sidecar.domain.transfers import Room
@@ -26,6 +26,7 @@ class Writing(Compared):
         self.number = itertools.count(1)
         self.sent: list[tuple[Any, ...]] = []
         """Writes with an idempotency key, to be sent again."""
+        self.bought: list[str] = []
 
     @rule(unit=st.sampled_from(UNITS), amount=charges, owe=st.booleans())
     def take(self, unit: str, amount: int, owe: bool) -> None:
@@ -41,6 +42,34 @@ class Writing(Compared):
         """To somebody else."""
         if amount != 0:
             self.write("send", unit, amount, owe, room)
+
+    @rule(
+        pays=st.sampled_from(UNITS),
+        amount=charges,
+        wallet=st.sampled_from(["", "", "fun"]),
+        gets=st.sampled_from(UNITS),
+        which=st.none() | recent,
+        span_ms=st.none() | spans_ms,
+    )
+    def buy(self, pays: str, amount: int, wallet: str, gets: str, which: int | None, span_ms: int | None) -> None:
+        """A new purchase, or one of before, perhaps on other terms."""
+        name = f"B{next(self.number)}"
+        if which is None or not self.bought:
+            self.bought.append(name)
+        else:
+            name = self.bought[-1 - which % len(self.bought)]
+        purchase = Purchase(purchase_id=name, unit=pays, amount=amount, wallet=wallet, terms=f"{amount}{pays}")
+        grant = Grant(
+            block_id=f"G{next(self.number)}",
+            unit=gets,
+            amount=20,
+            source="purchase",
+            wallet="fun",
+            duration_ms=span_ms,
+            eligible_features=("chat",) if span_ms else (),
+            purchase=purchase,
+        )
+        self.write("buy", grant)
 
     @rule(unit=st.sampled_from(UNITS), amount=charges, ahead_ms=st.none() | st.sampled_from([-1000, 0, 1000]))
     def receive(self, unit: str, amount: int, ahead_ms: int | None) -> None:

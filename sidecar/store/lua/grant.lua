@@ -42,8 +42,7 @@
 --   scopes     the account has as many different scopes as it can have
 --   granted    {answer}
 -- where answer is packed: amount, withheld, totals, then <journal position> <block id>.
---- include amounts clock keys account journal blocks hold queue once terms
-local BLOCKS_MAX, SCOPES_MAX = 256, 255
+--- include amounts clock keys account journal blocks hold queue once terms adding
 local account_key, terms_key, business_key, once_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local name, wanted, bonus, keys_count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[16]), tonumber(ARGV[20])
 local wanted_of_unit = ARGV[4] .. (bonus > 0 and '+' .. ARGV[16] or '') .. ':' .. string.match(name, ' (.+)$')
@@ -67,15 +66,6 @@ if merged_into then return {'merged', merged_into} end
 local now = now_ms()
 local account = open_at(account_key, name, now)
 local blocks = all_blocks(account)
-
-local function number_of(field, counter, most)
-  local known = redis.call('HGET', terms_key, field)
-  if known then return tonumber(known) end
-  if account[counter] >= most then return nil end
-  account[counter] = account[counter] + 1
-  redis.call('HSET', terms_key, field, account[counter])
-  return account[counter]
-end
 
 local starts_at, ends_at, duration = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 if starts_at <= now then starts_at = now end
@@ -103,37 +93,24 @@ if account[GRANTED_TOTAL] + amount + bonus > MAX_AMOUNT then return {'overflow',
 if #blocks + (bonus > 0 and 1 or 0) >= BLOCKS_MAX then return {'too_many'} end
 local scope = 0
 if ARGV[13] ~= '' then
-  scope = number_of('scope:' .. ARGV[13], SCOPES, SCOPES_MAX)
+  scope = number_of(account, terms_key, 'scope:' .. ARGV[13], SCOPES, SCOPES_MAX)
   if not scope then return {'scopes'} end
 end
-if series == -1 then series = number_of('series:' .. ARGV[11], SERIES, 65535) or 0 end
+if series == -1 then series = number_of(account, terms_key, 'series:' .. ARGV[11], SERIES, 65535) or 0 end
 
 -- From here on nothing may fail.
-local function add_block(id, amount, paid, terms)
-  local number, state = account[NEXT_NUMBER] + 1, awaited and QUEUED or SCHEDULED_STATE
+local function add(id, size, paid, terms)
   local block = {
-    number, amount, 0, ends_at, scope, state, paid, tonumber(ARGV[5]), series, awaited and awaited[NUMBER] or 0,
-    starts_at, now, amount, 0,
+    0, size, 0, ends_at, scope, awaited and QUEUED or SCHEDULED_STATE, paid, tonumber(ARGV[5]), series,
+    awaited and awaited[NUMBER] or 0, starts_at, now, size, 0,
   }
-  blocks[#blocks + 1], account[NEXT_NUMBER] = block, number
-  account[GRANTED_TOTAL], account[SCHEDULED] = account[GRANTED_TOTAL] + amount, account[SCHEDULED] + amount
-  local moves = struct.pack(MOVE, GRANTED, number, amount)
-  if not awaited and starts_at <= now then moves = moves .. begin(account, block) end
-  redis.call('HSET', terms_key, number, terms, 'id:' .. id, number)
-  return write(ARGV[19], account, moves, 'block', packed_block(block), 'terms', terms, 'detail', ARGV[15])
+  return add_block(account, blocks, terms_key, ARGV[19], block, id, terms, ARGV[15])
 end
 
-if scope > 0 then
-  for index = 21 + keys_count, #ARGV do
-    local scopes = redis.call('HGET', PAYER, ARGV[index]) or ''
-    if not string.find(scopes, string.char(scope), 1, true) then
-      redis.call('HSET', PAYER, ARGV[index], scopes .. string.char(scope))
-    end
-  end
-end
+if scope > 0 then list_scope(scope, 21 + keys_count) end
 if awaited and awaited[FLAGS] < AWAITED then awaited[FLAGS] = awaited[FLAGS] + AWAITED end
-local position = add_block(ARGV[3], amount, tonumber(ARGV[6]), ARGV[14])
-if bonus > 0 then position = add_block(ARGV[17], bonus, FREE, ARGV[18]) end
+local position = add(ARGV[3], amount, tonumber(ARGV[6]), ARGV[14])
+if bonus > 0 then position = add(ARGV[17], bonus, FREE, ARGV[18]) end
 local live
 account, live = settle_blocks(account, blocks, now)
 forget_terms(terms_key, live)

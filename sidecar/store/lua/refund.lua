@@ -31,8 +31,7 @@
 --   too_many  the account has BLOCKS_MAX live blocks
 --   refunded  {answer}: packed: amount, restored, granted, all that was ever reversed of the charge, totals; then
 --             <journal position> <block id, if there is one>
---- include amounts clock keys account journal blocks hold queue pool once terms
-local BLOCKS_MAX = 256
+--- include amounts clock keys account journal blocks hold queue pool once terms adding
 local account_key, terms_key, once_key = KEYS[5], KEYS[6], KEYS[7]
 local refunded_field, most = 'refunded:' .. ARGV[3], tonumber(ARGV[4])
 local before = answered(once_key, ARGV[2])
@@ -77,15 +76,10 @@ if ARGV[6] ~= '' then count_in_pool(account, ARGV[6], 0, -wanted) end
 local position = write('refund', account, table.concat(moves), 'story', ARGV[7],
   'numbers', struct.pack('>dddd', 1, wanted, 0, 0), 'usage', ARGV[8], 'source', ARGV[9], 'detail', ARGV[10])
 if rest > 0 then
-  local number = account[NEXT_NUMBER] + 1
   local block = {
-    number, rest, 0, ends_at, 0, SCHEDULED_STATE, tonumber(ARGV[14]), tonumber(ARGV[13]), 0, 0, now, now, rest, 0,
+    0, rest, 0, ends_at, 0, SCHEDULED_STATE, tonumber(ARGV[14]), tonumber(ARGV[13]), 0, 0, now, now, rest, 0,
   }
-  blocks[#blocks + 1], account[NEXT_NUMBER] = block, number
-  account[GRANTED_TOTAL], account[SCHEDULED] = account[GRANTED_TOTAL] + rest, account[SCHEDULED] + rest
-  local granted = struct.pack(MOVE, GRANTED, number, rest) .. begin(account, block)
-  redis.call('HSET', terms_key, number, ARGV[12], 'id:' .. ARGV[11], number)
-  position = write('grant', account, granted, 'block', packed_block(block), 'terms', ARGV[12], 'detail', ARGV[10])
+  position = add_block(account, blocks, terms_key, 'grant', block, ARGV[11], ARGV[12], ARGV[10])
 end
 redis.call('HSET', terms_key, refunded_field, refunded + wanted)
 local live

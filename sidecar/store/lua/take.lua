@@ -28,7 +28,7 @@ local account = open_at(account_key, ARGV[1], now)
 if account[AVAILABLE] < amount and ARGV[5] == 'reject' then return {'short', account[AVAILABLE]} end
 
 local blocks = all_blocks(account)
-local slices, moves, missing = take_out(account, blocks, amount, is_active)
+local slices, moves, missing = take_out(account, blocks, amount, is_active, burns_before)
 local debt, owed = take_as_debt(account, missing)
 local charged = amount - missing + debt
 local position = write(ARGV[3], account, moves .. owed,

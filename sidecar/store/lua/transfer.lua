@@ -47,8 +47,15 @@ local function has_not_ended(block)
   return block[STATE] <= QUEUED
 end
 
+-- Those that have not started have no place in the burn order.
+local function granted_before(one, other)
+  return one[NUMBER] < other[NUMBER]
+end
+
 local blocks = all_blocks(account)
-local slices, moves, missing = take_out(account, blocks, amount, whole and has_not_ended or is_active)
+local may, order = is_active, burns_before
+if whole then may, order = has_not_ended, granted_before end
+local slices, moves, missing = take_out(account, blocks, amount, may, order)
 -- Nothing was written yet, and what was taken out is forgotten with the account.
 if #slices + math.min(missing, 1) > tonumber(ARGV[9]) or amount > tonumber(ARGV[10]) then return {'no_room'} end
 local pieces = {}

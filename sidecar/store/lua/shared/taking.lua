@@ -1,8 +1,8 @@
--- Takes up to `amount` out of what is left of those blocks that `may` be taken from, in burn order. Answers the slices,
--- each {block, amount}, their moves packed, and what is missing.
-local function take_out(account, blocks, amount, may)
+-- Takes up to `amount` out of what is left of those blocks that `may` be taken from, in the order of `before`. Answers
+-- the slices, each {block, amount}, their moves packed, and what is missing.
+local function take_out(account, blocks, amount, may, before)
   local missing, moves, slices = amount, {}, {}
-  table.sort(blocks, burns_before)
+  table.sort(blocks, before)
   for _, block in ipairs(blocks) do
     local taken = may(block) and math.min(block[LEFT], missing) or 0
     if taken > 0 then
