@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sidecar.archive import audit, customers, documents, events, history, schema, topup_requests, watches
 from sidecar.archive.address import parse_archive_address
 from sidecar.archive.append import append
-from sidecar.archive.blocks import block_sums
+from sidecar.archive.blocks import block_sums, topups_page
 from sidecar.archive.counts import counted
 from sidecar.archive.database import Database
 from sidecar.archive.fold import Fold, fold, known_accounts
@@ -152,6 +152,10 @@ class Archive:
     async def block(self, customer_id: str, block_id: str) -> BlockSums | None:
         """What became of a block of a customer; None: it has none of this id."""
         return await block_sums(self._database, customer_id, block_id)
+
+    async def topups(self, customer_id: str, cursor: str | None = None, limit: int = 50) -> Page[BlockSums]:
+        """What a customer has paid for, the newest first. `InvalidInput` for a cursor that is none."""
+        return await topups_page(self._database, customer_id, cursor, limit)
 
     def transfers_not_arrived(self, transfer_id: str | None = None) -> AsyncIterator[Transfer]:
         """What was sent from one customer to another and has not arrived, or the one with this id if it has not."""

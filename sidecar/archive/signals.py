@@ -40,6 +40,7 @@ _OF_OTHERS: Final = MappingProxyType(
         Kind.REFUND: EventType.CREDITS_REFUNDED,
         Kind.CHARGEBACK: EventType.TOPUP_CHARGED_BACK,
         Kind.TRANSFER_OUT: EventType.CREDITS_SENT,
+        Kind.PURCHASE: EventType.CREDITS_PURCHASED,
         Kind.HOLD_EXPIRY: EventType.RESERVATION_EXPIRED,
     }
 )
@@ -155,6 +156,8 @@ def _told(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:
             assert line.hold is not None, "it says which transfer it is"
             sent = _moved(line.moves, Moved.SPENT) + _moved(line.moves, Moved.OWED)
             data = {"transfer_id": line.hold.reservation_id, "amount": sent}
+        case Kind.PURCHASE:
+            data = {"amount": line.charged, "purchase_id": line.detail.get("purchase", "")}
         case Kind.HOLD_EXPIRY:
             assert line.hold is not None, "it says which hold expired"
             data = {"reservation_id": line.hold.reservation_id, "held": line.hold.held, "charged": line.charged}

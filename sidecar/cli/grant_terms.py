@@ -45,6 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rule", action="append", type=text_argument, help="only for requests of this rule; may be repeated"
     )
+    parser.add_argument("--wallet", type=text_argument, help="your name of the purse that it belongs to")
     parser.add_argument("--series", type=text_argument, help="the grants that --cap counts together")
     parser.add_argument("--cap", metavar="AMOUNT", type=decimal, help="give no more than keeps the series at this")
     parser.add_argument(
@@ -65,6 +66,7 @@ def read(args: argparse.Namespace, client: Client) -> dict[str, object]:
         "starts_after_block_id": args.after,
         "eligible_features": args.feature,
         "eligible_rules": args.rule,
+        "wallet": args.wallet,
         "series": args.series,
         "cap": None if args.cap is None else base_units(client, args.unit, args.cap),
         "metadata": dict(args.metadata) or None,

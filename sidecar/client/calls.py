@@ -28,23 +28,25 @@ from sidecar.control.auto_topup_schema import (
     TopupRequestPage,
     TopupRequestView,
 )
-from sidecar.control.credit_schema import (
+from sidecar.control.block_schema import (
     BlockChangeView,
     BlockPage,
     BlocksQuery,
+    ExtendBlock,
+    SimulateCharge,
+    SimulationView,
+    VoidBlock,
+)
+from sidecar.control.credit_schema import (
     CountersView,
     CreditsQuery,
     CreditsView,
-    ExtendBlock,
     GrantCredits,
     GrantView,
     PoolView,
     SetPoolCap,
     ShareView,
-    SimulateCharge,
-    SimulationView,
     UnitPage,
-    VoidBlock,
 )
 from sidecar.control.customer_schema import (
     CreateCustomer,
@@ -70,6 +72,7 @@ from sidecar.control.metric_schema import (
     RulesOfMetrics,
     RulesWanted,
 )
+from sidecar.control.purchase_schema import MakePurchase, PurchaseView
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
 from sidecar.control.rules_schema import RulesView
@@ -91,6 +94,8 @@ from sidecar.control.topup_schema import (
     PackagesQuery,
     RefundTopup,
     RefundView,
+    TopupPage,
+    TopupStateView,
     TopupView,
     UpdatePackage,
 )
@@ -397,6 +402,14 @@ class Calls(ABC):
         """Give a customer what it has paid for; with it, perhaps, a bonus, which is a free block of its own."""
         return await self._ask("POST", "/v1/topup/grant", TopupView, body=body, key=idempotency_key, keyed=True)
 
+    async def show_topup(self, topup_id: str) -> TopupStateView:
+        """Look at a top-up: what was bought, what is left of it, what went back."""
+        return await self._ask("GET", f"/v1/topup/{quote(topup_id, safe='')}", TopupStateView)
+
+    async def list_topups(self, customer: str, query: Paging = Paging()) -> TopupPage:
+        """List what a customer has paid for, the newest first. It has every top-up that was answered."""
+        return await self._ask("GET", f"{self._customer(customer)}/topups", TopupPage, query=query)
+
     async def refund_topup(
         self, topup_id: str, body: RefundTopup = RefundTopup(), *, idempotency_key: str | None = None
     ) -> RefundView:
@@ -511,6 +524,12 @@ class Calls(ABC):
             key=idempotency_key,
             keyed=True,
             if_match=if_match,
+        )
+
+    async def make_purchase(self, body: MakePurchase, *, idempotency_key: str | None = None) -> PurchaseView:
+        """Take credit from a customer and give it a block for that, or do neither."""
+        return await self._ask(
+            "POST", "/v1/wallet/purchase", PurchaseView, body=body, key=idempotency_key, keyed=True
         )
 
     async def create_key(

@@ -1,7 +1,6 @@
 """Credit blocks: list what a customer has, end one, move its expiry."""
 
-from sidecar.control.credit_schema import (
-    BalanceView,
+from sidecar.control.block_schema import (
     BlockChangeView,
     BlockPage,
     BlocksQuery,
@@ -10,8 +9,8 @@ from sidecar.control.credit_schema import (
     SimulatedSlice,
     SimulationView,
     VoidBlock,
-    block_views,
 )
+from sidecar.control.credit_schema import BalanceView, block_views
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
 from sidecar.control.schema import Nothing, Pagination, epoch_ms

@@ -66,6 +66,7 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.")] | None = None
     eligible_features: Annotated[Scopes, Meta(description="Only requests of these features may spend it.")] = ()
     eligible_rules: Annotated[Scopes, Meta(description="Only requests of these rules may spend it.")] = ()
+    wallet: Annotated[Text, Meta(description="Your name of the purse that it belongs to.")] | None = None
     series: Annotated[Text, Meta(description="The grants that `cap` counts together.")] | None = None
     cap: (
         Annotated[AmountOrNone, Meta(description="What is left of the series may reach; the grant is cut to fit.")]
@@ -81,16 +82,6 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     ) = None
 
 
-class VoidBlock(Wire, frozen=True, kw_only=True):
-    unit: Annotated[UnitName, Meta(description="What the block is of.")] = CREDITS.name
-
-
-class ExtendBlock(Wire, frozen=True, kw_only=True):
-    expires_at: Annotated[Instant, Meta(description="Later or earlier, but not past.")] | None
-    """null: it never expires."""
-    unit: Annotated[UnitName, Meta(description="What the block is of.")] = CREDITS.name
-
-
 class SetPoolCap(Wire, frozen=True, kw_only=True):
     cap: Annotated[AmountOrNone, Meta(description="Most that the member may hold and spend, all in all.")] | None
     """null: no limit of its own."""
@@ -99,35 +90,8 @@ class SetPoolCap(Wire, frozen=True, kw_only=True):
 
 class CreditsQuery(Wire, frozen=True, kw_only=True):
     include_blocks: bool = False
+    include_wallets: bool = False
     at: Annotated[Instant, Meta(description="The balances as they were then.")] | None = None
-
-
-class SimulateCharge(Wire, frozen=True, kw_only=True):
-    credits: Annotated[Amount, Meta(description="How much would be held or charged, in base units of `unit`.")]
-    unit: Annotated[UnitName, Meta(description="What of.")] = CREDITS.name
-    feature: Annotated[str, Meta(max_length=255, description="Of the request: it may draw from blocks for this.")] = (
-        ""
-    )
-    rule: Annotated[str, Meta(max_length=255, description="Of the request, likewise.")] = ""
-
-
-class SimulatedSlice(Wire, frozen=True, kw_only=True):
-    block_id: str
-    amount: int
-    left: Annotated[int, Meta(description="What the block would have left.")]
-
-
-class SimulationView(Wire, frozen=True, kw_only=True):
-    """Which blocks an amount would take now, in burn order."""
-
-    customer_id: Annotated[str, Meta(description="Who pays.")]
-    unit: str
-    slices: list[SimulatedSlice]
-    missing: Annotated[int, Meta(description="What no block covers: above 0 it would be refused.")]
-
-
-class BlocksQuery(Wire, frozen=True, kw_only=True):
-    unit: UnitName | None = None
 
 
 class AmountsDisplay(Wire, frozen=True, kw_only=True):
@@ -174,6 +138,7 @@ class BlockView(Wire, frozen=True, kw_only=True):
     currency: str | None
     eligible_features: list[str]
     eligible_rules: list[str]
+    wallet: str | None
     series: str
     cap: int | None
     metadata: dict[str, str]
@@ -202,6 +167,7 @@ class BlockView(Wire, frozen=True, kw_only=True):
             currency=grant.currency,
             eligible_features=list(grant.eligible_features),
             eligible_rules=list(grant.eligible_rules),
+            wallet=grant.wallet or None,
             series=grant.series,
             cap=grant.cap,
             metadata=grant.metadata,
@@ -220,6 +186,12 @@ def block_views(blocks: Iterable[Block], unit: Unit | None) -> list[BlockView]:
         return block.burn_position or last, last if block.starts_at_ms is None else block.starts_at_ms, block.number
 
     return [BlockView.of(block, unit) for block in sorted(blocks, key=order)]
+
+
+class WalletDisplay(Wire, frozen=True, kw_only=True):
+    available: str
+    scheduled: str
+    held: str
 
 
 class NextExpiry(Wire, frozen=True, kw_only=True):
@@ -244,6 +216,32 @@ class NextExpiry(Wire, frozen=True, kw_only=True):
         return cls(at=instant(first), amount=amount)
 
 
+class WalletView(Wire, frozen=True, kw_only=True):
+    """What the live blocks of one wallet have."""
+
+    wallet: Annotated[str | None, Meta(description="null: of the blocks that belong to none.")]
+    available: int
+    scheduled: int
+    held: int
+    display: WalletDisplay | UnsetType = UNSET
+    next_expiry: NextExpiry | None
+
+    @classmethod
+    def all_of(cls, blocks: Iterable[Block], unit: Unit | None) -> "list[WalletView]":
+        """By name, those blocks last that belong to none."""
+        by_name: dict[str, list[Block]] = {}
+        for block in blocks:
+            by_name.setdefault(block.grant.wallet, []).append(block)
+        return [cls._of(name, by_name[name], unit) for name in sorted(by_name, key=lambda name: (not name, name))]
+
+    @classmethod
+    def _of(cls, name: str, blocks: Sequence[Block], unit: Unit | None) -> "WalletView":
+        names = WalletDisplay.__struct_fields__
+        amounts = {each: sum(_amounts_of(block)[each] for block in blocks) for each in names}
+        decimals = WalletDisplay(**{each: render(n, unit) for each, n in amounts.items()}) if unit else UNSET
+        return cls(wallet=name or None, display=decimals, next_expiry=NextExpiry.of(blocks), **amounts)
+
+
 class BalanceView(Wire, frozen=True, kw_only=True):
     """granted = scheduled + available + held + spent + expired + voided; `owed` is debt beside it."""
 
@@ -259,6 +257,7 @@ class BalanceView(Wire, frozen=True, kw_only=True):
     display: BalanceDisplay | UnsetType = UNSET
     next_expiry: NextExpiry | UnsetType | None = UNSET
     blocks: Annotated[list[BlockView], Meta(description="In burn order.")] | UnsetType = UNSET
+    wallets: Annotated[list[WalletView], Meta(description="By name.")] | UnsetType = UNSET
 
     @classmethod
     def of(cls, balance: Balance, unit: Unit | None) -> "BalanceView":
@@ -329,20 +328,6 @@ class GrantView(Wire, frozen=True, kw_only=True):
     duplicate: Annotated[bool, Meta(description="Its business key was used before: this is what it granted then.")]
     display: GrantDisplay
     balance: BalanceView
-
-
-class BlockChangeView(Wire, frozen=True, kw_only=True):
-    block_id: str
-    customer_id: str
-    external_id: str
-    unit: str
-    voided: Annotated[int, Meta(description="What could be spent before and cannot be any more.")]
-    balance: BalanceView
-
-
-class BlockPage(Wire, frozen=True, kw_only=True):
-    data: list[BlockView]
-    pagination: Pagination
 
 
 class UnitView(Wire, frozen=True, kw_only=True):

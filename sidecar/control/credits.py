@@ -17,6 +17,7 @@ from sidecar.control.credit_schema import (
     GrantView,
     UnitPage,
     UnitView,
+    WalletView,
 )
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, Stranger, endpoint
 from sidecar.control.pools import payer_of, refuse_member, shares_of
@@ -72,8 +73,9 @@ async def show_credits(call: Call[Nothing, CreditsQuery]) -> Given[CreditsView]:
     """
     customer, query, parts = call.customer, call.query, call.parts
     payer_id = payer_of(customer)
-    if query.at is not None and query.include_blocks:
-        raise InvalidInput("Blocks are shown as they are now: leave out `at` or `include_blocks`.", "include_blocks")
+    for name in ("include_blocks", "include_wallets"):
+        if query.at is not None and getattr(query, name):
+            raise InvalidInput(f"Blocks and wallets are shown as they are now: leave out `at` or `{name}`.", name)
     view = CreditsView(
         customer_id=customer.customer_id,
         external_id=customer.external_id,
@@ -87,6 +89,8 @@ async def show_credits(call: Call[Nothing, CreditsQuery]) -> Given[CreditsView]:
     for account in accounts:
         unit = parts.units.get(account.unit)
         balance = BalanceView.of(balance_of(account.unit, account.totals), unit)
+        if query.include_wallets:
+            balance = msgspec.structs.replace(balance, wallets=WalletView.all_of(account.blocks, unit))
         balances.append(balance.with_blocks(account.blocks, unit) if query.include_blocks else balance)
     shares = await shares_of(call, [account.unit for account in accounts]) if customer.parent_id else UNSET
     return Given(msgspec.structs.replace(view, balances=balances, shares=shares))
@@ -131,6 +135,7 @@ def _terms(wanted: GrantCredits, block_id: str) -> Grant:
         currency=wanted.currency,
         eligible_features=tuple(dict.fromkeys(wanted.eligible_features)),
         eligible_rules=tuple(dict.fromkeys(wanted.eligible_rules)),
+        wallet=wanted.wallet or "",
         series=wanted.series or "",
         cap=wanted.cap,
         metadata=wanted.metadata,

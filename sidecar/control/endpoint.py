@@ -40,6 +40,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 
 BY_ID = "/v1/customers/{customer_id}"
@@ -100,6 +101,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     denials: DenialCounts
     once_records: OnceRecords
     history: History
+    purchases: Purchases
     refunding: Refunding
     reloading: Reloading
     signer: Signer

@@ -139,6 +139,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, Meta(description="Of a grant, where it comes from; of a cost, how it is known.")] = ""
     reason: str = ""
     reference_entry_id: Annotated[str, Meta(description="The entry that it corrects, or gives back.")] = ""
+    purchase_id: Annotated[str, Meta(description="Of a purchase, and of what was bought.")] = ""
     counterparty_customer_id: Annotated[str, Meta(description="Of a transfer, the other customer.")] = ""
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
     metadata: Annotated[dict[str, str] | None, Meta(description="What its caller noted.")] = None
@@ -153,7 +154,8 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
         ends_at_ms = None if block is None else block.expires_at_ms
         balance = after.scheduled + after.available + after.held
         asked, metadata = told_apart(entry.detail)
-        why, reference, other = (asked.pop(name, "") for name in ("why", "reference", "counterparty"))
+        names = ("why", "reference", "counterparty", "purchase")
+        why, reference, other, purchase_id = (asked.pop(name, "") for name in names)
         return cls(
             entry_id=entry.entry_id,
             type=entry.type,
@@ -188,6 +190,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             source=grant.source if grant else entry.source,
             reason=grant.reason if grant else entry.reason or why,
             reference_entry_id=reference,
+            purchase_id=purchase_id,
             counterparty_customer_id=other,
             actor=asked or None,
             metadata=metadata or None,

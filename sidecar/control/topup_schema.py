@@ -19,9 +19,10 @@ from sidecar.control.credit_schema import (
 )
 from sidecar.control.schema import Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS
-from sidecar.domain.blocks import PRIORITY_MAX
+from sidecar.domain.blocks import PRIORITY_MAX, bonus_id
 from sidecar.domain.documents import Document
-from sidecar.domain.topups import Package
+from sidecar.domain.history import BlockSums
+from sidecar.domain.topups import Package, topup_id
 
 PackageKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
 Price = Annotated[AmountOrNone, Meta(description="In the currency's smallest unit.")]
@@ -55,6 +56,7 @@ class GrantTopup(Wire, frozen=True, kw_only=True):
     priority: Priority | None = None
     expires_at: Annotated[Instant, Meta(description="It cannot be spent from then on.")] | None = None
     expires_in_seconds: Annotated[Lasting, Meta(description="Instead of `expires_at`.")] | None = None
+    wallet: Annotated[Text, Meta(description="Your name of the purse that it belongs to.")] | None = None
     reason: Prose = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
 
@@ -74,6 +76,62 @@ class TopupView(Wire, frozen=True, kw_only=True):
     duplicate: Annotated[bool, Meta(description="Its payment was used before: this is what it bought then.")]
     display: GrantDisplay
     balance: BalanceView
+
+
+class TopupStateView(Wire, frozen=True, kw_only=True):
+    """A top-up, and what has become of it. granted = remaining + spent + ended."""
+
+    topup_id: str
+    customer_id: str
+    block_id: str
+    bonus_block_id: str | None
+    unit: str
+    granted: int
+    bonus: int
+    remaining: Annotated[int, Meta(description="Of its block, what requests hold included; not of its bonus.")]
+    spent: int
+    ended: Annotated[int, Meta(description="Of its block, what has expired or was voided.")]
+    taken_back: Annotated[int, Meta(description="By refunds, beside what they voided.")]
+    price_paid: int | None
+    currency: str | None
+    package_id: str | None
+    external_payment_id: str | None
+    wallet: str | None
+    reason: str
+    metadata: dict[str, str]
+    created_at: datetime
+    expires_at: Annotated[datetime | None, Meta(description="null: never.")]
+
+    @classmethod
+    def of(cls, customer_id: str, sums: BlockSums) -> "TopupStateView":
+        grant = sums.grant
+        return cls(
+            topup_id=topup_id(customer_id, grant.block_id),
+            customer_id=customer_id,
+            block_id=grant.block_id,
+            bonus_block_id=bonus_id(grant.block_id) if grant.bonus else None,
+            unit=sums.unit,
+            granted=sums.granted,
+            bonus=grant.bonus,
+            remaining=sums.remaining,
+            spent=sums.spent,
+            ended=sums.granted - sums.remaining - sums.spent,
+            taken_back=sums.taken_back,
+            price_paid=grant.price_paid,
+            currency=grant.currency,
+            package_id=grant.package_id,
+            external_payment_id=grant.external_payment_id,
+            wallet=grant.wallet or None,
+            reason=grant.reason,
+            metadata=grant.metadata,
+            created_at=instant(sums.created_at_ms),
+            expires_at=None if sums.expires_at_ms is None else instant(sums.expires_at_ms),
+        )
+
+
+class TopupPage(Wire, frozen=True, kw_only=True):
+    data: list[TopupStateView]
+    pagination: Pagination
 
 
 class RefundTopup(Wire, frozen=True, kw_only=True):

@@ -2,23 +2,25 @@
 
 import secrets
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from sidecar.control.credit_schema import BalanceView, GrantDisplay
-from sidecar.control.endpoint import Call, Given, Repeat, endpoint
+from sidecar.control.endpoint import BY_ID, Call, Given, Parts, Repeat, endpoint
 from sidecar.control.packages import package_of
 from sidecar.control.pools import refuse_member
-from sidecar.control.schema import Nothing, epoch_ms
-from sidecar.control.topup_schema import GrantTopup, RefundTopup, RefundView, TopupView
+from sidecar.control.schema import Nothing, Pagination, Paging, epoch_ms
+from sidecar.control.topup_schema import GrantTopup, RefundTopup, RefundView, TopupPage, TopupStateView, TopupView
 from sidecar.domain.amounts import render
 from sidecar.domain.auto_topups import TopupRequest, dedup_key
 from sidecar.domain.blocks import Grant, bonus_id
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, InvalidInput, NotFound
+from sidecar.domain.history import BlockSums
 from sidecar.domain.ids import new_id
 from sidecar.domain.outcomes import Overrun
 from sidecar.domain.scopes import Scope
-from sidecar.domain.topups import TOPUP, Package, bought, checked_package, topup_id
+from sidecar.domain.topups import TOPUP, Package, bought, checked_package, is_topup, topup_id
 from sidecar.store.accounts import balance_of
 
 _TRIES = 5
@@ -68,6 +70,28 @@ async def grant_topup(call: Call[GrantTopup, Nothing]) -> Given[TopupView]:
     return Given(view, 200 if granted.duplicate else 201, granted.replayed)
 
 
+async def show_topup(call: Call[Nothing, Nothing]) -> Given[TopupStateView]:
+    """Look at a top-up: what was bought, what is left of it, what went back."""
+    customer_id, block_id = bought(call.path["topup_id"])
+    return Given(TopupStateView.of(customer_id, await _known(call.parts, customer_id, block_id)))
+
+
+async def list_topups(call: Call[Nothing, Paging]) -> Given[TopupPage]:
+    """List what a customer has paid for, the newest first. It has every top-up that was answered."""
+    customer_id = call.customer.customer_id
+    cursor = None if call.query.cursor is UNSET else call.query.cursor
+    page = await call.parts.history.topups(customer_id, cursor, call.query.limit)
+    views = [TopupStateView.of(customer_id, sums) for sums in page.items]
+    return Given(TopupPage(data=views, pagination=Pagination.of(page.next_cursor)))
+
+
+async def _known(parts: Parts, customer_id: str, block_id: str) -> BlockSums:
+    known = await parts.history.block(customer_id, block_id)
+    if known is None or not is_topup(known.grant):
+        raise NotFound("There is no such top-up.")
+    return known
+
+
 async def refund_topup(call: Call[RefundTopup, Nothing]) -> Given[RefundView]:
     """Take a top-up back whose money went back: what is left of it is voided, bonus included.
 
@@ -78,9 +102,7 @@ async def refund_topup(call: Call[RefundTopup, Nothing]) -> Given[RefundView]:
     parts, (customer_id, block_id) = call.parts, bought(call.path["topup_id"])
     overrun = Overrun.OWE if call.body.spent == "debt" else Overrun.CAP
     for _ in range(_TRIES):
-        known = await parts.history.block(customer_id, block_id)
-        if known is None or known.grant.source != TOPUP:
-            raise NotFound("There is no such top-up.")
+        known = await _known(parts, customer_id, block_id)
         taken = await parts.accounts.take_back(
             customer_id, block_id, known, call.body.credits, call.once, call.detail, overrun=overrun
         )
@@ -150,6 +172,7 @@ def _grant(body: GrantTopup, package: Package | None, block_id: str) -> Grant:
         duration_ms=None if lasting_s is None else lasting_s * 1000,
         price_paid=sold.price if paid_by_package else body.price_paid,
         currency=sold.currency if paid_by_package else body.currency,
+        wallet=body.wallet or "",
         metadata=body.metadata,
         external_payment_id=body.external_payment_id,
         package_id=body.package_id,
@@ -169,6 +192,8 @@ ENDPOINTS = (
         Repeat.IN_LEDGER,
         scope=Scope.CREDITS_WRITE,
     ),
+    endpoint("GET", "/v1/topup/{topup_id}", show_topup, {200: "The top-up."}, scope=Scope.CREDITS_READ),
+    endpoint("GET", f"{BY_ID}/topups", list_topups, {200: "One page of top-ups."}, scope=Scope.CREDITS_READ),
     endpoint(
         "POST",
         "/v1/topup/{topup_id}/refund",

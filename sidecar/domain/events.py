@@ -23,6 +23,8 @@ class EventType(StrEnum):
     CREDITS_SENT = "credits.sent"
     CREDITS_RECEIVED = "credits.received"
     """Credit went to another customer, or a block came from one."""
+    CREDITS_PURCHASED = "credits.purchased"
+    """A block was bought out of other credit."""
     CREDITS_LOW_BALANCE = "credits.low_balance"
     CREDITS_EXHAUSTED = "credits.exhausted"
     OVERAGE_RECORDED = "overage.recorded"

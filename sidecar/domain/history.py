@@ -244,6 +244,8 @@ class BlockSums(msgspec.Struct, frozen=True, kw_only=True):
     taken_back: int
     """By chargebacks, what was not voided."""
     grant: Grant
+    created_at_ms: int = 0
+    expires_at_ms: int | None = None
 
 
 class CustomerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sidecar.domain.blocks import Grant
 from sidecar.domain.errors import Conflict, InvalidInput, NotFound
 from sidecar.domain.ids import is_customer_id
 
@@ -53,6 +54,11 @@ def bought(text: str) -> Bought:
     if match is None or not is_customer_id(f"cus_{match[1]}"):
         raise NotFound("There is no such top-up; its id looks like top_01jd….")
     return Bought(f"cus_{match[1]}", f"blk_{match[2]}")
+
+
+def is_topup(grant: Grant) -> bool:
+    """Whether it is the block of a top-up itself: not its bonus, nor what somebody gave of one."""
+    return grant.source == TOPUP and grant.bonus_of is None and grant.transfer is None
 
 
 def checked_package(package: Package | None, package_id: str, *, unit: str, amount: int | None) -> Package:

@@ -85,6 +85,11 @@ class History:
         await self.catch_up(customer_id)
         return await self._archive.block(customer_id, block_id)
 
+    async def topups(self, customer_id: str, cursor: str | None, limit: int) -> Page[BlockSums]:
+        """What a customer has paid for, the newest first. InvalidInput for a cursor that is none."""
+        await self.catch_up(customer_id)
+        return await self._archive.topups(customer_id, cursor, limit)
+
     async def totals_at(self, customer_id: str, at_ms: int) -> dict[str, Totals]:
         """What each account of a payer came to at some time, by unit; `held` as of the last entry before."""
         await self.catch_up(customer_id)

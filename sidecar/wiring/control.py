@@ -35,6 +35,7 @@ from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.denials import DenialCounts
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.wiring.environment import Environment, run_until_stop
 from sidecar.wiring.environments import Environments
@@ -123,6 +124,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         denials=DenialCounts(sidecar.lane, **names),
         once_records=once_records,
         history=history,
+        purchases=Purchases(sidecar.lane, **names),
         refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,
         signer=realm.signer,

@@ -121,6 +121,7 @@ def test_corrections_and_lost_holds_are_told() -> None:
         made(Kind.CHARGEBACK, charged=9, uncollected=1),
         made(Kind.TRANSFER_OUT, charged=4, moves=(Move(Moved.SPENT, 1, 3), Move(Moved.OWED, 0, 1))),
         made(Kind.HOLD_EXPIRY, charged=0),
+        made(Kind.PURCHASE, charged=6, detail={"purchase": "pur_1"}, hold=None),
     ]
     events = dict(told(grant, charge, *lines))
     assert (events["credits.adjusted"]["amount"], events["credits.adjusted"]["reason"]) == (-20, "a mistake")
@@ -128,6 +129,7 @@ def test_corrections_and_lost_holds_are_told() -> None:
     assert (events["topup.charged_back"]["amount"], events["topup.charged_back"]["unrecoverable"]) == (9, 1)
     assert (events["credits.sent"]["transfer_id"], events["credits.sent"]["amount"]) == ("rsv_1", 4)
     assert (events["reservation.expired"]["reservation_id"], events["reservation.expired"]["held"]) == ("rsv_1", 7)
+    assert (events["credits.purchased"]["amount"], events["credits.purchased"]["purchase_id"]) == (6, "pur_1")
 
 
 def test_customers_are_told_by_our_id_alone() -> None:

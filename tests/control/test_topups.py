@@ -188,3 +188,30 @@ async def test_only_topups_are_refunded(control: Control) -> None:
     granted = (await control.grant(f"/v1/customers/{alice}", 100, "k1")).json
     for topup_id in (f"top_{alice[4:]}{granted['block_id'][4:]}", "top_" + "0" * 52, "blk_1"):
         assert_problem(await refund(control, topup_id, {}, f"cb_{topup_id[:9]}"), 404, "not_found")
+
+
+async def test_topups_are_found_again_with_what_became_of_them(control: Control) -> None:
+    await control.ask("POST", "/v1/topup-packages", SMALL)
+    bodies: tuple[dict[str, Any], ...] = ({"package_id": "small"}, {"credits": 500, "wallet": "main"})
+    ids = [
+        (await topup(control, {"external_customer_id": "alice", **bought}, f"k{number}")).json
+        for number, bought in enumerate(bodies)
+    ]
+    customer_id = ids[0]["customer_id"]
+    await control.grant(f"/v1/customers/{customer_id}", 7, "no top-up", metadata={"source": "topup"})
+    await control.charged_entry(customer_id, 300)
+    taken = await control.ask("POST", f"/v1/topup/{ids[0]['topup_id']}/refund", {"credits": 50}, Idempotency_Key="r")
+    assert taken.status == 200
+    shown = (await control.ask("GET", f"/v1/topup/{ids[0]['topup_id']}")).json
+    assert (shown["granted"], shown["bonus"], shown["price_paid"], shown["package_id"]) == (1_000, 100, 900, "small")
+    assert (shown["remaining"], shown["spent"], shown["ended"], shown["taken_back"]) == (950, 50, 0, 50)
+    page = (await control.ask("GET", f"/v1/customers/{customer_id}/topups?limit=1")).json
+    assert [each["wallet"] for each in page["data"]] == ["main"]
+    rest = await control.ask(
+        "GET", f"/v1/customers/{customer_id}/topups?limit=1&cursor={page['pagination']['next_cursor']}"
+    )
+    assert rest.json["data"] == [shown]
+    assert rest.json["pagination"]["has_more"] is False
+    known: str = ids[0]["topup_id"]
+    for nobody in ("top_nobody", known[:-1] + ("z" if known[-1] == "y" else "y")):
+        assert_problem(await control.ask("GET", f"/v1/topup/{nobody}"), 404, "not_found")

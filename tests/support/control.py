@@ -56,6 +56,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
@@ -232,6 +233,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
+        purchases=Purchases(lane, **OWNER),
         refunding=Refunding(accounts, corrections, history),
         reloading=Reloading([RULES], {"credits": CREDITS}),
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
