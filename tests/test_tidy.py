@@ -51,6 +51,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/control/block_schema.py": "Records; test_blocks.py sees them on the wire.",
     "sidecar/domain/book_purchases.py": "tests/ledger/test_machine.py compares it with the store.",
     "sidecar/domain/book_transfers.py": "tests/ledger/test_machine.py compares it with the store.",
+    "sidecar/control/entitlement_schema.py": "Records; test_entitlements.py sees them on the wire.",
     "sidecar/control/deposit_schema.py": "Records; test_deposits.py sees them on the wire.",
     "sidecar/control/report_schema.py": "Records; test_reports.py sees them on the wire.",
     "sidecar/domain/denials.py": "A record without behaviour.",

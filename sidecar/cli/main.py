@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from sidecar import __version__
 from sidecar.cli import (
     charge,
+    check,
     config,
     control_keys,
     customers,
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         demo,
         credit,
         charge,
+        check,
         ledger,
         events,
         customers,

@@ -57,6 +57,7 @@ from sidecar.control.customer_schema import (
     UpdateCustomer,
 )
 from sidecar.control.deposit_schema import AccountView, Deposit, Spend, TransactionView
+from sidecar.control.entitlement_schema import CheckOne, CheckSeveral, EntitlementList, EntitlementView, UnitsWanted
 from sidecar.control.events import EventPage, EventView, EventsQuery
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
@@ -329,6 +330,26 @@ class Calls(ABC):
             key=idempotency_key,
             keyed=True,
         )
+
+    async def check_entitlement(
+        self, customer: str, feature: str, query: UnitsWanted = UnitsWanted()
+    ) -> EntitlementView:
+        """Check whether a customer could use so many units of a feature now."""
+        return await self._ask(
+            "GET", f"{self._customer(customer)}/entitlements/{quote(feature, safe='')}", EntitlementView, query=query
+        )
+
+    async def check_entitlements(self, customer: str, body: CheckSeveral) -> EntitlementList:
+        """Check several features of a customer at once, all as of one moment; each as if it were asked for alone."""
+        return await self._ask("POST", f"{self._customer(customer)}/entitlements", EntitlementList, body=body)
+
+    async def look_up_entitlement(self, query: CheckOne = CheckOne()) -> EntitlementView:
+        """Check whether a customer could use a feature: the same by its short address."""
+        return await self._ask("GET", "/v1/entitlements/check", EntitlementView, query=query)
+
+    async def ask_for_entitlement(self, body: CheckOne = CheckOne()) -> EntitlementView:
+        """Check whether a customer could use a feature: the same with a body."""
+        return await self._ask("POST", "/v1/entitlements/check", EntitlementView, body=body)
 
     async def set_thresholds(
         self,

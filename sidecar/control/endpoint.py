@@ -22,6 +22,7 @@ from sidecar.domain.tokens import Signer
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
+from sidecar.services.checking import Checking
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred, Deferred
 from sidecar.services.history import History
@@ -82,6 +83,8 @@ class Stranger(Enum):
     """It is made a customer, if the setting says so."""
     MADE = auto()
     """It is made a customer: credit is given to it."""
+    LEFT = auto()
+    """Nobody looks who it is, nor who has our id: the work does, in the same step as the rest."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     open_holds: OpenHolds
     call_limits: CallLimits
     catalogue: Catalogue
+    checking: Checking
     control_keys: ControlKeys
     customers: Customers
     corrections: Corrections

@@ -12,6 +12,7 @@ from sidecar.control import (
     credits,  # noqa: A004  (a thing of ours)
     customers,
     deposits,
+    entitlements,
     events,
     history,
     keys,
@@ -43,6 +44,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *counters.ENDPOINTS,
     *pools.ENDPOINTS,
     *spend_caps.ENDPOINTS,
+    *entitlements.ENDPOINTS,
     *thresholds.ENDPOINTS,
     *topups.ENDPOINTS,
     *auto_topups.ENDPOINTS,

@@ -61,8 +61,12 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
     key = decoding.idempotency_key(request, endpoint.repeat)
     body = decoding.body(await decoding.read(request), endpoint.body)
     query = decoding.query(request.query, endpoint.query)
-    customer = await _addressed(endpoint, parts, request) if endpoint.path.startswith(BY_ID) else None
-    path = dict(request.match_info) | ({"customer_id": customer.customer_id} if customer else {})
+    path, customer = dict(request.match_info), None
+    if endpoint.path.startswith(BY_ID):
+        path |= _whose(request)
+        if endpoint.stranger is not Stranger.LEFT:
+            customer = await _addressed(endpoint, parts, path)
+            path["customer_id"] = customer.customer_id
     auditing.about(request, path)
     pages = Pages(parts.signer, endpoint, path, query)
     once = Once(key=key, fingerprint=_fingerprint(endpoint, path, body)) if key is not None else None
@@ -126,19 +130,25 @@ async def _begin(records: OnceRecords, scope: str, once: Once) -> bytes | None:
         await asyncio.sleep(pauses.next_s())
 
 
-async def _addressed(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request) -> Customer:
-    """The customer of the path. NotFound: an id of one family is never looked for in the other."""
+def _whose(request: web.Request) -> dict[str, str]:
+    """The customer's id in the path, whichever it is. NotFound for what can be no id of ours."""
     if (customer_id := request.match_info.get("customer_id")) is not None:
         if not is_customer_id(customer_id):
             raise NotFound(f"There is no customer with this id; by your own ids they are at {BY_EXTERNAL_ID}.")
-        return await parts.customers.get(customer_id)
+        return {"customer_id": customer_id}
     # The raw path, because routers decode early: in `a%2Fb` the slash is data.
     segment = request.rel_url.raw_path.split("/")[_EXTERNAL_ID_SEGMENT]
-    external_id = decoding.path_segment(segment, "external_customer_id")
+    return {"external_customer_id": decoding.path_segment(segment, "external_customer_id")}
+
+
+async def _addressed(endpoint: Endpoint[Any, Any, Any], parts: Parts, path: Mapping[str, str]) -> Customer:
+    """The customer of the path. NotFound: an id of one family is never looked for in the other."""
+    if (customer_id := path.get("customer_id")) is not None:
+        return await parts.customers.get(customer_id)
     make = endpoint.stranger is Stranger.MADE or (
         endpoint.stranger is Stranger.MADE_IF_SET and parts.auto_create_customers
     )
-    return await whose.named(parts, external_id, make=make)
+    return await whose.named(parts, path["external_customer_id"], make=make)
 
 
 def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:

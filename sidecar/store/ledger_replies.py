@@ -114,9 +114,17 @@ def refused(script: str, record: HoldRecord, reply: list[Any]) -> Refused:
 
 
 def _capped(record: HoldRecord, reply: list[Any]) -> Refused:
-    part, required, cap_id, scope, of, window, most, spent, held, reset_at_ms, wait_ms = reply
+    part, required, *told = reply
+    capped, unit = capped_of(told), record.parts[part - 1][0]
+    left = max(capped.amount - capped.spent - capped.held, 0)
+    return Refused(RefusalCode.SPEND_CAP_REACHED, required, left, capped.held, unit, capped=capped)
+
+
+def capped_of(told: list[Any]) -> Capped:
+    """A spend cap as scripts tell of it."""
+    cap_id, scope, of, window, most, spent, held, reset_at_ms, wait_ms = told
     rolling = window.isdigit()
-    capped = Capped(
+    return Capped(
         cap_id=cap_id.decode(),
         scope=CapScope(scope.decode()),
         of="" if scope == b"total" else of.decode(),
@@ -128,8 +136,6 @@ def _capped(record: HoldRecord, reply: list[Any]) -> Refused:
         reset_at_ms=reset_at_ms,
         wait_ms=None if wait_ms < 0 else wait_ms,
     )
-    left, unit = max(most - spent - held, 0), record.parts[part - 1][0]
-    return Refused(RefusalCode.SPEND_CAP_REACHED, required, left, held, unit, capped=capped)
 
 
 def counted(

@@ -22,6 +22,7 @@ from sidecar.control.endpoint import Parts, wall_clock_ms
 from sidecar.domain.errors import StartupError
 from sidecar.exposition import exposed
 from sidecar.services.call_limits import CallLimits
+from sidecar.services.checking import Checking
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred
 from sidecar.services.pricing import Pricing
@@ -34,6 +35,7 @@ from sidecar.store.accounts import Accounts
 from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.denials import DenialCounts
+from sidecar.store.entitlements import Entitlements
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
@@ -109,6 +111,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
     pricing = Pricing(environment.catalogue, wall_clock_ms)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     accounts, corrections = Accounts(sidecar.lane, **names), Corrections(sidecar.lane, **names)
+    entitlements = Entitlements(sidecar.lane, realm.customers, **names)
     return Parts(
         accounts=accounts,
         audit_trail=environment.trail,
@@ -117,6 +120,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         spend_caps=SpendCaps(sidecar.lane, **names),
         open_holds=open_holds,
         catalogue=environment.catalogue,
+        checking=Checking(entitlements, pricing, sidecar.reloading),
         control_keys=shared.control_keys,
         customers=realm.customers,
         corrections=corrections,

@@ -32,6 +32,7 @@ from sidecar.services.archiver import Archiver
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
+from sidecar.services.checking import Checking
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
@@ -50,6 +51,7 @@ from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
+from sidecar.store.entitlements import Entitlements
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
@@ -215,7 +217,7 @@ async def serving(
 def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, readiness: Readiness) -> Parts:
     accounts, corrections, catalogue = Accounts(lane, **OWNER), Corrections(lane, **OWNER), Catalogue(archive)
     ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
-    pricing = Pricing(catalogue, wall_clock_ms)
+    pricing, reloading = Pricing(catalogue, wall_clock_ms), Reloading([RULES], {"credits": CREDITS})
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
     return Parts(
@@ -226,6 +228,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         spend_caps=SpendCaps(lane, **OWNER),
         open_holds=OpenHolds(lane, **OWNER),
         catalogue=catalogue,
+        checking=Checking(Entitlements(lane, Customers(lane, **OWNER), **OWNER), pricing, reloading),
         control_keys=keys,
         customers=Customers(lane, **OWNER),
         corrections=corrections,
@@ -235,7 +238,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         history=history,
         purchases=Purchases(lane, **OWNER),
         refunding=Refunding(accounts, corrections, history),
-        reloading=Reloading([RULES], {"credits": CREDITS}),
+        reloading=reloading,
         signer=Signer(lambda: SIGNING_KEY, **OWNER),
         pricing=pricing,
         reservations=reservations,

@@ -129,6 +129,15 @@ do
     return cap.id, cap.scope, cap.of, cap.window, cap.most, stand[1], stand[2], stand[3][1][2], wait
   end
 
+  -- The caps that could refuse who asks with this text, without a key, each as a refusal tells of it.
+  function caps.blocking(account, text, now)
+    local found = {}
+    for _, cap in ipairs(caps_for(account, text)) do
+      if cap.blocks then found[#found + 1] = {told(cap, caps.stand(cap, now), 0)} end
+    end
+    return found
+  end
+
   -- The refusal by the cap that lets nobody through for the longest, or nil. Adds the counters of a part to `claims`.
   function caps.beyond(account, text, key, amount, part, now, claims)
     local refused, longest

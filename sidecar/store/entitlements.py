@@ -1,0 +1,110 @@
+"""Looks for entitlement checks: the status of a customer, its credit and its caps, in one round trip.
+
+Who pays for a customer, and which customer has an external id, is asked of the store the first time, and believed
+then: what the store answers says whether it is still so.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sidecar.domain.counters import AT_ZERO
+from sidecar.domain.customers import Status, checked_external_id
+from sidecar.domain.entitlements import Look, Question, Standing
+from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
+from sidecar.store.commands import CHECK
+from sidecar.store.counter_text import stand_of
+from sidecar.store.customers import Customers
+from sidecar.store.keys import CACHED_CUSTOMERS, Keys
+from sidecar.store.lane import Lane
+from sidecar.store.ledger_replies import capped_of
+from sidecar.store.payers import Payers
+
+_NONE: Final = "-"
+
+
+class Entitlements:
+    """Of one tenant's environment. Everything may raise StoreError."""
+
+    def __init__(self, lane: Lane, customers: Customers, *, tenant: str, environment: str) -> None:
+        self._lane = lane
+        self._keys = Keys(tenant, environment)
+        self._customers = customers
+        self._payers = Payers()
+        self._ids: dict[str, str] = {}
+        """Whose external ids were found to be."""
+
+    async def look(self, customer_id: str, questions: Sequence[Question]) -> Look:
+        """All answers as of one moment. Raises NotFound."""
+        for _ in range(2):
+            payer_id = self._payers.of(customer_id)
+            reply = await self._lane.send(self._packed(customer_id, payer_id, questions))
+            match reply[0]:
+                case b"looked":
+                    return _look(customer_id, reply)
+                case b"unknown":
+                    raise NotFound(f"There is no customer {customer_id}.")
+                case b"member":
+                    self._payers.learn(customer_id, reply[1])
+                case word:
+                    raise StoreCorrupt(f"The script check answered {word!r}.")
+        raise Conflict(f"Who pays for {customer_id} changes while it is looked at.")
+
+    async def look_by_external_id(self, external_id: str, questions: Sequence[Question]) -> Look | None:
+        """The same of the customer who has this external id; None: nobody has."""
+        external_id = checked_external_id(external_id)
+        known = self._ids.get(external_id)
+        if known is not None:
+            look = await self.look(known, questions)
+            if look.external_id == external_id and look.status != Status.MERGED:
+                return look
+            del self._ids[external_id]
+        customer = await self._customers.find(external_id)
+        if customer is None:
+            return None
+        if len(self._ids) >= CACHED_CUSTOMERS:
+            self._ids.clear()
+        self._ids[external_id] = customer.customer_id
+        return await self.look(customer.customer_id, questions)
+
+    def _packed(self, customer_id: str, payer_id: str, questions: Sequence[Question]) -> bytes:
+        """What is asked in one command."""
+        place = self._keys.of(payer_id)
+        accounts = {each.unit: self._keys.account(payer_id, each.unit) for each in questions}
+        units = list(accounts)
+        asked = [
+            word
+            for each in questions
+            for word in (units.index(each.unit) + 1, each.feature or _NONE, each.rule or _NONE, each.counter)
+        ]
+        return CHECK.pack(
+            [*place.ledger, *(each.account for each in accounts.values()), self._keys.of(customer_id).customer],
+            [
+                customer_id,
+                "" if payer_id == customer_id else payer_id,
+                *(each.name for each in accounts.values()),
+                *asked,
+            ],
+        )
+
+
+def _look(customer_id: str, reply: list[Any]) -> Look:
+    _, external_id, status, payer_status, *standings = reply
+    return Look(
+        customer_id=customer_id,
+        external_id=external_id.decode(),
+        status=status.decode(),
+        active=status == payer_status == b"active",
+        standings=tuple(map(_standing, standings)),
+    )
+
+
+def _standing(told: list[Any]) -> Standing:
+    available, held, owed, counter, cap, cap_held, cap_spent, *caps = told
+    return Standing(
+        available=available,
+        held=held,
+        owed=owed,
+        stand=AT_ZERO if counter is None else stand_of(counter),
+        share=None if cap < 0 else cap - cap_held - cap_spent,
+        caps=tuple(map(capped_of, caps)),
+    )
