@@ -22,6 +22,7 @@ import msgspec
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import Slice
+from sidecar.domain.book_overage import NO_BLOCK
 from sidecar.domain.counters import Advance, Counter
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.journal import HoldStory
@@ -145,6 +146,21 @@ class BookHold:
             )
         for amount in amounts:
             checked(amount)
+
+    def settle(self, part: int, cost: int, *, final: bool) -> list[tuple[Slice, int]]:
+        """End its slices, those of blocks first: what of each is held no longer, and how much of that pays `cost`.
+
+        Unless this is `final`, what pays nothing stays held.
+        """
+        ended, kept = [], list(self.slices[part])
+        for place, slice_ in sorted(enumerate(kept), key=lambda each: each[1].block == NO_BLOCK):
+            pays = min(slice_.amount, cost)
+            gone = slice_.amount if final else pays
+            cost -= pays
+            ended.append((msgspec.structs.replace(slice_, amount=gone), pays))
+            kept[place] = msgspec.structs.replace(slice_, amount=slice_.amount - gone)
+        self.slices[part] = tuple(slice_ for slice_ in kept if slice_.amount)
+        return ended
 
     def is_like(self, reservation: Reservation) -> bool:
         """Whether it is the same customer's, and in the same first unit."""

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sidecar.domain.amounts import checked
-from sidecar.domain.blocks import Block, BlockState
+from sidecar.domain.blocks import BlockState, Slice
 from sidecar.domain.book_account import BookAccounts
 from sidecar.domain.book_caps import BookCaps
 from sidecar.domain.book_chargebacks import BookChargebacks
@@ -34,9 +34,10 @@ from sidecar.domain.book_holds import (
 )
 from sidecar.domain.book_may_hold import MayHold
 from sidecar.domain.book_members import BookMembers
+from sidecar.domain.book_overage import NO_BLOCK, BookOverage
 from sidecar.domain.book_purchases import BookPurchases
 from sidecar.domain.book_transfers import BookTransfers
-from sidecar.domain.burn_order import burn_rank, draw
+from sidecar.domain.burn_order import draw, shown_order
 from sidecar.domain.counters import Advance, Counted
 from sidecar.domain.errors import IdempotencyMismatch
 from sidecar.domain.journal import Kind, Line
@@ -72,7 +73,8 @@ class Books:
         self.transfers = BookTransfers(payer_id, self._accounts, self.grants)
         self.counters = BookCounters()
         self.caps = BookCaps(payer_id, self.counters)
-        self._may = MayHold(self._accounts, self.members, self.caps)
+        self.overage = BookOverage()
+        self._may = MayHold(self._accounts, self.members, self.caps, self.overage)
         self._holds: dict[str, BookHold] = {}
         self._dead: dict[str, int] = {}
         """Reservations that were released before they were reserved, and until when that is known."""
@@ -281,7 +283,7 @@ class Books:
     def account(self, unit: str, *, now_ms: int) -> Account:
         """The account as it is at `now_ms`: what is due happens first, as in every operation."""
         account = self._accounts.at(unit, now_ms)
-        ordered = sorted(account.live.values(), key=_shown_order)
+        ordered = sorted(account.live.values(), key=shown_order)
         blocks = tuple(
             replace(block, burn_position=position if block.state is BlockState.ACTIVE else None)
             for position, block in enumerate(ordered, 1)
@@ -299,6 +301,7 @@ class Books:
         for unit, account in self._accounts.by_unit.items():
             account.check()
             assert all(block.held == held.get((unit, block.number), 0) for block in account.blocks)
+            assert self.overage.held[unit] == held.get((unit, NO_BLOCK), 0)
         for member, pool in self.members.pools().items():
             assert pool.held == by_member.get(member, 0)
 
@@ -309,8 +312,10 @@ class Books:
         for index, amount in enumerate(amounts):
             account = self._accounts.at(asked.parts[index].unit, now_ms)
             slices, missing = draw(account.live.values(), amount, asked.feature, asked.rule)
-            assert not missing, "it was checked before"
             account.hold(slices)
+            if missing:
+                slices += (Slice(NO_BLOCK, missing),)
+                self.overage.held[account.unit] += missing
             hold.slices[index] += slices
             self.members.count(asked.customer_id, account.unit, held=amount)
             self.caps.correct(hold, index, amount)
@@ -331,18 +336,17 @@ class Books:
         """One part: its slices, then what they do not cover, then its line; `told` are further fields of the line."""
         asked, story = hold.reservation, hold.story(index)
         account = self._accounts.at(asked.parts[index].unit, now_ms)
-        uncovered, kept = charge, []
-        for slice_ in hold.slices[index]:
-            spent = min(slice_.amount, uncovered)
-            uncovered -= spent
-            ended = slice_.amount if final else spent
-            account.settle(replace(slice_, amount=ended), spent)
-            if ended < slice_.amount:
-                kept.append(replace(slice_, amount=slice_.amount - ended))
-        hold.slices[index] = tuple(kept)
+        uncovered, may_owe = charge, 0
+        for slice_, pays in hold.settle(index, charge, final=final):
+            if slice_.block == NO_BLOCK:
+                self.overage.held[account.unit] -= slice_.amount
+                may_owe += pays
+            else:
+                account.settle(slice_, pays)
+                uncovered -= pays
         slices, missing = draw(account.live.values(), uncovered, asked.feature, asked.rule)
         account.spend(slices)
-        owed = account.owe(missing) if policy is Overrun.OWE else 0
+        owed = account.owe(missing if policy is Overrun.OWE else min(missing, may_owe))
         uncollected = missing - owed
         charged = charge - uncollected
         back = hold.held(index) - story.held
@@ -394,7 +398,3 @@ class Books:
 
     def _open(self) -> list[BookHold]:
         return [hold for hold in self._holds.values() if hold.state is HoldState.OPEN]
-
-
-def _shown_order(block: Block) -> tuple[bool, tuple[int, int, bool, int, int]]:
-    return block.state is not BlockState.ACTIVE, burn_rank(block)

@@ -18,6 +18,11 @@ def burn_rank(block: Block) -> tuple[int, int, bool, int, int]:
     return block.grant.priority, expires_at_ms, bool(block.grant.price_paid), block.created_at_ms, block.number
 
 
+def shown_order(block: Block) -> tuple[bool, tuple[int, int, bool, int, int]]:
+    """Active blocks in burn order, then the others."""
+    return block.state is not BlockState.ACTIVE, burn_rank(block)
+
+
 def eligible(grant: Grant, feature: str, rule: str) -> bool:
     """Whether requests of this feature and rule may draw from what was granted so."""
     unrestricted = not grant.eligible_features and not grant.eligible_rules

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from sidecar.domain.errors import InvalidInput
+from sidecar.domain.overage import Overage
 
 NAME_MAX_CHARACTERS = 255
 
@@ -43,6 +44,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     """One more with each change."""
     merged_into: str | None = None
+    overage: Mapping[str, Overage] = {}
+    """By unit, what becomes of requests that its credit does not cover; they are refused where there is nothing."""
 
 
 def checked_external_id(text: str) -> str:

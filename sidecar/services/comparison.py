@@ -9,10 +9,12 @@ import msgspec
 
 from sidecar.archive.fold import Fold, Sums
 from sidecar.domain.blocks import BlockState
+from sidecar.domain.book_overage import NO_BLOCK
 from sidecar.domain.counters import AT_ZERO
 from sidecar.domain.history import AccountState, CustomerState
 from sidecar.domain.journal import BlockImage
 from sidecar.store.audit import AccountBooks, PayerBooks
+from sidecar.store.overage_text import overage_lines_of
 from sidecar.store.proxy_keys import fields_of
 
 _HERE, _NOT_ARCHIVED, _MISSING = "in the store", "only in the store", "missing"
@@ -101,6 +103,7 @@ def _record(
     yield from found.unequal("", "status", data.get("status"), books.status)
     yield from found.unequal("", "external id", data.get("external_id"), books.external_id)
     yield from found.unequal("", "parent", data.get("parent_id") or "none", books.parent_id or "none")
+    yield from found.unequal("", "overage", overage_lines_of(data), books.overage)
     yield from found.unequal("", "index of external ids", books.customer_id, indexed or _MISSING)
     assert state is not None
     wanted: dict[str, str] = {}
@@ -156,6 +159,7 @@ def _spent(block: BlockImage) -> int:
 def _holds(found: _Found, books: PayerBooks, account: AccountBooks) -> Iterator[Difference]:
     unit = account.unit
     held = {number: amount for (of_unit, number), amount in books.held.items() if of_unit == unit}
+    yield from found.unequal(unit, "held as overage", held.pop(NO_BLOCK, 0), books.overheld.get(unit, 0))
     yield from found.unequal(unit, "held by open holds", sum(held.values()), account.totals.held)
     for block in account.blocks:
         expected = held.pop(block.number, 0)

@@ -31,6 +31,7 @@ COPY_KEPT_MS = 120_000
 _SCANNED_AT_ONCE = 2_000
 _SLOTS = b"in_flight:"
 _CAPS = b"caps:"
+_OVERHELD = b"overheld:"
 _SHARE = struct.Struct(">3d")
 
 
@@ -74,7 +75,7 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     holds: int
     """How many are open."""
     held: Counter[tuple[str, int]]
-    """What open holds keep, by unit and block."""
+    """What open holds keep, by unit and block; by 0, what they may yet owe."""
     held_by_member: Counter[tuple[str, str]]
     counters: dict[str, Stand]
     """By key, those that are kept."""
@@ -84,6 +85,10 @@ class PayerBooks(msgspec.Struct, frozen=True, kw_only=True):
     """How many slots of limits are taken, by bucket."""
     slots_held: Counter[str]
     """How many of them open holds have."""
+    overage: str
+    """What it may owe, by unit, as the scripts know it."""
+    overheld: dict[str, int]
+    """By unit, what its holds may yet owe."""
     spend_caps: dict[str, str]
     """The customer's own, by unit, if nobody else pays for it."""
     torn: tuple[Torn, ...]
@@ -183,6 +188,8 @@ class Audit:
             claimed=books.claimed,
             slots=books.slots(fields),
             slots_held=books.slots_held,
+            overage=_text(fields, b"overage") or "",
+            overheld=books.overheld(fields),
             spend_caps=books.spend_caps(fields),
             torn=tuple(books.torn),
         )
@@ -307,6 +314,17 @@ class _Reading:
                     found[bucket] = int(count)
                 else:
                     self.torn.append(Torn("", f"slots of {bucket}", f"{count!r} is no number"))
+        return found
+
+    def overheld(self, fields: dict[bytes, bytes]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name, packed in fields.items():
+            if name.startswith(_OVERHELD):
+                unit = name.removeprefix(_OVERHELD).decode(errors="replace")
+                try:
+                    found[unit] = _whole(*struct.unpack(">d", packed))
+                except (struct.error, ValueError, OverflowError):
+                    self.torn.append(Torn(unit, "overage held", f"{packed!r} is no whole amount"))
         return found
 
     def spend_caps(self, fields: dict[bytes, bytes]) -> dict[str, str]:

@@ -26,10 +26,12 @@ from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt, VersionConfl
 from sidecar.domain.ids import new_id
 from sidecar.store.commands import CREATE_CUSTOMER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
 from sidecar.store.keys import checked_unit
+from sidecar.store.overage_text import overage_lines, overage_of_lines
 from sidecar.store.proxy_keys import ProxyKeys
 
 _FIELDS = (
     "status", "external_id", "display_name", "created_at_ms", "parent", "metadata", "version", "merged_into",
+    "overage",
 )  # fmt: skip
 _CLAIMS_MAX = 5
 """So often an external id is taken over from a customer that has another one now."""
@@ -138,7 +140,7 @@ class Customers(ProxyKeys):
         if reply[0] is None:
             return None
         status, external_id, display_name, created_at_ms = (field.decode() for field in reply[:4])
-        parent, metadata, version, merged_into = reply[4:]
+        parent, metadata, version, merged_into, overage = reply[4:]
         return Customer(
             customer_id=customer_id,
             external_id=external_id,
@@ -149,6 +151,7 @@ class Customers(ProxyKeys):
             metadata=msgspec.json.decode(metadata, type=dict[str, str]) if metadata else {},
             version=int(version or 1),
             merged_into=merged_into.decode() if merged_into else None,
+            overage=overage_of_lines(overage.decode()) if overage else {},
         )
 
     async def update(
@@ -181,7 +184,8 @@ class Customers(ProxyKeys):
             [place.customer, place.journal],
             [
                 customer.customer_id, read, customer.external_id, customer.display_name, customer.status,
-                msgspec.json.encode(customer.metadata), customer.merged_into or "", msgspec.json.encode(customer),
+                msgspec.json.encode(customer.metadata), customer.merged_into or "", overage_lines(customer.overage),
+                msgspec.json.encode(customer),
             ],
         )  # fmt: skip
         match (await self._lane.send(packed))[0]:

@@ -22,6 +22,7 @@ from sidecar.store.commands import RESTORE_ACCOUNT, RESTORE_CUSTOMER
 from sidecar.store.counter_text import LIST, field_of, list_of
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
+from sidecar.store.overage_text import overage_lines
 from sidecar.store.proxy_keys import KeyDetails
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
@@ -179,8 +180,13 @@ def _fields(customer: Customer) -> Pairs:
         "created_at_ms", customer.created_at_ms, external_credential(customer.external_id), 1,
         "metadata", msgspec.json.encode(customer.metadata), "version", customer.version,
     ]  # fmt: skip
-    for name, value in (("parent", customer.parent_id), ("merged_into", customer.merged_into)):
-        if value is not None:
+    more = {
+        "parent": customer.parent_id,
+        "merged_into": customer.merged_into,
+        "overage": overage_lines(customer.overage),
+    }
+    for name, value in more.items():
+        if value:
             fields += [name, value]
     return fields
 

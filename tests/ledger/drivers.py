@@ -58,6 +58,8 @@ class Driver(Protocol):
 
     async def pool(self, member: str, unit: str) -> Pool: ...
 
+    async def allow_overage(self, unit: str, most: int) -> None: ...
+
     async def suspend(self, customer: str) -> None: ...
 
     async def resume(self, customer: str) -> None: ...
@@ -161,6 +163,9 @@ class ModelDriver:
 
     async def pool(self, member: str, unit: str) -> Pool:
         return self.books.members.pool(member, unit)
+
+    async def allow_overage(self, unit: str, most: int) -> None:
+        self.books.overage.allow(unit, most)
 
     async def suspend(self, customer: str) -> None:
         self.books.members.suspend(customer)

@@ -35,6 +35,7 @@ from sidecar.domain.outcomes import (
     TakenBack,
     UnknownReservation,
 )
+from sidecar.domain.overage import Overage, OveragePolicy
 from sidecar.domain.spend_caps import CapStand, SpendCap
 from sidecar.domain.transfers import Room
 from sidecar.store.accounts import Accounts
@@ -106,6 +107,11 @@ class StoreDriver:
     async def pool(self, member: str, unit: str) -> Pool:
         share = await self._customers.pool_share(self._ids[member], unit)
         return Pool(cap=share.cap, held=share.held, spent=share.spent)
+
+    async def allow_overage(self, unit: str, most: int) -> None:
+        overage = Overage(OveragePolicy.ALLOW if most else OveragePolicy.BLOCK, most or None)
+        payer_id = self._ids[PAYER]
+        await self._customers.update(payer_id, lambda payer: replace(payer, overage={**payer.overage, unit: overage}))
 
     async def suspend(self, customer: str) -> None:
         await self._lane.execute("HSET", self._keys.of(self._ids[customer]).customer, "status", "suspended")

@@ -109,6 +109,10 @@ class Writing(Compared):
             reference = f"{line.unit}-{line.seq}"
             self.write("refund", line.unit, reference, line.charged, slices, line.hold.customer_id, amount, rest)
 
+    @rule(unit=st.sampled_from(UNITS), most=st.sampled_from([0, 20, 100, 1000]))
+    def allow_overage(self, unit: str, most: int) -> None:
+        self.both("allow_overage", unit, most)
+
     def write(self, operation: str, *asked: Any) -> Any:
         once = Once(f"key {next(self.number)}", "f0")
         self.sent.append((operation, *asked, once))

@@ -21,7 +21,7 @@
 --
 -- It counts in spend caps, and none of them keeps it from being charged. The line in the journal is that of the commit
 -- of a hold of exactly what the other hold has paid.
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
+--- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits settle
 -- What is the same of a hold for the same: customer and unit.
 local function whose(text)
   return string.match(text, '^%S+ (%S+)') .. string.match(text, '^%S+ %S+ %d+ %d ([^= ]+=)')

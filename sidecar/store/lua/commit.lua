@@ -60,7 +60,7 @@ if #KEYS == 5 and #ARGV == 8 and count == 1 and state == 1 and steps == 0 and AR
     return {'committed', cost, 0, 0, available}
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
+--- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits settle
 local _, _, _, _, slices, text = read_hold(record)
 if state == DEAD then return {'unknown'} end
 local used = (#ARGV - 2 * #KEYS + 2) % 5 == 1 and table.remove(ARGV) or ''

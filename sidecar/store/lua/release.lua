@@ -13,7 +13,7 @@
 --   resolved  {state}: it was committed; nothing changed
 --   replayed  {available of each part}: it was released before; nothing changed
 --   released  {available of each part}: it is free again
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
+--- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits settle
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then
   local forget_at = now_ms() + DEAD_KEPT_MS

@@ -36,7 +36,7 @@
 -- none; and not at all of a key without limits.
 -- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
 -- Where its counters stand follows in `replayed` and in all from `rate_limited` on, too.
--- A hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
+-- What blocks do not have may be held as overage, as in overage.lua. Else a hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', ARGV[3], 'parent', 'due')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -68,7 +68,7 @@ if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and #cu
     end
   end
 end
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits key
+--- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits key
 local payer_status, due, member = customer[1], customer[4], nil
 if ARGV[4] ~= '' then
   local payer = redis.call('HMGET', PAYER, 'status', 'due')
@@ -84,7 +84,7 @@ local first_counter = waits and #ARGV + 1 or 2 * #KEYS - 4
 
 local function is_its_turn(account, amount)
   local _, before = place_in(queue_of(account, now), ARGV[1], now)
-  return amount == 0 or before + amount <= account[AVAILABLE]
+  return amount == 0 or before == 0 or before + amount <= account[AVAILABLE]
 end
 
 -- One that has to wait stands where it stood, or at the end; whoever is refused for another reason leaves the queue.
@@ -121,11 +121,10 @@ local function refusal()
     if refused then return with_counters(refused, first_counter) end
   end
   for part = 1, parts do
-    local name, amount = ARGV[4 + 2 * part], tonumber(ARGV[5 + 2 * part])
-    local account = accounts[part]
-    if account[DEBT] > 0 or waits and not is_its_turn(account, amount) or
-      hold_slices(account, part, amount, ARGV[5], slices) > 0 then
-      return with_counters(shortage(open(account.key, name), part, amount, ARGV[5]), first_counter)
+    local account, amount = accounts[part], tonumber(ARGV[5 + 2 * part])
+    accounts[part] = hold_part(account, part, amount, ARGV[5], slices, waits and not is_its_turn(account, amount))
+    if not accounts[part] then
+      return with_counters(shortage(open(account.key, account.name), part, amount, ARGV[5]), first_counter)
     end
   end
 end

@@ -15,7 +15,7 @@
 --   holds_in_flight      {within reach, held of it, part, what it misses}
 --   insufficient_credits {within reach, held of it, part, what it misses}
 --   resized              {slices, available of each part}
---- include amounts clock keys account journal blocks hold pool draw counters caps
+--- include amounts clock keys account journal blocks hold pool draw overage counters caps
 local record = redis.call('HGET', HOLDS, ARGV[1])
 if not record then return {'unknown'} end
 local time, state, charged, steps, slices, text = read_hold(record)
@@ -35,11 +35,10 @@ for part = 1, #KEYS - 4 do
   if refused then return refused end
 end
 for part, account in ipairs(accounts) do
-  local name, missing = ARGV[2 + 2 * part], added[part]
+  local missing = added[part]
   if missing > 0 then
-    if account[DEBT] > 0 or hold_slices(account, part, missing, text, slices) > 0 then
-      return shortage(open(account.key, name), part, missing, text)
-    end
+    accounts[part] = hold_part(account, part, missing, text, slices)
+    if not accounts[part] then return shortage(open(account.key, account.name), part, missing, text) end
   end
 end
 

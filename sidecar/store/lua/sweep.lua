@@ -13,7 +13,7 @@
 --
 -- Holds that are made between two calls lower `due` by themselves; if the calls are not continued, the payer is due
 -- again after AGAIN_MS.
---- include amounts clock keys account journal blocks hold queue pool draw counters caps limits settle
+--- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits settle
 local AGAIN_MS = 60000
 
 local now, accounts, earliest, expired = now_ms(), {}, NEVER, 0

@@ -9,7 +9,8 @@
 -- ARGV[5]  status
 -- ARGV[6]  metadata, JSON
 -- ARGV[7]  who it was merged into, or ''
--- ARGV[8]  all of this as JSON, for the journal
+-- ARGV[8]  what it may owe, as in overage.lua
+-- ARGV[9]  all of this as JSON, for the journal
 --
 -- Answers, the first that applies:
 --   unknown  nothing changed
@@ -21,6 +22,11 @@ if (now[2] or '1') ~= ARGV[2] then return {'changed'} end
 if now[3] ~= ARGV[3] then redis.call('HDEL', KEYS[1], 'external:' .. now[3]) end
 redis.call('HSET', KEYS[1], 'version', ARGV[2] + 1, 'external_id', ARGV[3], 'external:' .. ARGV[3], '1',
   'display_name', ARGV[4], 'status', ARGV[5], 'metadata', ARGV[6])
+if ARGV[8] ~= '' then
+  redis.call('HSET', KEYS[1], 'overage', ARGV[8])
+else
+  redis.call('HDEL', KEYS[1], 'overage')
+end
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'merged_into', ARGV[7]) end
-redis.call('XADD', KEYS[2], '*', 'customer', ARGV[1], 'data', ARGV[8])
+redis.call('XADD', KEYS[2], '*', 'customer', ARGV[1], 'data', ARGV[9])
 return {'updated'}

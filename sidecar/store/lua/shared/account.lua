@@ -107,6 +107,15 @@ end
 -- Writes the totals and the blocks that changed.
 local function save(account)
   if account.new then enlist(account) end
+  if account.over then
+    local field = 'overheld:' .. unit_of(account)
+    if account.over > 0 then
+      redis.call('HSET', PAYER, field, struct.pack('>d', account.over))
+    else
+      redis.call('HDEL', PAYER, field)
+    end
+    account.over = nil
+  end
   local header, first = struct.pack(HEADER, unpack(account, 1, 14)), account.seen[HEADER_SIZE + 1]
   if first and first.changed then
     header = header .. struct.pack('>I4dd', first[NUMBER], first[LEFT], first[KEPT])

@@ -41,20 +41,3 @@ local function draw(account, amount, scopes, visit)
   end
   return missing
 end
-
--- Holds `amount`: adds its slices. Answers what is missing; then nothing may be saved.
-local function hold_slices(account, part, amount, text, slices)
-  if account[AVAILABLE] < amount then return amount - account[AVAILABLE] end
-  account[HELD] = account[HELD] + amount
-  return draw(account, amount, scopes_of(account, text), function(block, taken)
-    block[KEPT] = block[KEPT] + taken
-    slices[#slices + 1] = {part, block[NUMBER], taken}
-  end)
-end
-
--- Why a part cannot be held: {word, what is within reach, what holds keep of it, part, amount}.
-local function shortage(account, part, amount, text)
-  local left, kept = within_reach(account, scopes_of(account, text))
-  local word = left + kept - account[DEBT] >= amount and 'holds_in_flight' or 'insufficient_credits'
-  return {word, left, kept, part, amount}
-end

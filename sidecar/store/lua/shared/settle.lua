@@ -23,15 +23,16 @@ local function settle_slice(account, slice, charge, moves)
 end
 
 -- Charges what no slice covers: out of what is available, and what that does not cover becomes debt unless `policy`
--- lets it go. Debt stops at MAX_AMOUNT. Answers charged, the debt, uncollected.
-local function charge_beyond(account, cost, policy, text, moves)
+-- lets it go: `over` of it may be owed whatever it says. Debt stops at MAX_AMOUNT. Answers charged, the debt,
+-- uncollected.
+local function charge_beyond(account, cost, policy, over, text, moves)
   if cost == 0 then return 0, 0, 0 end
   local missing = draw(account, cost, scopes_of(account, text), function(block, taken)
     account[SPENT_TOTAL] = account[SPENT_TOTAL] + taken
     moves[#moves + 1] = struct.pack(MOVE, SPENT, block[NUMBER], taken)
     if block[LEFT] + block[KEPT] == 0 then account.used_up = true end
   end)
-  local debt = policy == 'owe' and math.min(missing, MAX_AMOUNT - account[DEBT]) or 0
+  local debt = math.min(policy == 'owe' and missing or math.min(missing, over), MAX_AMOUNT - account[DEBT])
   if debt > 0 then
     account[DEBT] = account[DEBT] + debt
     moves[#moves + 1] = struct.pack(MOVE, OWED, 0, debt)
@@ -43,9 +44,9 @@ end
 -- are left with what is still held. Nothing is written: all parts are settled before one is kept, since an error takes
 -- nothing back.
 local function settle_part(account, part, slices, cost, policy, final, text)
-  local moves, left, held = {}, cost, 0
+  local moves, left, held, over = {}, cost, 0, 0
   for _, slice in ipairs(slices) do
-    if slice[1] == part then
+    if slice[1] == part and slice[2] ~= NO_BLOCK then
       local charge = math.min(slice[3], left)
       local settled = final and slice[3] or charge
       left, held = left - charge, held + settled
@@ -53,7 +54,16 @@ local function settle_part(account, part, slices, cost, policy, final, text)
       slice[3] = slice[3] - settled
     end
   end
-  local beyond, debt, uncollected = charge_beyond(account, left, policy, text, moves)
+  local owing = left
+  for _, slice in ipairs(slices) do
+    if slice[1] == part and slice[2] == NO_BLOCK then
+      local used = math.min(slice[3], owing)
+      local settled = final and slice[3] or used
+      owing, held, over, slice[3] = owing - used, held + settled, over + settled, slice[3] - settled
+    end
+  end
+  change_over(account, -over)
+  local beyond, debt, uncollected = charge_beyond(account, left, policy, left - owing, text, moves)
   return {
     account = account, part = part, held = held, charged = cost - left + beyond, debt = debt, uncollected = uncollected,
     moves = table.concat(moves), text = text,
