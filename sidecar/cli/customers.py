@@ -1,4 +1,4 @@
-"""`sidecar customers`: make, find, show, change and rename them, and say what a member may take of its pool."""
+"""`sidecar customers`: make, find, show, change and rename them, and say what they may take of a pool and owe."""
 
 import argparse
 from urllib.parse import urlencode
@@ -31,6 +31,12 @@ def add(subparsers: Subparsers) -> None:
     cap.add_argument("customer", type=customer_argument, help="your own id of the member, or ours (cus_…)")
     cap.add_argument("amount", type=_decimal_or_none, help="a decimal number such as 100, or none for no cap")
     cap.add_argument("--unit", default=CREDITS.name, help="what of (default: credits)")
+
+    overage = add_command(commands, "overage", "say whether a customer is served beyond its credit", _overage)
+    overage.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+    overage.add_argument("policy", choices=("block", "allow", "notify"), help="block: it is refused")
+    overage.add_argument("--limit", metavar="AMOUNT", type=decimal, help="how much it may owe (default: any amount)")
+    overage.add_argument("--unit", default=CREDITS.name, help="what of (default: credits)")
 
 
 def _add_list(commands: Subparsers) -> None:
@@ -124,6 +130,18 @@ def _cap(args: argparse.Namespace, client: Client) -> None:
     may = "without a cap" if args.amount is None else f"up to {args.amount} {args.unit}, all in all"
     took = share["display"]
     print(f"{printable(args.customer)} may take {may}; it holds {took['held']} and has spent {took['spent']}.")
+
+
+def _overage(args: argparse.Namespace, client: Client) -> None:
+    limit = None if args.limit is None else base_units(client, args.unit, args.limit)
+    wanted = {"policy": args.policy, "limit": limit, "unit": args.unit}
+    policy = client.call("PUT", f"{customer_path(args.customer)}/overage-policy", wanted).document
+    if args.json:
+        show_json(policy)
+        return
+    most = f"as many {args.unit} as it needs" if args.limit is None else f"up to {args.limit} {args.unit}"
+    may = "nothing" if args.policy == "block" else most
+    print(f"{printable(args.customer)} may owe {may}.")
 
 
 def _decimal_or_none(text: str) -> str | None:

@@ -73,6 +73,7 @@ from sidecar.control.metric_schema import (
     RulesOfMetrics,
     RulesWanted,
 )
+from sidecar.control.overage import OverageQuery, OverageView, SetOverage
 from sidecar.control.purchase_schema import MakePurchase, PurchaseView
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
@@ -350,6 +351,24 @@ class Calls(ABC):
     async def ask_for_entitlement(self, body: CheckOne = CheckOne()) -> EntitlementView:
         """Check whether a customer could use a feature: the same with a body."""
         return await self._ask("POST", "/v1/entitlements/check", EntitlementView, body=body)
+
+    async def set_overage_policy(
+        self, customer: str, body: SetOverage, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> OverageView:
+        """Say what becomes of requests that a customer's credit does not cover, from now on."""
+        return await self._ask(
+            "PUT",
+            f"{self._customer(customer)}/overage-policy",
+            OverageView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def show_overage_policy(self, customer: str, query: OverageQuery = OverageQuery()) -> OverageView:
+        """What becomes of requests that a customer's credit does not cover; of a member of a pool, that of who pays."""
+        return await self._ask("GET", f"{self._customer(customer)}/overage-policy", OverageView, query=query)
 
     async def set_thresholds(
         self,

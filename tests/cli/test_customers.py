@@ -1,6 +1,7 @@
 import pytest
 
 from tests.cli.conftest import Command
+from tests.support.control import Control
 
 
 async def test_a_customer_is_made_and_then_found(sidecar: Command) -> None:
@@ -80,3 +81,14 @@ async def test_customers_are_found_changed_and_renamed(sidecar: Command) -> None
     found = await sidecar("customers", "list", "--limit", "1", "--json")
     assert [each["external_id"] for each in found.json["data"]] == ["robert"]
     assert "There are more" in (await sidecar("customers", "list", "--limit", "1")).out
+
+
+async def test_what_a_customer_may_owe(sidecar: Command, control: Control) -> None:
+    await control.customer("alice")
+    allowed = await sidecar("customers", "overage", "alice", "allow", "--limit", "2.5")
+    assert allowed.out == "alice may owe up to 2.5 credits.\n"
+    assert (
+        await sidecar("customers", "overage", "alice", "notify")
+    ).out == "alice may owe as many credits as it needs.\n"
+    blocked = await sidecar("customers", "overage", "alice", "block", "--json")
+    assert (blocked.json["policy"], blocked.json["limit"]) == ("block", None)

@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.domain.blocks import BLOCKS_MAX, BlockState
 from sidecar.domain.book_holds import Part, Reservation
+from sidecar.domain.book_overage import NO_BLOCK
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import (
@@ -129,6 +130,11 @@ class Player:
         await self.driver.tick(ms_of(step.words[0]))
         return Told([])
 
+    async def overage(self, step: Step) -> Told:
+        """So much may be owed."""
+        await self.driver.allow_overage(step.options.get("unit", UNIT), amount_of(step.words[0]))
+        return Told([])
+
     async def member(self, step: Step) -> Told:
         await self.driver.join(step.words[0])
         return Told([])
@@ -224,7 +230,8 @@ class Player:
         slices: Counter[str] = Counter()
         for asked, part in zip(reservation.parts, (reserved, *reserved.others), strict=True):
             for slice_ in part.drawn:
-                slices[self.names[asked.unit, slice_.block]] += slice_.amount
+                name = self.names[asked.unit, slice_.block] if slice_.block != NO_BLOCK else "overage"
+                slices[name] += slice_.amount
         word = "replayed" if reserved.replayed else "reserved"
         numbers = [f"held={reserved.held}", f"available={reserved.available}"]
         return Told([word, *(f"{name}={amount}" for name, amount in slices.items())], numbers)

@@ -1,6 +1,9 @@
 """A story in which everything happens that can happen to accounts, told to a town."""
 
+from msgspec.structs import replace
+
 from sidecar.domain.outcomes import Overrun
+from sidecar.domain.overage import Overage, OveragePolicy
 from sidecar.domain.proxy_keys import KeyLimits, KeyRate
 from sidecar.domain.spend_caps import CapScope, Window
 from tests.support.clock import StoreClock
@@ -129,5 +132,9 @@ async def _open_ends(town: Town, clock: StoreClock) -> None:
     voided = await town.grant("alice", 40, priority=-4)
     await town.reserve("alice", "keeps-both", 65, ttl_ms=long)
     await town.void("alice", voided.block_id)
+    emil = town.ids["emil"]
+    allowed = {UNIT: Overage(OveragePolicy.ALLOW, 9000), "tokens": Overage(OveragePolicy.BLOCK)}
+    await town.customers.update(emil, lambda customer: replace(customer, overage=allowed))
+    await town.reserve("emil", "in-overage", 70, ttl_ms=long)
     clock.tick(HOUR_MS)
     await town.sweep()

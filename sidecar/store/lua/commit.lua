@@ -32,32 +32,34 @@ local time, state, charged, steps, count = struct.unpack('>dBdI4I2', record)
 -- general case would do the same.
 if #KEYS == 5 and #ARGV == 8 and count == 1 and state == 1 and steps == 0 and ARGV[2] == '0' and ARGV[4] == '' then
   local part, number, held_of_it = struct.unpack('>BI4d', record, 24)
-  local account, cost = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[8])
-  local seq, granted, scheduled, available, held, spent, expired, voided, owed, next_at, _, waiting =
-    struct.unpack('>ddddddddddI4B', account)
-  local at, block, left, kept, _, _, block_state = 89, struct.unpack('>I4dddI2B', account, 89)
-  while block ~= number and at + 74 < #account do
-    at = at + 74
-    block, left, kept, _, _, block_state = struct.unpack('>I4dddI2B', account, at)
-  end
-  local back, due = held_of_it - cost, false
-  if next_at < 9007199254740991 then
-    local now = redis.call('TIME')
-    due = next_at <= now[1] * 1000 + math.floor(now[2] / 1000)
-  end
-  if block == number and block_state == 1 and back >= 0 and owed == 0 and waiting == 0 and not due and
-    kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and
-    string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
-    available = available + back
-    local totals = struct.pack('>ddddddddd',
-      seq + 1, granted, scheduled, available, held - held_of_it, spent + cost, expired, voided, owed)
-    redis.call('SETRANGE', KEYS[5], 0, totals .. string.sub(account, 73, at + 3) ..
-      struct.pack('>dd', left + back, kept - held_of_it))
-    redis.call('HDEL', KEYS[3], ARGV[1])
-    redis.call('XADD', KEYS[4], '*', 'commit', ARGV[7], 'after', totals,
-      'moves', cost > 0 and struct.pack('>BI4d', 2, number, cost) or '', 'hold', record, 'usage', ARGV[5],
-      'source', ARGV[6], 'numbers', struct.pack('>dddd', 1, cost, 0, 0))
-    return {'committed', cost, 0, 0, available}
+  if number > 0 then
+    local account, cost = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[8])
+    local seq, granted, scheduled, available, held, spent, expired, voided, owed, next_at, _, waiting =
+      struct.unpack('>ddddddddddI4B', account)
+    local at, block, left, kept, _, _, block_state = 89, struct.unpack('>I4dddI2B', account, 89)
+    while block ~= number and at + 74 < #account do
+      at = at + 74
+      block, left, kept, _, _, block_state = struct.unpack('>I4dddI2B', account, at)
+    end
+    local back, due = held_of_it - cost, false
+    if next_at < 9007199254740991 then
+      local now = redis.call('TIME')
+      due = next_at <= now[1] * 1000 + math.floor(now[2] / 1000)
+    end
+    if block == number and block_state == 1 and back >= 0 and owed == 0 and waiting == 0 and not due and
+      kept >= held_of_it and held >= held_of_it and left + back + kept - held_of_it > 0 and
+      string.match(record, '^%S+ %S+ %d+ (%d)', 37) == '0' then
+      available = available + back
+      local totals = struct.pack('>ddddddddd',
+        seq + 1, granted, scheduled, available, held - held_of_it, spent + cost, expired, voided, owed)
+      redis.call('SETRANGE', KEYS[5], 0, totals .. string.sub(account, 73, at + 3) ..
+        struct.pack('>dd', left + back, kept - held_of_it))
+      redis.call('HDEL', KEYS[3], ARGV[1])
+      redis.call('XADD', KEYS[4], '*', 'commit', ARGV[7], 'after', totals,
+        'moves', cost > 0 and struct.pack('>BI4d', 2, number, cost) or '', 'hold', record, 'usage', ARGV[5],
+        'source', ARGV[6], 'numbers', struct.pack('>dddd', 1, cost, 0, 0))
+      return {'committed', cost, 0, 0, available}
+    end
   end
 end
 --- include amounts clock keys account journal blocks hold queue pool draw overage counters caps limits settle

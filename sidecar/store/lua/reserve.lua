@@ -36,14 +36,16 @@
 -- none; and not at all of a key without limits.
 -- One that waits its turn takes nothing that those before it in the queue want; who does not wait is not held up.
 -- Where its counters stand follows in `replayed` and in all from `rate_limited` on, too.
--- What blocks do not have may be held as overage, as in overage.lua. Else a hold of 0 fits unless the payer owes. A request is never refused for its own hold: replay comes first.
+-- What blocks do not have may be held as overage, as in overage.lua. Else a hold of 0 fits unless the payer owes. A
+-- request is never refused for its own hold: replay comes first.
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', ARGV[3], 'parent', 'due')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The common case, before the functions of the general one are even defined: one part, paid by the customer itself,
--- nothing owed, restricted or due, a key without limits, and one of the first blocks covers it. The general case would do the same. (`scopes`
--- has WAITING in its upper byte: while anybody waits, or spend is capped, this is not the common case.)
+-- nothing owed, restricted or due, a key without limits, and one of the first blocks covers it. The general case would
+-- do the same. (`scopes` has WAITING in its upper byte: while anybody waits, or spend is capped, this is not the common
+-- case.)
 if #KEYS == 6 and #ARGV == 7 and customer[1] == 'active' and customer[2] and #customer[2] < 31 and not customer[3] and
   ARGV[4] == '' then
   local account, amount = redis.call('GETRANGE', KEYS[5], 0, 383), tonumber(ARGV[7])

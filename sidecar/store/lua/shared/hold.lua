@@ -3,7 +3,8 @@
 --   state    WAITERS: it is no hold, see queue.lua
 --   charged  by its step commits so far
 --   steps    how many of them
---   slices   each: part, block (0: none, see overage.lua), amount; of a remembered commit, the cost of each part, then the charge of each (block 0)
+--   slices   each: part, block, amount (0: of none, see overage.lua); of a remembered commit, the cost of each part,
+--            then the charge of each (block 0)
 --   text     <reservation id> <customer id> <ttl ms> <remember> <unit>=<amount>[,…]
 --            <feature> <rule> <version of the rules> [<counter>=<units>[,…]
 --            [<what its limits get back, as in limits.lua> [<what its caller said of it>]]]; - for what there is not;
