@@ -16,8 +16,9 @@ from sidecar.archive import events, schema, topup_requests
 from sidecar.archive.bookkeeping import Books, key_of, touched_blocks
 from sidecar.archive.bulk import Bulk, Row
 from sidecar.archive.database import Database, Transaction
-from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, WatchRow, row_of
+from sidecar.archive.schema import AccountRow, BlockRow, CustomerRow, KeyRow, SpendCapsRow, WatchRow, row_of
 from sidecar.archive.signals import Signals
+from sidecar.domain.counters import is_of_cap
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import Anomaly, Appended
 from sidecar.domain.journal import Line, Overtaken, Position, Record, entry_id
@@ -51,7 +52,7 @@ async def append(database: Database, partition: int, lines: Sequence[Line | Reco
         Anomaly(entry_id=row.entry_id, what=row.what, customer_id=row.customer_id, unit=row.unit, detail=row.detail)
         for row in books.anomalies.values()
     )
-    return Appended(last, len(books.entries), tuple(anomalies))
+    return Appended(last, len(books.entries), tuple(anomalies), len(books.signals.events))
 
 
 def _check_order(partition: int, lines: Sequence[Line | Record], after: Position) -> None:
@@ -86,6 +87,7 @@ async def _open_books(bulk: Bulk, lines: Sequence[Line | Record]) -> Books:
     blocks: dict[Row, None] = {}
     keys: dict[Row, None] = {}
     customers: dict[Row, None] = {}
+    capped: dict[Row, None] = {}
     for line in lines:
         if isinstance(line, Record):
             keys[key_of(line),] = None
@@ -93,6 +95,9 @@ async def _open_books(bulk: Bulk, lines: Sequence[Line | Record]) -> Books:
                 customers[line.customer_id,] = None
             continue
         accounts[line.customer_id, line.unit] = None
+        if any(is_of_cap(counted.key) for counted in line.counted):
+            asker = line.customer_id if line.hold is None else line.hold.customer_id
+            capped |= {(line.customer_id, line.unit): None, (asker, line.unit): None}
         blocks |= dict.fromkeys((line.customer_id, line.unit, number) for number in touched_blocks(line))
     watched = {**accounts, **{(EVERYBODY, unit): None for _, unit in accounts}}
     return Books(
@@ -100,7 +105,10 @@ async def _open_books(bulk: Bulk, lines: Sequence[Line | Record]) -> Books:
         await _known(bulk, schema.blocks, BlockRow, blocks),
         await _known(bulk, schema.keys, KeyRow, keys),
         await _known(bulk, schema.customers, CustomerRow, customers),
-        Signals(await _known(bulk, schema.watches, WatchRow, watched)),
+        Signals(
+            await _known(bulk, schema.watches, WatchRow, watched),
+            await _known(bulk, schema.spend_caps, SpendCapsRow, capped),
+        ),
     )
 
 

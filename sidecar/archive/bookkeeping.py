@@ -165,13 +165,14 @@ class Books:
             return
         if record.what == "spend_caps":
             unit = str(record.data["unit"])
-            self.spend_caps[record.customer_id, unit] = SpendCapsRow(
+            caps = self.spend_caps[record.customer_id, unit] = SpendCapsRow(
                 customer_id=record.customer_id,
                 unit=unit,
                 partition=record.partition,
                 entry_id=at,
                 caps=str(record.data["caps"]),
             )
+            self.signals.take_caps(caps)
             return
         key_id = key_of(record)
         known = self.keys.get(key_id)

@@ -5,18 +5,22 @@ Most lines say nothing: a charge is told only where it takes a balance past a ma
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
-from sidecar.archive.schema import AccountRow, CustomerRow, EntryRow, EventRow, WatchRow
+from sidecar.archive.schema import AccountRow, CustomerRow, EntryRow, EventRow, SpendCapsRow, WatchRow
 from sidecar.domain.alarms import alarm
 from sidecar.domain.auto_topups import AutoTopup
+from sidecar.domain.counters import Counted, cap_of, counter_of, is_of_cap
 from sidecar.domain.customers import Status
+from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.events import EventType
 from sidecar.domain.journal import Kind, Line, Move, Moved
+from sidecar.domain.spend_caps import WHOLE, SpendCap, caps_of
 from sidecar.domain.topups import TOPUP, topup_id
 from sidecar.domain.watches import EVERYBODY, Thresholds, WatchKind
 
@@ -56,9 +60,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Signals:
-    """`watches` are those of the balances that the batch is about, and those for everybody."""
+    """`watches` are those of the balances that the batch is about, and those for everybody.
 
-    def __init__(self, watches: Sequence[WatchRow] = ()) -> None:
+    `caps` are the spend caps that it may count in.
+    """
+
+    def __init__(self, watches: Sequence[WatchRow] = (), caps: Sequence[SpendCapsRow] = ()) -> None:
         self.events: list[EventRow] = []
         self.fulfilled: dict[str, str] = {}
         """The requests for top-ups that were granted, and which top-up each was."""
@@ -68,6 +75,7 @@ class Signals:
             if row.kind == WatchKind.AUTO_TOPUP
         }
         self._told: Counter[str] = Counter()
+        self._caps = {(row.customer_id, row.unit): row.caps for row in caps}
         self._thresholds = {
             (row.customer_id, row.unit): msgspec.json.decode(row.body, type=Thresholds).amounts
             for row in watches
@@ -86,6 +94,9 @@ class Signals:
             self.fulfilled[line.grant.auto_topup_request_id] = topup_id(line.customer_id, line.grant.block_id)
         if after.owed > 0 == before.owed:
             self._add(entry, after, EventType.OVERAGE_RECORDED, {"owed": after.owed})
+        for counted in line.counted:
+            if is_of_cap(counted.key):
+                self._warn(line, entry, counted)
         place = (line.customer_id, line.unit)
         thresholds = self._thresholds.get(place) or self._for_everybody(place)
         low = before.low
@@ -107,6 +118,31 @@ class Signals:
             what = _OF_STATUS.get(row.status, what)
         data = {"status": row.status, "entry_id": row.entry_id}
         self._keep(row.entry_id, what, row.customer_id, "", at_ms, data)
+
+    def take_caps(self, row: SpendCapsRow) -> None:
+        """From now on a customer has these spend caps."""
+        self._caps[row.customer_id, row.unit] = row.caps
+
+    def _warn(self, line: Line, entry: EntryRow, counted: Counted) -> None:
+        """Tell what a charge made of a spend cap; of one that goes along with time nobody knows it by one counter."""
+        askers = dict.fromkeys((line.customer_id, line.customer_id if line.hold is None else line.hold.customer_id))
+        counter = counter_of(counted.key)
+        for owner in askers:
+            for cap in self._caps_of(owner, line.unit):
+                if counter is None or cap.cap_id != cap_of(counted.key) or cap.window is None:
+                    continue
+                data = {"cap_id": cap.cap_id, "amount": cap.amount, "spent": counted.position}
+                data |= {"resets_at": _instant(counter.until_ms), "entry_id": entry.entry_id}
+                for percent in cap.passed(counted.position - counted.units, counted.position):
+                    what = EventType.SPEND_CAP_REACHED if percent == WHOLE else EventType.SPEND_CAP_WARNING
+                    told = data | {"percent": percent}
+                    self._keep(entry.entry_id, what, owner, line.unit, entry.recorded_at_ms, told)
+
+    def _caps_of(self, owner: str, unit: str) -> Sequence[SpendCap]:
+        # What cannot be read keeps nothing from being archived.
+        with suppress(StoreCorrupt):
+            return caps_of(self._caps.get((owner, unit), ""), unit)
+        return ()
 
     def _for_everybody(self, place: BalanceKey) -> Sequence[int]:
         return () if place in self._thresholds else self._thresholds.get((EVERYBODY, place[1]), ())
@@ -202,4 +238,8 @@ def _moved(moves: Sequence[Move], what: Moved) -> int:
 
 def _ends(line: Line) -> dict[str, datetime | None]:
     ends_at_ms = None if line.block is None else line.block.expires_at_ms
-    return {"expires_at": None if ends_at_ms is None else _EPOCH + timedelta(milliseconds=ends_at_ms)}
+    return {"expires_at": None if ends_at_ms is None else _instant(ends_at_ms)}
+
+
+def _instant(at_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at_ms)

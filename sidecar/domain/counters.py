@@ -107,6 +107,11 @@ def is_of_cap(key: str) -> bool:
     return key.startswith(_CAP) and "~" in key
 
 
+def cap_of(key: str) -> str:
+    """The id of the spend cap that counts in it; `is_of_cap` says whether one does."""
+    return key.removeprefix(_CAP).rpartition("@")[0]
+
+
 def counter_of(key: str) -> Counter | None:
     """The counter that has this key; None for what is none of ours."""
     name, _, period = key.rpartition("@")

@@ -187,6 +187,7 @@ class Appended(msgspec.Struct, frozen=True):
     position: Position
     entries: int
     anomalies: tuple[Anomaly, ...] = ()
+    events: int = 0
 
 
 class BrokenLink(msgspec.Struct, frozen=True, kw_only=True):

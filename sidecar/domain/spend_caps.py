@@ -16,12 +16,16 @@ import msgspec
 
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.counters import Counter, cap_counter
-from sidecar.domain.errors import InvalidInput
+from sidecar.domain.errors import InvalidInput, StoreCorrupt
 
 ROLLING_STEPS: Final = 24
 """A window that goes along with time has so many steps: what was spent may count for one of them longer."""
 ROLLING_MIN_MS: Final = 60_000
 ROLLING_MAX_MS: Final = 31 * 86_400_000
+WHOLE: Final = 100
+"""All of a cap, in percent."""
+NOTHING: Final = "-"
+"""In place of an empty word of a cap in the store."""
 _CLOCK_YEARS: Final = 10
 _DAY_MS: Final = 86_400_000
 
@@ -67,6 +71,11 @@ class SpendCap(msgspec.Struct, frozen=True, kw_only=True):
     warn_at: tuple[int, ...] = ()
     """Percentages of the amount that are told once they are reached."""
     created_at_ms: int
+
+    def passed(self, before: int, after: int) -> list[int]:
+        """Which percentages, of those that are told and the whole, were reached between two sums that were spent."""
+        told = sorted({*self.warn_at, WHOLE})
+        return [each for each in told if before * 100 < each * self.amount <= after * 100]
 
     def counters(self, now_ms: int) -> list[Counter]:
         """Those that count at `now_ms`, the newest first."""
@@ -140,6 +149,31 @@ def checked_clock(tz: str) -> str:
     """The name of a time zone, or InvalidInput."""
     _zone(tz)
     return tz
+
+
+def caps_of(lines: str, unit: str) -> list[SpendCap]:
+    """The caps of a customer in a unit, as the store has them. Raises StoreCorrupt for what is none of ours."""
+    try:
+        return [_cap(line.split(" "), unit) for line in lines.split("\n") if line]
+    except (ValueError, msgspec.ValidationError) as error:
+        raise StoreCorrupt(f"A customer has the spend caps {lines!r}.") from error
+
+
+def _cap(words: list[str], unit: str) -> SpendCap:
+    cap_id, amount, action, scope, of, window, _, tz, warn_at, created_at_ms = words
+    return SpendCap(
+        cap_id=cap_id,
+        unit=unit,
+        amount=int(amount),
+        window=None if window.isdigit() else Window(window),
+        rolling_ms=int(window) if window.isdigit() else 0,
+        tz=tz,
+        scope=CapScope(scope),
+        of="" if of == NOTHING else of,
+        blocks=action == "block",
+        warn_at=() if warn_at == NOTHING else tuple(map(int, warn_at.split(","))),
+        created_at_ms=int(created_at_ms),
+    )
 
 
 def window_at(window: Window, tz: str, now_ms: int) -> tuple[int, int]:

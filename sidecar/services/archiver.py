@@ -70,6 +70,7 @@ class Archiver:
         self._oldest_ms: dict[int, int] = {}
         self.archived_total = 0
         self.failures_total = 0
+        self.events_total = 0
         self.anomalies_total = 0
         """Lines that are archived and contradict those before them."""
         self.waiting = 0
@@ -221,6 +222,7 @@ class Archiver:
 
     def _count(self, appended: Appended) -> None:
         self.archived_total += appended.entries
+        self.events_total += appended.events
         self.anomalies_total += len(appended.anomalies)
         for anomaly in appended.anomalies[:1]:
             log.error(

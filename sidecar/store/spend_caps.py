@@ -1,16 +1,13 @@
 """Spend caps in the store: lines of words in the payer's hash, where the scripts of holds find them."""
 
-import msgspec
-
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
-from sidecar.domain.spend_caps import CapScope, CapStand, SpendCap, Window, clock_of
+from sidecar.domain.spend_caps import NOTHING, CapStand, SpendCap, caps_of, clock_of
 from sidecar.store.commands import SET_SPEND_CAPS, SPEND_CAPS
 from sidecar.store.keys import Keys, checked_unit
 from sidecar.store.lane import Lane
 
 CAPS_MAX = 16
 """Most that a customer may have in one unit: a reserve looks at all of them."""
-_NONE = "-"
 
 
 class SpendCaps:
@@ -69,31 +66,6 @@ def cap_line(cap: SpendCap, now_ms: int) -> str:
     window = cap.window.value if cap.window is not None else str(cap.rolling_ms)
     clock = "0" if cap.window is None else clock_of(cap.tz, now_ms)
     return " ".join((
-        cap.cap_id, str(cap.amount), "block" if cap.blocks else "notify", cap.scope.value, cap.of or _NONE, window,
-        clock, cap.tz, ",".join(map(str, cap.warn_at)) or _NONE, str(cap.created_at_ms),
+        cap.cap_id, str(cap.amount), "block" if cap.blocks else "notify", cap.scope.value, cap.of or NOTHING, window,
+        clock, cap.tz, ",".join(map(str, cap.warn_at)) or NOTHING, str(cap.created_at_ms),
     ))  # fmt: skip
-
-
-def caps_of(lines: str, unit: str) -> list[SpendCap]:
-    """The caps of these lines. Raises StoreCorrupt for what is none of ours."""
-    try:
-        return [_cap(line.split(" "), unit) for line in lines.split("\n") if line]
-    except (ValueError, msgspec.ValidationError) as error:
-        raise StoreCorrupt(f"A customer has the spend caps {lines!r}.") from error
-
-
-def _cap(words: list[str], unit: str) -> SpendCap:
-    cap_id, amount, action, scope, of, window, _, tz, warn_at, created_at_ms = words
-    return SpendCap(
-        cap_id=cap_id,
-        unit=unit,
-        amount=int(amount),
-        window=None if window.isdigit() else Window(window),
-        rolling_ms=int(window) if window.isdigit() else 0,
-        tz=tz,
-        scope=CapScope(scope),
-        of="" if of == _NONE else of,
-        blocks=action == "block",
-        warn_at=() if warn_at == _NONE else tuple(map(int, warn_at.split(","))),
-        created_at_ms=int(created_at_ms),
-    )

@@ -200,6 +200,7 @@ _TOTALS: Final[tuple[tuple[str, str, Callable[[Environment], int]], ...]] = (
         lambda each: each.transferring.finished_total,
     ),
     ("sidecar_archive_entries", "Journal lines that were archived.", lambda each: each.archiver.archived_total),
+    ("sidecar_archive_events", "Events that were written.", lambda each: each.archiver.events_total),
     ("sidecar_archive_failures", "Attempts to archive that failed.", lambda each: each.archiver.failures_total),
     ("sidecar_archive_anomalies", "Archived lines that cannot be right.", lambda each: each.archiver.anomalies_total),
 )

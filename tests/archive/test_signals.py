@@ -132,6 +132,38 @@ def test_corrections_and_lost_holds_are_told() -> None:
     assert (events["credits.purchased"]["amount"], events["credits.purchased"]["purchase_id"]) == (6, "pur_1")
 
 
+CAP = "cap_a 1000 notify total - day 0 UTC 50,80 0"
+
+
+def spent(units: int, position: int, cap: str = "cap_a") -> Counted:
+    return Counted(f"spend:{cap}@0~86400000", units, position)
+
+
+def test_marks_of_a_spend_cap_are_told_as_they_are_passed() -> None:
+    teller = Teller(Clock(), "cus_boss")
+    caps = Teller(teller.clock, "cus_member").record(
+        "spend_caps", unit="credits", caps=f"{CAP}\ncap_b 5 none of ours"
+    )
+    good = Teller(teller.clock, "cus_member").record("spend_caps", unit="credits", caps=CAP)
+
+    def charge(*counted: Counted) -> Line:
+        return teller.commit((1, 1), asker="cus_member", counted=counted)
+
+    grant = teller.grant(100)
+    assert [what for what, _ in told(grant, caps, charge(spent(1_000, 1_000)))] == ["credits.granted"]
+    lines = [charge(spent(499, 499)), charge(spent(301, 800)), charge(spent(250, 1_050)), charge(spent(9, 1_059))]
+    other = charge(spent(5_000, 5_000, "cap_other"), Counted("ocr/pages@2026-11", 5_000, 5_000))
+    marks = [(what, data["percent"], data["spent"]) for what, data in told(good, *lines, other)]
+    assert marks == [
+        ("spend_cap.warning", 50, 800), ("spend_cap.warning", 80, 800), ("spend_cap.reached", 100, 1_050),
+    ]  # fmt: skip
+    assert told(good, lines[1])[0][1]["resets_at"] == "1970-01-02T00:00:00Z"
+    rolling = Teller(teller.clock, "cus_member").record(
+        "spend_caps", unit="credits", caps=CAP.replace("day", "3600000")
+    )
+    assert told(rolling, *lines) == []
+
+
 def test_customers_are_told_by_our_id_alone() -> None:
     teller = Teller(Clock())
 

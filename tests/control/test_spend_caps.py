@@ -45,6 +45,8 @@ async def test_the_vector(control: Control, family: str) -> None:
     assert made.json["reached"] == []
     assert (shown["window"], shown["rolling_seconds"], shown["tz"], shown["scope"]) == ("day", None, "UTC", "total")
     assert shown["reset_at"].endswith("T00:00:00Z")
+    events = (await control.ask("GET", f"/v1/events?type=spend_cap.warning&customer_id={alice}")).json["data"]
+    assert [(each["data"]["percent"], each["data"]["spent"]) for each in events] == [(50, 8_000)]
     # The ledger says what counted in it; the counters of prices do not show it.
     (entry,) = (await control.ask("GET", f"/v1/customers/{alice}/ledger?reservation_id=r2")).json["data"]
     assert [(each["units"], each["position"]) for each in entry["counted"]] == [(900, 8_900)]

@@ -8,8 +8,8 @@ import pytest
 from sidecar.domain import proxy_keys
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
 from sidecar.domain.outcomes import Overrun, RefusalCode, Refused, Reserved, Settled
-from sidecar.domain.spend_caps import Capped, CapScope, SpendCap, Window, window_at
-from sidecar.store.spend_caps import CAPS_MAX, SpendCaps, cap_line, caps_of
+from sidecar.domain.spend_caps import Capped, CapScope, SpendCap, Window, caps_of, window_at
+from sidecar.store.spend_caps import CAPS_MAX, SpendCaps, cap_line
 from tests.support.books import ENVIRONMENT, NOW_MS, TENANT, TOKENS, TTL_MS, UNIT, Purse, open_member
 from tests.support.clock import StoreClock
 from tests.support.sums import assert_right
