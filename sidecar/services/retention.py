@@ -1,6 +1,10 @@
-"""Drops the events that nobody keeps any more. The ledger is none of its business: that is kept for ever."""
+"""Drops the events that nobody keeps any more. The ledger is none of its business: that is kept for ever.
+
+Any number of processes may do it.
+"""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,7 +20,7 @@ log = logging.getLogger("sidecar")
 
 
 class Retention:
-    """`run` drops events that are older than `events_kept_days`, again and again until it is cancelled; 0: none."""
+    """`run` drops events that are older than `events_kept_days`, again and again until `close`; 0: none."""
 
     def __init__(
         self,
@@ -30,14 +34,22 @@ class Retention:
         self._kept_ms = round(events_kept_days * _DAY_MS)
         self._every_s = every_s
         self._now_ms = now_ms
+        self._closing = asyncio.Event()
 
     async def run(self) -> None:
         while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._every_s)
+            if self._closing.is_set():
+                return
             try:
                 await self.drop()
             except ArchiveUnavailable as error:
                 log.debug("old events are not dropped yet: %s", error.detail)
-            await asyncio.sleep(self._every_s)
+
+    def close(self) -> None:
+        """Let `run` end after what it is at: a cancelled one leaves its connection to be cleared away."""
+        self._closing.set()
 
     async def drop(self) -> int:
         """Drop what is too old now; how many events that was. Raises ArchiveUnavailable."""

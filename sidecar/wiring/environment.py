@@ -86,6 +86,7 @@ class Environment:
             await self.catalogue.refresh()
         run_until_stop(self._tasks, stack, self.catalogue.run(), self.catalogue.close, "catalogue")
         run_until_stop(self._tasks, stack, self.trail.run(), self.trail.close, "audit trail")
+        run_until_stop(self._tasks, stack, self._retention.run(), self._retention.close, "retention")
 
     async def _open_later(self) -> None:
         while True:
@@ -102,7 +103,6 @@ class Environment:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.sweeper.run())
                 group.create_task(self.archiver.run())
-                group.create_task(self._retention.run())
                 group.create_task(self.transferring.run())
 
         worker = self._tasks.start(self.lease.run(work), "worker")

@@ -8,7 +8,7 @@ from sidecar.domain.journal import Position
 from sidecar.services.retention import Retention
 from sidecar.tasks import Tasks
 from tests.archive.teller import Clock, Teller
-from tests.support.until import until_async
+from tests.support.until import until, until_async
 
 DAY_MS = 86_400_000
 
@@ -32,6 +32,7 @@ async def test_it_drops_what_is_too_old_while_it_runs(tmp_path: Path) -> None:
         now_ms += 2 * DAY_MS + 1
         await until_async(one_is_left, "the old event to be dropped")
     finally:
-        await tasks.cancel()
+        retention.close()
+        await until(lambda: not len(tasks), "the run to end")
         assert await Retention(archive, 0, now_ms=lambda: 2**52).drop() == 0
         await archive.close()
