@@ -79,8 +79,6 @@ class Stranger(Enum):
 
     UNKNOWN = auto()
     """It is a 404."""
-    MADE_IF_SET = auto()
-    """It is made a customer, if the setting says so."""
     MADE = auto()
     """It is made a customer: credit is given to it."""
     LEFT = auto()

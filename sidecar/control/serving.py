@@ -145,10 +145,7 @@ async def _addressed(endpoint: Endpoint[Any, Any, Any], parts: Parts, path: Mapp
     """The customer of the path. NotFound: an id of one family is never looked for in the other."""
     if (customer_id := path.get("customer_id")) is not None:
         return await parts.customers.get(customer_id)
-    make = endpoint.stranger is Stranger.MADE or (
-        endpoint.stranger is Stranger.MADE_IF_SET and parts.auto_create_customers
-    )
-    return await whose.named(parts, path["external_customer_id"], make=make)
+    return await whose.named(parts, path["external_customer_id"], make=endpoint.stranger is Stranger.MADE)
 
 
 def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:
