@@ -7,7 +7,7 @@ from typing import Final
 from sidecar import __version__
 from sidecar.cli.ink import Ink
 from sidecar.config.data_folder import KEY_FILE, data_dir
-from sidecar.config.settings import Control, Settings
+from sidecar.config.settings import Control, Gateway, Settings
 from sidecar.config.values import Endpoint
 from sidecar.domain.rules import ApiKey, Rule, RuleSet
 from sidecar.wiring import Injecting, Sidecar
@@ -32,7 +32,7 @@ def print_up(sidecar: Sidecar) -> None:
     settings, ink = sidecar.settings, Ink.of(sys.stdout)
     rows: list[tuple[str, str]] = []
     if sidecar.proxy_port is not None:
-        rows += [("proxy", f"{_url(settings.proxy.listen, sidecar.proxy_port)} -> {settings.upstream.url}")]
+        rows += [_proxy(settings, _url(settings.proxy.listen, sidecar.proxy_port))]
         rows += [("rules", _rules(settings, sidecar.rules))]
     if sidecar.admin_port is not None:
         rows += [("admin", _url(settings.proxy.admin_listen, sidecar.admin_port))]
@@ -44,7 +44,7 @@ def print_up(sidecar: Sidecar) -> None:
     _print_rows(f"sidecar {__version__} is running", rows, ink)
     if sidecar.proxy_port is not None and not sidecar.rules.rules:
         print(f"{NO_RULES}\n")
-    elif sidecar.proxy_port is not None and sidecar.control_port is not None:
+    elif sidecar.proxy_port is not None and sidecar.control_port is not None and _forwards(settings):
         print(f"In another terminal, with what the second command prints for KEY:\n\n{_next_steps(sidecar, ink)}\n")
     print("Ctrl-C stops it.", flush=True)
 
@@ -52,7 +52,7 @@ def print_up(sidecar: Sidecar) -> None:
 def print_workers_up(settings: Settings, count: int) -> None:
     """The same for several processes on one port."""
     rows = [
-        ("proxy", f"http://{settings.proxy.listen} -> {settings.upstream.url}"),
+        _proxy(settings, f"http://{settings.proxy.listen}"),
         ("rules", _rules(settings, None)),
         ("workers", str(count)),
     ]
@@ -79,6 +79,17 @@ def _print_rows(title: str, rows: list[tuple[str, str]], ink: Ink) -> None:
     for name, value in rows:
         print(f"  {ink.dim(f'{name:<9}')}  {value}")
     print()
+
+
+def _forwards(settings: Settings) -> bool:
+    return settings.proxy.forward_auth is Gateway.NONE
+
+
+def _proxy(settings: Settings, url: str) -> tuple[str, str]:
+    """What becomes of requests."""
+    if _forwards(settings):
+        return "proxy", f"{url} -> {settings.upstream.url}"
+    return "gate", f"{url}, asked by {settings.proxy.forward_auth}"
 
 
 def _rules(settings: Settings, rules: RuleSet | None) -> str:

@@ -53,7 +53,7 @@ async def _serve(settings: Settings, role: Role, announce: Callable[[Sidecar], N
         async with running(settings, role, share_port=place is not None, report_at=report_at) as sidecar:
             stop.started(lambda: sidecar.tasks.start(sidecar.reloading.reload("of SIGHUP"), "reload"))
             announce(sidecar)
-            if Role.PROXY in role:
+            if Role.PROXY in role and settings.upstream.url:
                 sidecar.tasks.start(_warn_about(settings), "upstream check")
             _settle_memory()
             await stop.wait()

@@ -82,6 +82,15 @@ class Tokens(Section, frozen=True, kw_only=True):
     """Signs what upstreams settle by; the same for all processes. Secret. Empty: one is made, in the store."""
 
 
+class Gateway(StrEnum):
+    """Who asks whether a request may pass, and so how it says which request that is."""
+
+    NONE = "none"
+    NGINX = "nginx"
+    TRAEFIK = "traefik"
+    ENVOY = "envoy"
+
+
 class Proxy(Section, frozen=True, kw_only=True):
     listen: Listen = "127.0.0.1:8080"
     """Where the proxied API is served."""
@@ -96,6 +105,10 @@ class Proxy(Section, frozen=True, kw_only=True):
     """Add ``Via`` to requests and answers (RFC 9110 §7.6.3)."""
     shadow: bool = False
     """Refuse nothing: serve and count what would be refused, to try out rules on real traffic."""
+    forward_auth: Gateway = Gateway.NONE
+    """Forward nothing: tell a gateway, which forwards, whether each request may pass (see docs/forward-auth.md)."""
+    forward_auth_within_s: Seconds = 600.0
+    """Then a hold whose cost is said later waits for that so long, unless its rule says how long."""
     wait_for_commit: bool = True
     """Let the end of an answer wait until its charge is acknowledged, at most `store.timeout_s`."""
 

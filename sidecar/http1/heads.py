@@ -122,6 +122,12 @@ class RequestHead(Head):
         head.notes = Notes()
         return head
 
+    def asking(self, method: bytes, target: bytes, host: bytes) -> Self:
+        """The fields of this request as those of another one, with notes of its own. Nothing of it is checked."""
+        head = self.with_target(target)
+        head.method, head.host = method, host
+        return head
+
     def _copy(self) -> Self:
         head = self.__class__.__new__(self.__class__)
         head.lines = self.lines

@@ -20,6 +20,7 @@ OURS = frozenset(
     {
         *(b"x-sidecar-refusal", b"x-reservation-id", b"x-credits-charged", b"x-credits-available"),
         *(b"x-credits-unit", b"x-credits-source", b"x-credits-clamped", b"x-settle-token"),
+        *(b"x-sidecar-status", b"x-sidecar-problem"),
     }
 )
 """Fields that only we may write, in either direction."""

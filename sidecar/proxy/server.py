@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+from collections.abc import Callable
+from functools import partial
 
-from sidecar.config.settings import Settings, units_of
+from sidecar.config.settings import Gateway, Settings, units_of
 from sidecar.config.values import Endpoint
 from sidecar.domain.errors import StartupError
 from sidecar.domain.rules import RuleSet
@@ -13,6 +15,7 @@ from sidecar.http1.errors import ProtocolError
 from sidecar.http1.fields import Pairs
 from sidecar.proxy import refusals
 from sidecar.proxy.deferring import Deferring
+from sidecar.proxy.gate import Gate
 from sidecar.proxy.health import Health
 from sidecar.proxy.identity import Identities
 from sidecar.proxy.load import Load
@@ -61,7 +64,7 @@ class ProxyServer:
             bodies_max_bytes=settings.limits.bodies_max_bytes,
         )
         self._checking: list[asyncio.Task[None]] = []
-        self._story = Story(
+        self._story = self._storyteller(deferred)(
             rules=rules,
             units=units_of(settings),
             holds=holds,
@@ -80,6 +83,13 @@ class ProxyServer:
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self.port = 0
+
+    def _storyteller(self, deferred: Deferred) -> Callable[..., Story]:
+        """What becomes of requests: they are forwarded, or a gateway is told whether it may."""
+        proxy = self._settings.proxy
+        if proxy.forward_auth is Gateway.NONE:
+            return Story
+        return partial(Gate, gateway=proxy.forward_auth, deferred=deferred, within_s=proxy.forward_auth_within_s)
 
     def use(self, rules: RuleSet) -> None:
         """Take these rules from the next request on."""

@@ -12,6 +12,9 @@ from sidecar.http1.upstream import Origin
 from sidecar.proxy.upstreams import Address, Upstreams
 from sidecar.services.breaker import Breaker
 
+_NOBODY = "http://localhost"
+"""Stands for the upstream of a process that forwards nothing."""
+
 
 def upstreams_of(settings: Settings, engine: Engine, credential: Pairs = ()) -> Upstreams:
     """All addresses, those of `upstream.url` first; `credential` is set in every request.
@@ -36,7 +39,7 @@ def upstreams_of(settings: Settings, engine: Engine, credential: Pairs = ()) -> 
                 pause_most_s=upstream.breaker_pause_max_s,
             ),
         )
-        for url in map(urlsplit, dict.fromkeys((upstream.url, *upstream.urls)))
+        for url in map(urlsplit, dict.fromkeys((upstream.url or _NOBODY, *upstream.urls)))
     ]
     return Upstreams(addresses, statuses=frozenset(upstream.breaker_statuses), retry_ratio=upstream.retry_ratio)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from sidecar.config.data_folder import make_data_dir, spool_dir
-from sidecar.config.settings import Settings, units_of
+from sidecar.config.settings import Gateway, Settings, units_of
 from sidecar.domain.errors import StartupError, StoreError
 from sidecar.proxy.server import ProxyServer
 from sidecar.services.bridging import Bridging
@@ -54,7 +54,7 @@ async def running(
     start: requests are refused until it is there. ConfigError for bad rules; StartupError or InvalidInput, in one
     sentence, for whatever else keeps it from starting. What had started is stopped again.
     """
-    if Role.PROXY in role and not settings.upstream.url:
+    if Role.PROXY in role and not settings.upstream.url and settings.proxy.forward_auth is Gateway.NONE:
         raise StartupError(
             "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
         )
@@ -188,8 +188,9 @@ def _start_polling(sidecar: Sidecar, credential: Credential | None, stack: Async
     polls, names = Polls(settings, credential), {"tenant": settings.tenant, "environment": settings.environment}
     stack.push_async_callback(polls.close)
     polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
-    lease = Lease(Leases(sidecar.lane, **names), POLLING)
-    sidecar.tasks.start(lease.run(polling.run), POLLING)
+    if settings.upstream.url:
+        lease = Lease(Leases(sidecar.lane, **names), POLLING)
+        sidecar.tasks.start(lease.run(polling.run), POLLING)
     return polling
 
 

@@ -76,3 +76,10 @@ def test_no_secret_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert "  store      redis://:***@host:6379\n" in out
     assert "  admin key  from the settings\n" in out
     assert "hush" not in out
+
+
+def test_a_gate_says_who_asks_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rules = "[{name: a, match: {path: /a}, price: {flat: 1}}]"
+    shown = printed(capsys, up(tmp_path, rules, SIDECAR_PROXY_FORWARD_AUTH="traefik"))
+    assert "gate       http://127.0.0.1:8080, asked by traefik\n" in shown
+    assert "curl" not in shown
