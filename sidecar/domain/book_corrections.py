@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from sidecar.domain.amounts import checked
 from sidecar.domain.blocks import BlockState, Grant, Slice
 from sidecar.domain.book_account import BookAccount, BookAccounts
+from sidecar.domain.book_counters import BookCounters
 from sidecar.domain.book_grants import NO_DETAIL, BookGrants, check_room
 from sidecar.domain.book_members import BookMembers
 from sidecar.domain.burn_order import burn_rank
@@ -21,10 +22,13 @@ from sidecar.domain.outcomes import Exceeded, Refunded, Short, Taken
 class BookCorrections:
     """Of one payer. Repeatable as grants are, by the same keys."""
 
-    def __init__(self, accounts: BookAccounts, grants: BookGrants, members: BookMembers) -> None:
+    def __init__(
+        self, accounts: BookAccounts, grants: BookGrants, members: BookMembers, counters: BookCounters
+    ) -> None:
         self._accounts = accounts
         self._grants = grants
         self._members = members
+        self._counters = counters
         self._refunded: dict[str, int] = {}
 
     def take(
@@ -71,11 +75,13 @@ class BookCorrections:
         story: HoldStory,
         rest: Grant,
         now_ms: int,
+        caps: Sequence[str] = (),
         once: Once | None = None,
     ) -> Refunded | Exceeded:
         """Reverse `amount` of a charge of `most`, by `reference`; None: all that is left of it.
 
-        `slices` say which blocks paid, in the order in which they get it back. What they cannot take is granted on
+        `slices` say which blocks paid, in the order in which they get it back; `caps` are the counters of spend caps
+        that the charge counts in. What they cannot take is granted on
         the terms of `rest`. Outcomes, in this order: Refunded with `replayed`, Exceeded, Refunded. Raises
         InvalidInput, IdempotencyMismatch, AmountOverflow, Conflict (too many live blocks).
         """
@@ -97,7 +103,8 @@ class BookCorrections:
         for slice_ in back:
             account.restore(slice_.block, slice_.amount)
         self._members.count(story.customer_id, unit, held=0, spent=-wanted)
-        account.write(Kind.REFUND, now_ms, charged=wanted, hold=story, detail={"reference": reference})
+        counted, detail = self._counters.lower(caps, wanted), {"reference": reference}
+        account.write(Kind.REFUND, now_ms, charged=wanted, hold=story, counted=counted, detail=detail)
         if left:
             block = account.add(rest, left, starts_at_ms=now_ms, now_ms=now_ms)
             account.write(Kind.GRANT, now_ms, about=block.number, grant=rest, detail={"reference": reference})

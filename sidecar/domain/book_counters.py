@@ -3,7 +3,7 @@
 They move with the money: a reserve claims, every end of a hold gives the claim back, a commit counts besides.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sidecar.domain.counters import AT_ZERO, Advance, Counted, Counter, CounterState, Stand, is_of_cap
 
@@ -44,6 +44,12 @@ class BookCounters:
             return ()
         self._stands[counter] = Stand(stand.used + used, max(stand.held + held, 0))
         return (Counted(counter.key, used, stand.used + used),) if used else ()
+
+    def lower(self, keys: Sequence[str], used: int) -> tuple[Counted, ...]:
+        """So much less was used in the counters with these keys, as far as they are known."""
+        known = {counter.key: counter for counter in self._stands}
+        lowered = [self.correct(known[key], 0, -used) for key in keys if key in known]
+        return tuple(each for some in lowered for each in some)
 
     def count(self, advances: Iterable[Advance]) -> tuple[Counted, ...]:
         counted = []

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sidecar.domain.blocks import Grant, Slice
+from sidecar.domain.counters import is_of_cap
 from sidecar.domain.errors import Conflict, NotFound
 from sidecar.domain.history import Entry, EntryFilter
 from sidecar.domain.journal import HoldStory, Kind, Moved
@@ -61,6 +62,7 @@ class Refunding:
             member="" if entry.asker_id in {"", entry.customer_id} else entry.asker_id,
             usage=entry.usage,
             source=entry.source,
+            caps=tuple(each.key for each in entry.counted if is_of_cap(each.key)),
         )
         return await self._corrections.refund(entry.customer_id, entry.unit, charged, amount, rest, once, detail)
 

@@ -45,6 +45,8 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
     """Who asked, if its parent pays."""
     usage: str = ""
     source: str = ""
+    caps: tuple[str, ...] = ()
+    """The counters of spend caps that it counts in."""
 
 
 class Corrections:
@@ -100,7 +102,8 @@ class Corrections:
     ) -> Refunded | Exceeded:
         """Reverse `amount` of a charge, None: all that is left of it; what no block takes back is granted as `rest`.
 
-        All refunds of a charge together are at most the charge, however many ask at once. Raises InvalidInput,
+        Spend caps whose window is kept count less by it. All refunds of a charge together are at most the charge,
+        however many ask at once. Raises InvalidInput,
         IdempotencyMismatch, NotFound, AmountOverflow, Conflict (too many live blocks).
         """
         if amount is not None and checked(amount) == 0:
@@ -113,7 +116,7 @@ class Corrections:
             _encode(charged.story), charged.usage, charged.source,
             _encode({**(detail or {}), "reference": charged.reference}),
             rest.block_id, _encode(checked_grant(rest)), rest.priority, 1 if rest.price_paid else 0,
-            rest.expires_at_ms or 0, *pairs,
+            rest.expires_at_ms or 0, ",".join(charged.caps), *pairs,
         ]  # fmt: skip
         reply = await self._lane.send(REFUND.pack(keys, arguments))
         if reply[0] == b"exceeded":

@@ -143,6 +143,20 @@ async def test_the_same_refund_twice_is_one(control: Control) -> None:
     assert (await balance(control))["available"] == 50
 
 
+async def test_a_refund_makes_room_in_the_spend_caps_that_counted_the_charge(control: Control) -> None:
+    await control.customer()
+    await control.grant(ALICE, 100, "g1")
+    await control.ask("POST", f"{ALICE}/spend-caps", {"amount": 70, "window": "month"})
+    entry_id = await charged(control, 60)
+    await control.ask("POST", f"{ALICE}/spend-caps", {"amount": 500, "window": "month"})
+    await refund(control, entry_id, credits=40)
+    old, new = (await control.ask("GET", f"{ALICE}/spend-caps")).json["data"]
+    assert (old["spent"], old["left"], new["spent"]) == (20, 50, 0)
+    await refund(control, entry_id, "r2")
+    old, _ = (await control.ask("GET", f"{ALICE}/spend-caps")).json["data"]
+    assert (old["spent"], old["left"]) == (0, 70)
+
+
 async def test_a_member_of_a_pool_gives_its_share_back(control: Control) -> None:
     boss = await control.customer("boss")
     member = await control.member("ben", boss)

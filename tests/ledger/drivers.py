@@ -84,7 +84,7 @@ class Driver(Protocol):
 
     async def refund(
         self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
-        once: Once,
+        caps: Sequence[str], once: Once,
     ) -> Refunded | Exceeded: ...  # fmt: skip
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved: ...
@@ -207,11 +207,11 @@ class ModelDriver:
 
     async def refund(
         self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
-        once: Once,
+        caps: Sequence[str], once: Once,
     ) -> Refunded | Exceeded:  # fmt: skip
         return self.books.corrections.refund(
             unit, reference, amount, most=most, slices=slices, story=story_of(by), rest=rest, now_ms=self.now_ms,
-            once=once,
+            caps=caps, once=once,
         )  # fmt: skip
 
     async def reserve(self, reservation: Reservation) -> Reserved | Refused | Ended | CountersMoved:

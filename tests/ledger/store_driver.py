@@ -150,7 +150,7 @@ class StoreDriver:
 
     async def refund(
         self, unit: str, reference: str, most: int, slices: Sequence[Slice], by: str, amount: int | None, rest: Grant,
-        once: Once,
+        caps: Sequence[str], once: Once,
     ) -> Refunded | Exceeded:  # fmt: skip
         charged = Charged(
             reference=reference,
@@ -158,6 +158,7 @@ class StoreDriver:
             slices=tuple(slices),
             story=story_of(self._id(by)),
             member="" if by == PAYER else self._id(by),
+            caps=tuple(caps),
         )
         return await self._corrections.refund(self._ids[PAYER], unit, charged, amount, rest, once)
 

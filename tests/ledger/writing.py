@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from sidecar.domain.blocks import Grant, Purchase, Slice
+from sidecar.domain.counters import is_of_cap
 from sidecar.domain.journal import Moved
 from sidecar.domain.once import Once
 from sidecar.domain.transfers import Room
@@ -107,7 +108,9 @@ class Writing(Compared):
                 expires_at_ms=expires_at_ms,
             )
             reference = f"{line.unit}-{line.seq}"
-            self.write("refund", line.unit, reference, line.charged, slices, line.hold.customer_id, amount, rest)
+            caps = tuple(each.key for each in line.counted if is_of_cap(each.key))
+            asked = (line.unit, reference, line.charged, slices, line.hold.customer_id, amount, rest, caps)
+            self.write("refund", *asked)
 
     @rule(unit=st.sampled_from(UNITS), most=st.sampled_from([0, 20, 100, 1000]))
     def allow_overage(self, unit: str, most: int) -> None:

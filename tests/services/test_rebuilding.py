@@ -226,11 +226,19 @@ async def test_what_was_given_back_is_not_given_back_again(
 ) -> None:
     alice, corrections = await town.customer("alice"), Corrections(town.lane, tenant=TENANT, environment=ENVIRONMENT)
     await town.grant("alice", 100)
-    await corrections.take(alice, UNIT, 40, kind=Kind.ADJUSTMENT, owe=False, once=Once("d", "f"))
+    await town.cap_spend("alice", "month", 90, window=Window.MONTH)
+    await town.reserve("alice", "r", 40)
+    await town.commit("r", 40)
+
+    async def counts() -> int:
+        return (await town.spend_caps.of(alice, alice, UNIT))[0].spent
+
+    (cap,) = await town.spend_caps.of(alice, alice, UNIT)
+    caps = (cap.cap.counters(clock.now_ms)[0].key,)
     story = HoldStory(
         reservation_id="r", customer_id=alice, feature="", rule="", held=0, reserved_at_ms=0, charged_before=0
     )
-    charged = Charged(reference="ent_1", amount=40, slices=(Slice(1, 40),), story=story)
+    charged = Charged(reference="ent_1", amount=40, slices=(Slice(1, 40),), story=story, caps=caps)
     rest = Grant(block_id="blk_rest", unit=UNIT, amount=1, source="refund")
     assert isinstance(await corrections.refund(alice, UNIT, charged, 15, rest, Once("r1", "f")), Refunded)
     await town.archived()
@@ -238,8 +246,10 @@ async def test_what_was_given_back_is_not_given_back_again(
     lose(shared_store, clock)
     assert (await rebuilding(town).run()).failed == ()
     assert (await verified(town)).clean
+    assert await counts() == 25
     assert await corrections.refund(alice, UNIT, charged, 26, rest, Once("r2", "f")) == Exceeded(15, 40)
     assert isinstance(await corrections.refund(alice, UNIT, charged, None, rest, Once("r3", "f")), Refunded)
+    assert await counts() == 0
     await town.archived()
     assert (await verified(town)).clean
 

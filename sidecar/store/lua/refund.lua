@@ -19,7 +19,8 @@
 -- ARGV[13] its priority
 -- ARGV[14] 1: it is paid, 0: free
 -- ARGV[15] its expiry, ms; 0: never
--- ARGV[16..]  number and amount of each block that paid, in the order in which they get it back
+-- ARGV[16] the counters of spend caps that the charge counts in, with commas between; those that are kept count less
+-- ARGV[17..]  number and amount of each block that paid, in the order in which they get it back
 --
 -- Answers, the first that applies:
 --   mismatch  the idempotency key was used for another request; nothing changed
@@ -31,7 +32,7 @@
 --   too_many  the account has BLOCKS_MAX live blocks
 --   refunded  {answer}: packed: amount, restored, granted, all that was ever reversed of the charge, totals; then
 --             <journal position> <block id, if there is one>
---- include amounts clock keys account journal blocks hold queue pool once terms adding
+--- include amounts clock keys account journal blocks hold queue pool counters once terms adding
 local account_key, terms_key, once_key = KEYS[5], KEYS[6], KEYS[7]
 local refunded_field, most = 'refunded:' .. ARGV[3], tonumber(ARGV[4])
 local before = answered(once_key, ARGV[2])
@@ -47,7 +48,7 @@ local account = open_at(account_key, ARGV[1], now)
 local blocks, by_number = all_blocks(account), {}
 for _, block in ipairs(blocks) do by_number[block[NUMBER]] = block end
 local backs, skipped, left, restored = {}, refunded, wanted, 0
-for index = 16, #ARGV, 2 do
+for index = 17, #ARGV, 2 do
   local paid, block = tonumber(ARGV[index + 1]), by_number[tonumber(ARGV[index])]
   local passed = math.min(paid, skipped)
   local amount = math.min(paid - passed, left)
@@ -73,8 +74,16 @@ for _, back in ipairs(backs) do
   if paid > 0 then moves[#moves + 1] = struct.pack(MOVE, REPAID, block[NUMBER], paid) end
 end
 if ARGV[6] ~= '' then count_in_pool(account, ARGV[6], 0, -wanted) end
+local counted, told = {}, {}
+for name in string.gmatch(ARGV[16], '[^,]+') do
+  if has_counter(name) then
+    counted[#counted + 1] = string.format('%s+-%.0f=%.0f', name, wanted, add_to_counter(name, -wanted, 0))
+  end
+end
+if #counted > 0 then told[1], told[2] = 'caps', table.concat(counted, ',') end
 local position = write('refund', account, table.concat(moves), 'story', ARGV[7],
-  'numbers', struct.pack('>dddd', 1, wanted, 0, 0), 'usage', ARGV[8], 'source', ARGV[9], 'detail', ARGV[10])
+  'numbers', struct.pack('>dddd', 1, wanted, 0, 0), 'usage', ARGV[8], 'source', ARGV[9], 'detail', ARGV[10],
+  unpack(told))
 if rest > 0 then
   local block = {
     0, rest, 0, ends_at, 0, SCHEDULED_STATE, tonumber(ARGV[14]), tonumber(ARGV[13]), 0, 0, now, now, rest, 0,
