@@ -25,7 +25,7 @@ from sidecar.domain.outcomes import (
     Reserved,
     UnknownReservation,
 )
-from sidecar.domain.spend_caps import CapStand
+from sidecar.domain.spend_caps import CapStand, Window
 from sidecar.services.lease import WORKER
 from sidecar.services.rebuilding import Rebuilding, Rebuilt
 from sidecar.store.audit import Audit
