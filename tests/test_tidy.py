@@ -49,6 +49,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/archive/transfers.py": "tests/services/test_transferring.py asks it when a store is lost.",
     "sidecar/control/purchase_schema.py": "Records; test_purchases.py sees them on the wire.",
     "sidecar/control/block_schema.py": "Records; test_blocks.py sees them on the wire.",
+    "sidecar/services/merging.py": "tests/control/test_merges.py tries all of it, and dies on the way.",
     "sidecar/domain/book_purchases.py": "tests/ledger/test_machine.py compares it with the store.",
     "sidecar/domain/book_transfers.py": "tests/ledger/test_machine.py compares it with the store.",
     "sidecar/control/entitlement_schema.py": "Records; test_entitlements.py sees them on the wire.",

@@ -1,12 +1,13 @@
 """`sidecar customers`: make, find, show, change and rename them, and say what they may take of a pool and owe."""
 
 import argparse
+import uuid
 from urllib.parse import urlencode
 
 from sidecar.cli.client import Client, Subparsers, add_command, customer_argument, customer_path, text_argument
-from sidecar.cli.grant_terms import base_units, decimal
+from sidecar.cli.grant_terms import base_units, decimal, unit_of
 from sidecar.cli.screen import printable, show_json, show_table
-from sidecar.domain.amounts import CREDITS
+from sidecar.domain.amounts import CREDITS, render
 from sidecar.domain.ids import is_customer_id
 
 
@@ -58,6 +59,10 @@ def _add_changes(commands: Subparsers) -> None:
     rename = add_command(commands, "rename", "give a customer another id of yours", _rename)
     rename.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
     rename.add_argument("new", type=customer_argument, help="your own id of it from now on")
+    merge = add_command(commands, "merge", "let another customer be this one, for ever", _merge)
+    merge.add_argument("customer", type=customer_argument, help="your own id of the customer, or ours (cus_…)")
+    merge.add_argument("other", type=customer_argument, help="who is this customer from now on, likewise")
+    merge.add_argument("--reason", default="", help="for people; kept in both ledgers")
 
 
 def _create(args: argparse.Namespace, client: Client) -> None:
@@ -119,6 +124,24 @@ def _rename(args: argparse.Namespace, client: Client) -> None:
         show_json(customer)
         return
     print(f"{customer['customer_id']} is {printable(customer['external_id'])} now.")
+
+
+def _merge(args: argparse.Namespace, client: Client) -> None:
+    other = "from_customer_id" if is_customer_id(args.other) else "from_external_customer_id"
+    wanted = {other: args.other, "reason": args.reason}
+    # A repetition finishes what was begun, whatever its key.
+    key = f"cli-{uuid.uuid4().hex}"
+    merged = client.call("POST", f"{customer_path(args.customer)}/merge", wanted, idempotency_key=key).document
+    if args.json:
+        show_json(merged)
+        return
+    credit = ", ".join(
+        f"{render(each['amount'], unit_of(client, each['unit']))} {each['unit']}" for each in merged["transferred"]
+    )
+    print(
+        f"{printable(args.other)} is {printable(args.customer)} now, with {credit or 'no credit'} and "
+        f"{merged['keys_moved']} proxy keys."
+    )
 
 
 def _cap(args: argparse.Namespace, client: Client) -> None:

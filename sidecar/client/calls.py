@@ -62,6 +62,7 @@ from sidecar.control.events import EventPage, EventView, EventsQuery
 from sidecar.control.history_schema import EntryPage, ExportQuery, LedgerQuery, UsagePage, UsageQuery
 from sidecar.control.hold_schema import HoldPage, HoldView, HoldsQuery, SettleRequest, SettledView
 from sidecar.control.key_schema import ChangeKey, CreateKey, KeyPage, KeyView, NewKeyView, RotateKey
+from sidecar.control.merges import MergeCustomer, MergeView
 from sidecar.control.metric_schema import (
     CreateMetric,
     CreateRule,
@@ -186,6 +187,14 @@ class Calls(ABC):
             key=idempotency_key,
             keyed=True,
             if_match=if_match,
+        )
+
+    async def merge_customer(
+        self, customer: str, body: MergeCustomer = MergeCustomer(), *, idempotency_key: str | None = None
+    ) -> MergeView:
+        """Let another customer be this one: for ever."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/merge", MergeView, body=body, key=idempotency_key, keyed=True
         )
 
     async def grant_credits(

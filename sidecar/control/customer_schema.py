@@ -87,6 +87,9 @@ class CustomerView(Wire, frozen=True, kw_only=True):
     ]
     parent_external_id: str | None
     merged_into: Annotated[str | None, Meta(description="Which customer it is now, if it was merged.")]
+    aliases: Annotated[
+        list[str], Meta(description="Your ids of customers that were merged into it; they name it, too.")
+    ]
 
     @classmethod
     def of(cls, customer: Customer, parent: Customer | None) -> "CustomerView":
@@ -101,6 +104,7 @@ class CustomerView(Wire, frozen=True, kw_only=True):
             parent_customer_id=customer.parent_id,
             parent_external_id=parent.external_id if parent else None,
             merged_into=customer.merged_into,
+            aliases=list(customer.aliases),
         )
 
 

@@ -105,12 +105,15 @@ async def anonymise_customer(call: Call[Nothing, Nothing]) -> Given[CustomerView
     customers, customer_id = call.parts.customers, call.customer.customer_id
     for key in await customers.keys(customer_id):
         await customers.revoke_key(customer_id, key.key_id)
+    known = await customers.get(customer_id)
     await customers.update(customer_id, _forgotten, expected=call.expected)
+    for alias in known.aliases:
+        await customers.release(alias, customer_id)
     return await _given(call.parts, await customers.rename(customer_id, f"anonymised:{customer_id}"))
 
 
 def _forgotten(customer: Customer) -> Customer:
-    return replace(customer, display_name="", metadata={}, status=Status.SUSPENDED)
+    return replace(customer, display_name="", metadata={}, aliases=(), status=Status.SUSPENDED)
 
 
 def _name_and_value(text: str) -> tuple[str, str]:

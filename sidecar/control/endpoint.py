@@ -26,6 +26,7 @@ from sidecar.services.checking import Checking
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred, Deferred
 from sidecar.services.history import History
+from sidecar.services.merging import Merging
 from sidecar.services.pricing import Pricing
 from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
@@ -103,6 +104,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     denials: DenialCounts
     once_records: OnceRecords
     history: History
+    merging: Merging
     purchases: Purchases
     refunding: Refunding
     reloading: Reloading

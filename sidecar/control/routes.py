@@ -16,6 +16,7 @@ from sidecar.control import (
     events,
     history,
     keys,
+    merges,
     metrics,
     overage,
     packages,
@@ -38,6 +39,7 @@ from sidecar.control.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *customers.ENDPOINTS,
+    *merges.ENDPOINTS,
     *credits.ENDPOINTS,
     *adjustments.ENDPOINTS,
     *transfers.ENDPOINTS,

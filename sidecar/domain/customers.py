@@ -14,6 +14,7 @@ from sidecar.domain.overage import Overage
 NAME_MAX_CHARACTERS = 255
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
+ALIASES_MAX = 100
 METADATA_MAX = 50
 METADATA_NAME_MAX_CHARACTERS = 64
 METADATA_VALUE_MAX_CHARACTERS = 500
@@ -46,6 +47,13 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: str | None = None
     overage: Mapping[str, Overage] = {}
     """By unit, what becomes of requests that its credit does not cover; they are refused where there is nothing."""
+    aliases: tuple[str, ...] = ()
+    """External ids of customers that were merged into it; of one that is being merged, what the other gets."""
+
+    @property
+    def external_ids(self) -> tuple[str, ...]:
+        """All that it is called by."""
+        return self.external_id, *self.aliases
 
 
 def checked_external_id(text: str) -> str:

@@ -28,6 +28,8 @@ _Value = TypeVar("_Value")
 KNOWN_MAX = 10_000
 """Payers kept in memory, of each kind; when that many are known, all are forgotten."""
 NAMED_S = 60.0
+_MERGES_MAX = 16
+"""So often one customer may have become another before it is found out who it is."""
 
 
 class Payer(msgspec.Struct, frozen=True):
@@ -53,6 +55,8 @@ class Identities:
         self._environment = environment
         self._by_text: dict[bytes, Payer] = {}
         self._by_external_id: dict[bytes, Payer] = {}
+        self._merged_into: dict[str, str] = {}
+        """Of customers that are others now, as far as their keys were shown here."""
         self._named: dict[str, tuple[str, float]] = {}
         """External ids by customer, and until when they are believed."""
 
@@ -88,11 +92,15 @@ class Identities:
     async def look_again(
         self, payer: Payer, sources: Iterable[IdentitySource], head: Head, peer: bytes
     ) -> Payer | None:
-        """Who pays for a request that named `payer` by an external id which the store does not know of it (any more).
+        """Who pays for a request that named `payer` by what the store does not know of it (any more).
 
-        None: nobody else. Raises StoreError.
+        An external id may have changed hands, and a key's customer may have been merged into another. None: nobody
+        else. Raises StoreError.
         """
-        if self._by_external_id.pop(proxy_keys.external_id_of(payer.credential).encode(), None) is None:
+        external_id = proxy_keys.external_id_of(payer.credential)
+        if not external_id:
+            return await self._merged(payer)
+        if self._by_external_id.pop(external_id.encode(), None) is None:
             return None
         found = await self.look_up(sources, head, peer)
         return found if found != payer else None
@@ -129,8 +137,27 @@ class Identities:
             text = value.decode("latin-1")
             customer_id = proxy_keys.customer_id_of(text, self._environment)
             if customer_id is not None:
+                customer_id = self._merged_into.get(customer_id, customer_id)
                 payer = _remember(self._by_text, value, Payer(customer_id, proxy_keys.credential(text)))
         return payer
+
+    async def _merged(self, payer: Payer) -> Payer | None:
+        """The same key, of the customer that this one is now; None: it is itself, or nobody."""
+        into_id = payer.customer_id
+        try:
+            for _ in range(_MERGES_MAX):
+                with self._outage:
+                    merged_into = (await self._customers.get(into_id)).merged_into
+                if merged_into is None:
+                    break
+                into_id = merged_into
+        except NotFound:
+            return None
+        if into_id == payer.customer_id:
+            return None
+        _remember(self._merged_into, payer.customer_id, into_id)
+        self._by_text.clear()
+        return Payer(into_id, payer.credential)
 
     async def _resolve(self, value: bytes) -> Payer | None:
         try:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from sidecar.domain.amounts import checked
 from sidecar.domain.customers import (
+    ALIASES_MAX,
     NO_METADATA,
     Customer,
     Status,
@@ -22,16 +23,16 @@ from sidecar.domain.customers import (
     checked_metadata,
     checked_name,
 )
-from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt, VersionConflict
+from sidecar.domain.errors import Conflict, MergedInto, NotFound, StoreCorrupt, VersionConflict
 from sidecar.domain.ids import new_id
-from sidecar.store.commands import CREATE_CUSTOMER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
+from sidecar.store.commands import CREATE_CUSTOMER, HAND_OVER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
 from sidecar.store.keys import checked_unit
 from sidecar.store.overage_text import overage_lines, overage_of_lines
 from sidecar.store.proxy_keys import ProxyKeys
 
 _FIELDS = (
     "status", "external_id", "display_name", "created_at_ms", "parent", "metadata", "version", "merged_into",
-    "overage",
+    "overage", "aliases",
 )  # fmt: skip
 _CLAIMS_MAX = 5
 """So often an external id is taken over from a customer that has another one now."""
@@ -116,7 +117,7 @@ class Customers(ProxyKeys):
                 continue
             kept = await self._read(owner)
             # One that was never made is made by who comes next; one that was renamed has no more right to it.
-            if owner == customer_id or kept is None or kept.external_id == external_id:
+            if owner == customer_id or kept is None or external_id in kept.external_ids:
                 return owner
             await self._lane.send(UNCLAIM.pack([index], [owner]))
         raise Conflict(f"The external id {external_id!r} is being given to others; try again.")
@@ -131,7 +132,7 @@ class Customers(ProxyKeys):
         """The customer whose external id this is."""
         customer_id = await self.resolve(external_id)
         customer = None if customer_id is None else await self._read(customer_id)
-        if customer is None or customer.external_id != checked_external_id(external_id):
+        if customer is None or checked_external_id(external_id) not in customer.external_ids:
             return None
         return customer
 
@@ -140,7 +141,7 @@ class Customers(ProxyKeys):
         if reply[0] is None:
             return None
         status, external_id, display_name, created_at_ms = (field.decode() for field in reply[:4])
-        parent, metadata, version, merged_into, overage = reply[4:]
+        parent, metadata, version, merged_into, overage, aliases = reply[4:]
         return Customer(
             customer_id=customer_id,
             external_id=external_id,
@@ -152,6 +153,7 @@ class Customers(ProxyKeys):
             version=int(version or 1),
             merged_into=merged_into.decode() if merged_into else None,
             overage=overage_of_lines(overage.decode()) if overage else {},
+            aliases=msgspec.json.decode(aliases, type=tuple[str, ...]) if aliases else (),
         )
 
     async def update(
@@ -169,7 +171,7 @@ class Customers(ProxyKeys):
                     f"{customer_id} has version {customer.version} now, not {expected}: read it again."
                 )
             if customer.status == Status.MERGED:
-                raise Conflict(f"{customer_id} was merged into {customer.merged_into} and is no more.")
+                raise MergedInto(customer_id, customer.merged_into or "")
             changed = change(customer)
             if changed == customer:
                 return customer
@@ -185,7 +187,8 @@ class Customers(ProxyKeys):
             [
                 customer.customer_id, read, customer.external_id, customer.display_name, customer.status,
                 msgspec.json.encode(customer.metadata), customer.merged_into or "", overage_lines(customer.overage),
-                msgspec.json.encode(customer),
+                msgspec.json.encode(customer.aliases), msgspec.json.encode(customer),
+                *(() if customer.status == Status.MERGED else customer.external_ids),
             ],
         )  # fmt: skip
         match (await self._lane.send(packed))[0]:
@@ -202,22 +205,77 @@ class Customers(ProxyKeys):
         """Give a customer another external id; the old one is free then. Raises as `update`; Conflict when taken."""
         external_id = checked_external_id(external_id)
         before = await self.get(customer_id)
+
+        def named(customer: Customer) -> Customer:
+            aliases = tuple(each for each in customer.aliases if each != external_id)
+            return replace(customer, external_id=external_id, aliases=aliases)
+
         owner = await self._claim(external_id, customer_id)
         if owner != customer_id:
             raise Conflict(f"The external id {external_id!r} belongs to {owner}.")
         try:
-            renamed = await self.update(
-                customer_id, lambda customer: replace(customer, external_id=external_id), expected=expected
-            )
+            renamed = await self.update(customer_id, named, expected=expected)
         except (Conflict, VersionConflict, NotFound):
-            if before.external_id != external_id:
-                await self._unclaim(external_id, customer_id)
+            if external_id not in before.external_ids:
+                await self.release(external_id, customer_id)
             raise
         if before.external_id != external_id:
-            await self._unclaim(before.external_id, customer_id)
+            await self.release(before.external_id, customer_id)
         return renamed
 
-    async def _unclaim(self, external_id: str, customer_id: str) -> None:
+    async def merge(self, customer_id: str, into_id: str) -> Customer:
+        """Let a customer be another one, for ever: from now on it can neither ask for credit nor be given any.
+
+        What it was called by stands among its aliases until `hand_over`. Safe to repeat. Raises NotFound; MergedInto
+        when it is a third one; Conflict when others change it all the time.
+        """
+        external_id = f"merged:{customer_id}"
+        for _ in range(_UPDATES_MAX):
+            customer = await self.get(customer_id)
+            if customer.merged_into == into_id:
+                return customer
+            if customer.merged_into is not None:
+                raise MergedInto(customer_id, customer.merged_into)
+            await self._claim(external_id, customer_id)
+            merged = replace(
+                customer,
+                external_id=external_id,
+                aliases=customer.external_ids,
+                status=Status.MERGED,
+                merged_into=into_id,
+                version=customer.version + 1,
+            )
+            if await self._write(merged, customer.version):
+                return merged
+        raise Conflict(f"{customer_id} is being changed by others; try again.")
+
+    async def hand_over(self, merged: Customer) -> Customer:
+        """Give what a merged customer was called by to who it is now; then forget who it was. Safe to repeat.
+
+        Answers who it is now. Raises NotFound; Conflict when that one has too many external ids, or others have one.
+        """
+        assert merged.merged_into is not None, "it was merged"
+        names = merged.aliases
+
+        def called(customer: Customer) -> Customer:
+            aliases = (*customer.aliases, *(name for name in names if name not in customer.external_ids))
+            if len(aliases) > ALIASES_MAX:
+                raise Conflict(f"{customer.customer_id} can have {ALIASES_MAX} external ids beside its own.")
+            return replace(customer, aliases=aliases)
+
+        now = await self.update(merged.merged_into, called)
+        for name in names:
+            keys = [self._keys.external(name)]
+            reply = await self._lane.send(HAND_OVER.pack(keys, [merged.customer_id, merged.merged_into]))
+            if reply[0] == b"taken":
+                raise Conflict(f"The external id {name!r} belongs to {reply[1].decode()} meanwhile.")
+        forgotten = replace(merged, aliases=(), display_name="", metadata={}, version=merged.version + 1)
+        if names:
+            await self._write(forgotten, merged.version)
+        return now
+
+    async def release(self, external_id: str, customer_id: str) -> None:
+        """Let an external id be free for others that the customer says no more that it has."""
         await self._lane.send(UNCLAIM.pack([self._keys.external(external_id)], [customer_id]))
 
     async def set_pool_cap(self, customer_id: str, unit: str, cap: int | None) -> PoolShare:

@@ -5,6 +5,7 @@ customer's hash larger than Redis keeps compact.
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 
@@ -93,19 +94,8 @@ class ProxyKeys:
             created_at_ms=now_ms,
             limits=limits,
         )
-        place = self._keys.of(customer_id)
-        (field,) = details.fields.values()
-        packed = CREATE_KEY.pack(
-            [place.customer, place.keys, place.journal],
-            [customer_id, details.credential, details.key_id, msgspec.json.encode(details), field],
-        )
-        match (await self._lane.send(packed))[0]:
-            case b"created":
-                return _shown(customer_id, details), text
-            case b"unknown":
-                raise NotFound(f"There is no customer {customer_id}.")
-            case word:
-                raise StoreCorrupt(f"The script create_key answered {word!r}.")
+        await self._add(customer_id, details)
+        return _shown(customer_id, details), text
 
     async def keys(self, customer_id: str) -> list[ProxyKey]:
         """The customer's keys, the oldest first. Raises NotFound."""
@@ -161,6 +151,34 @@ class ProxyKeys:
                 raise _missing(customer_id, key_id)
             case reply:
                 raise StoreCorrupt(f"The script revoke_key answered {reply!r}.")
+
+    async def move_keys(self, customer_id: str, to_id: str) -> int:
+        """Let another customer have all its keys, by ids of their own; answers how many. Safe to repeat.
+
+        Their texts go on to name the customer that they were made for. Raises NotFound.
+        """
+        reply = await self._lane.execute("HGETALL", self._keys.of(customer_id).keys)
+        moved = [_decoded(details) for details in reply[1::2]]
+        for details in moved:
+            mark = hashlib.sha256(f"{details.key_id} {to_id}".encode()).digest()
+            await self._add(to_id, replace(details, key_id=new_id("key", details.created_at_ms, mark)))
+            await self.revoke_key(customer_id, details.key_id)
+        return len(moved)
+
+    async def _add(self, customer_id: str, details: KeyDetails) -> None:
+        place = self._keys.of(customer_id)
+        for credential, field in details.fields.items():
+            packed = CREATE_KEY.pack(
+                [place.customer, place.keys, place.journal],
+                [customer_id, credential, details.key_id, msgspec.json.encode(details), field],
+            )
+            match (await self._lane.send(packed))[0]:
+                case b"created":
+                    continue
+                case b"unknown":
+                    raise NotFound(f"There is no customer {customer_id}.")
+                case word:
+                    raise StoreCorrupt(f"The script create_key answered {word!r}.")
 
     async def _change(self, customer_id: str, key_id: str, change: Callable[[KeyDetails], KeyDetails]) -> ProxyKey:
         place = self._keys.of(customer_id)

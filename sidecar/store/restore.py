@@ -105,13 +105,12 @@ class Restore:
         False: it was there. Raises Conflict when its record cannot be read, or another has its external id.
         """
         customer = _customer(state)
-        external = self._keys.external(customer.external_id)
-        await self._lane.execute("SET", external, state.customer_id, "NX")
-        owner = await self._lane.execute("GET", external)
-        if owner != state.customer_id.encode():
-            raise Conflict(
-                f"The external id {customer.external_id!r} of {state.customer_id} belongs to {owner!r} in the store."
-            )
+        for name in customer.external_ids:
+            await self._lane.execute("SET", self._keys.external(name), state.customer_id, "NX")
+            owner = await self._lane.execute("GET", self._keys.external(name))
+            # Of one that is being merged, another may have got it already.
+            if owner != state.customer_id.encode() and customer.merged_into is None:
+                raise Conflict(f"The external id {name!r} of {state.customer_id} belongs to {owner!r} in the store.")
         payer_id = customer.parent_id or state.customer_id
         for unit, lines in state.spend_caps.items():
             await self._spend_caps.put(payer_id, state.customer_id, unit, lines)
@@ -177,13 +176,16 @@ def _keys(state: CustomerState) -> list[KeyDetails]:
 def _fields(customer: Customer) -> Pairs:
     fields: Pairs = [
         "status", customer.status, "external_id", customer.external_id, "display_name", customer.display_name,
-        "created_at_ms", customer.created_at_ms, external_credential(customer.external_id), 1,
-        "metadata", msgspec.json.encode(customer.metadata), "version", customer.version,
+        "created_at_ms", customer.created_at_ms, "metadata", msgspec.json.encode(customer.metadata),
+        "version", customer.version,
     ]  # fmt: skip
+    if customer.merged_into is None:
+        fields += [text for name in customer.external_ids for text in (external_credential(name), 1)]
     more = {
         "parent": customer.parent_id,
         "merged_into": customer.merged_into,
         "overage": overage_lines(customer.overage),
+        "aliases": msgspec.json.encode(customer.aliases) if customer.aliases else None,
     }
     for name, value in more.items():
         if value:

@@ -25,6 +25,7 @@ from sidecar.services.call_limits import CallLimits
 from sidecar.services.checking import Checking
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred
+from sidecar.services.merging import Merging
 from sidecar.services.pricing import Pricing
 from sidecar.services.refunding import Refunding
 from sidecar.services.reservations import Reservations
@@ -128,6 +129,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         denials=DenialCounts(sidecar.lane, **names),
         once_records=once_records,
         history=history,
+        merging=Merging(realm.customers, accounts, open_holds, environment.transferring, history, wall_clock_ms),
         purchases=Purchases(sidecar.lane, **names),
         refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,

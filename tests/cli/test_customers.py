@@ -92,3 +92,11 @@ async def test_what_a_customer_may_owe(sidecar: Command, control: Control) -> No
     ).out == "alice may owe as many credits as it needs.\n"
     blocked = await sidecar("customers", "overage", "alice", "block", "--json")
     assert (blocked.json["policy"], blocked.json["limit"]) == ("block", None)
+
+
+async def test_two_customers_become_one(sidecar: Command) -> None:
+    await sidecar("grant", "alice", "1")
+    await sidecar("grant", "old", "2.5")
+    merged = await sidecar("customers", "merge", "alice", "old", "--reason", "the same")
+    assert merged.out == "old is alice now, with 2.5 credits and 0 proxy keys.\n"
+    assert "3.5" in (await sidecar("balance", "old")).out

@@ -187,3 +187,19 @@ async def test_memory_of_names_is_bounded(
     assert await identities.external_id(alice.by_key) == "alice"
     assert await identities.external_id(bob.by_key) == "bob"
     assert list(identities._named) == [bob.by_key.customer_id]
+
+
+async def test_a_key_goes_on_for_whom_its_customer_was_merged_into(
+    customers: Customers, identities: Identities, alice: Somebody, bob: Somebody
+) -> None:
+    ours, theirs = alice.by_key.customer_id, bob.by_key.customer_id
+    assert await identities.look_again(alice.by_key, (KEY,), head(alice.bearer), HERE) is None
+    await customers.merge(ours, theirs)
+    assert await customers.move_keys(ours, theirs) == 1
+    moved = Payer(theirs, alice.by_key.credential)
+    assert await identities.look_again(alice.by_key, (KEY,), head(alice.bearer), HERE) == moved
+    assert await find(identities, (KEY,), alice.bearer) == moved
+    assert await identities.look_again(moved, (KEY,), head(alice.bearer), HERE) is None
+    assert {key.hint for key in await customers.keys(theirs)} == {
+        proxy_keys.hint(secret) for secret in (alice.secret, bob.secret)
+    }

@@ -37,6 +37,7 @@ from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
 from sidecar.services.hold import Hold
+from sidecar.services.merging import Merging
 from sidecar.services.pricing import Pricing
 from sidecar.services.refunding import Refunding
 from sidecar.services.reloading import Reloading
@@ -220,6 +221,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
     pricing, reloading = Pricing(catalogue, wall_clock_ms), Reloading([RULES], {"credits": CREDITS})
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
+    customers, transferring = Customers(lane, **OWNER), Transferring(accounts, Transfers(lane, **OWNER), history)
     return Parts(
         accounts=accounts,
         audit_trail=trail,
@@ -230,7 +232,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         catalogue=catalogue,
         checking=Checking(Entitlements(lane, Customers(lane, **OWNER), **OWNER), pricing, reloading),
         control_keys=keys,
-        customers=Customers(lane, **OWNER),
+        customers=customers,
         corrections=corrections,
         denials=DenialCounts(lane, **OWNER),
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
@@ -245,7 +247,8 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         usage=Usage(ledger, reservations, open_holds, counters, OnceRecords(lane, **OWNER), history),
         watching=Watching(archive, history),
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
-        transferring=Transferring(accounts, Transfers(lane, **OWNER), history),
+        transferring=transferring,
+        merging=Merging(customers, accounts, open_holds, transferring, history, wall_clock_ms),
         units=UNITS,
         auto_create_customers=False,
         ready=readiness,

@@ -1,14 +1,15 @@
-"""What was bought is not bought again in a store that was lost and made again."""
+"""What was bought or merged, in a store that was lost and made again."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from sidecar.domain import proxy_keys
 from sidecar.domain.blocks import Grant, Purchase
 from sidecar.domain.errors import Conflict
 from sidecar.domain.once import Once
-from sidecar.domain.outcomes import Bought
+from sidecar.domain.outcomes import Bought, Refused, Reserved
 from sidecar.store.purchases import Purchases
 from tests.services.test_rebuilding import lose, rebuilding
 from tests.services.test_verification import verified
@@ -47,3 +48,26 @@ async def test_what_was_bought_is_not_bought_again(town: Town, clock: StoreClock
     with pytest.raises(Conflict):
         await purchases.buy(alice, pack("cd"), Once("k3", "f"), {})
     assert (await verified(town)).clean
+
+
+async def test_who_was_merged_stays_who_it_is(town: Town, clock: StoreClock, shared_store: StoreServer) -> None:
+    alice, old = await town.customer("alice"), await town.customer("old")
+    await town.grant("alice", 100)
+    _, secret = await town.customers.create_key(old, name="laptop", now_ms=1)
+    merged = await town.customers.merge(old, alice)
+    await town.archived()
+    assert (await verified(town)).clean
+    await town.customers.move_keys(old, alice)
+    await town.customers.hand_over(merged)
+    await town.archived()
+    assert (await verified(town)).clean
+    known = [await town.customers.get(each) for each in (alice, old)]
+    lose(shared_store, clock)
+    assert (await rebuilding(town).run()).failed == ()
+    assert (await verified(town)).clean
+    assert [await town.customers.get(each) for each in (alice, old)] == known
+    assert await town.customers.find("old") == known[0]
+    key = proxy_keys.credential(secret)
+    for number, credential in enumerate((key, "external:old", "external:alice")):
+        assert isinstance(await town.reserve("alice", f"r{number}", 1, credential=credential), Reserved)
+    assert isinstance(await town.reserve("old", "r9", 1), Refused)

@@ -1,0 +1,117 @@
+"""Makes one customer of two: what the one was called by, its proxy keys and its credit become the other's.
+
+The first step is for ever: the one says that it is the other now, and neither asks for credit nor gets any. All that
+follows can be repeated, and a repetition finishes what somebody began. The ledger of each stays as it was written.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from sidecar.domain.blocks import BLOCKS_MAX
+from sidecar.domain.customers import Customer
+from sidecar.domain.errors import Conflict, InvalidInput, MergedInto
+from sidecar.domain.history import CustomerFilter
+from sidecar.domain.ids import new_id
+from sidecar.domain.once import Once
+from sidecar.domain.outcomes import Sent
+from sidecar.domain.transfers import CODE, NoRoom, Way
+from sidecar.services.history import History
+from sidecar.services.transferring import Transferring
+from sidecar.store.accounts import Accounts
+from sidecar.store.customers import Customers
+from sidecar.store.open_holds import OpenHolds
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """Credit of one unit that went over."""
+
+    transfer_id: str
+    unit: str
+    amount: int
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merge did; of a repetition, what was left to do."""
+
+    customer: Customer
+    """Who it is now."""
+    brought: tuple[Brought, ...]
+    keys: int
+    """How many proxy keys went over."""
+
+
+class Merging:
+    """Of one tenant's environment. Everything may raise StoreError and ArchiveUnavailable."""
+
+    def __init__(
+        self,
+        customers: Customers,
+        accounts: Accounts,
+        open_holds: OpenHolds,
+        transferring: Transferring,
+        history: History,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._customers = customers
+        self._accounts = accounts
+        self._open_holds = open_holds
+        self._transferring = transferring
+        self._history = history
+        self._now_ms = now_ms
+
+    async def merge(self, one: Customer, into: Customer, detail: Mapping[str, str], reason: str = "") -> Merged:
+        """Let `one` be `into`. Safe to repeat.
+
+        Raises InvalidInput, and Conflict for who cannot be merged; then nothing was changed.
+        """
+        if one.merged_into != into.customer_id:
+            await self._refuse(one, into)
+        merged = await self._customers.merge(one.customer_id, into.customer_id)
+        keys = await self._customers.move_keys(one.customer_id, into.customer_id)
+        brought = [
+            found
+            for account in await self._accounts.accounts(one.customer_id)
+            if (found := await self._bring(one.customer_id, into.customer_id, account.unit, detail, reason))
+        ]
+        customer = await self._customers.hand_over(merged)
+        return Merged(customer=customer, brought=tuple(brought), keys=keys)
+
+    async def _bring(
+        self, from_id: str, to_id: str, unit: str, detail: Mapping[str, str], reason: str
+    ) -> Brought | None:
+        """All that there is, whenever it is asked: so each time is a transfer of its own."""
+        transfer_id = new_id(CODE, self._now_ms(), secrets.token_bytes(10))
+        way = Way(
+            transfer_id=transfer_id, from_id=from_id, to_id=to_id, unit=unit, reason=reason, detail=dict(detail)
+        )
+        told = {**detail, "counterparty": to_id, **({"why": reason} if reason else {})}
+        sent = await self._transferring.send(way, None, Once(f"merge:{transfer_id}", "0"), told)
+        return Brought(transfer_id, unit, sent.taken.amount) if isinstance(sent, Sent) else None
+
+    async def _refuse(self, one: Customer, into: Customer) -> None:
+        if one.customer_id == into.customer_id:
+            raise InvalidInput(f"{one.customer_id} is this customer already.", "from_customer_id")
+        for customer in (one, into):
+            if customer.merged_into is not None:
+                raise MergedInto(customer.customer_id, customer.merged_into)
+            if customer.parent_id is not None:
+                raise Conflict(f"{customer.customer_id} is a member of a pool; only who pays for itself is merged.")
+        if (await self._history.customers(CustomerFilter(parent_id=one.customer_id), None, 1)).items:
+            raise Conflict(f"{one.customer_id} pays for the members of its pool, who cannot change to another.")
+        holds, _ = await self._open_holds.page(customer_id=one.customer_id, limit=1, cursor=None)
+        if holds:
+            raise Conflict(
+                f"{one.customer_id} has requests under way: merge it when their holds are settled. To have no new "
+                "ones, suspend it first."
+            )
+        for account in await self._accounts.accounts(one.customer_id):
+            if account.totals.owed:
+                raise Conflict(
+                    f"{one.customer_id} owes {account.totals.owed} base units of {account.unit}; give it so much "
+                    "first, for example by a transfer."
+                )
+            theirs = await self._accounts.account(into.customer_id, account.unit)
+            if len(theirs.blocks) + len(account.blocks) > BLOCKS_MAX:
+                raise NoRoom(into.customer_id, account.unit)
