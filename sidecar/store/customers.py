@@ -267,8 +267,12 @@ class Customers(ProxyKeys):
         for name in names:
             keys = [self._keys.external(name)]
             reply = await self._lane.send(HAND_OVER.pack(keys, [merged.customer_id, merged.merged_into]))
-            if reply[0] == b"taken":
-                raise Conflict(f"The external id {name!r} belongs to {reply[1].decode()} meanwhile.")
+            match reply:
+                case [b"given"]:
+                    continue
+                case [b"taken", owner]:
+                    raise Conflict(f"The external id {name!r} belongs to {owner.decode()} meanwhile.")
+            raise StoreCorrupt(f"The script hand_over answered {reply!r}.")
         forgotten = replace(merged, aliases=(), display_name="", metadata={}, version=merged.version + 1)
         if names:
             await self._write(forgotten, merged.version)

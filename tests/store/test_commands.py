@@ -26,8 +26,8 @@ UNHEARD = {
 """Words that the face need not tell apart."""
 INTERNAL = {"reserve": {"known"}, "charge": {"spend_cap_reached"}}
 """Tables that begin with a word and are no answer."""
-ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "change_key", "revoke_key"}
-"""They make or read JSON, in which no amount is a number."""
+ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "change_key", "revoke_key", "update_customer", "purchase"}
+"""They make or read JSON, and no amount of it as a number."""
 
 
 def source(script: Script) -> str:

@@ -107,7 +107,9 @@ local function add(id, size, paid, terms)
   return add_block(account, blocks, terms_key, ARGV[19], block, id, terms, ARGV[15])
 end
 
-if scope > 0 then list_scope(scope, 21 + keys_count) end
+if scope > 0 then
+  for index = 21 + keys_count, #ARGV do list_scope(ARGV[index], scope) end
+end
 if awaited and awaited[FLAGS] < AWAITED then awaited[FLAGS] = awaited[FLAGS] + AWAITED end
 local position = add(ARGV[3], amount, tonumber(ARGV[6]), ARGV[14])
 if bonus > 0 then position = add(ARGV[17], bonus, FREE, ARGV[18]) end

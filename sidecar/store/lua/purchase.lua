@@ -84,7 +84,7 @@ end
 -- From here on nothing may fail.
 local _, moves = take_out(payer, payer_blocks, amount, pays, burns_before)
 write('purchase', payer, moves, 'numbers', struct.pack('>dddd', 1, amount, 0, 0), 'detail', ARGV[8])
-if scope > 0 then list_scope(scope, 17) end
+for index = 17, #ARGV do list_scope(ARGV[index], scope) end
 local block = {
   0, granted, 0, ends_at, scope, SCHEDULED_STATE, tonumber(ARGV[12]), tonumber(ARGV[11]), 0, 0, now, now, granted, 0,
 }

@@ -11,13 +11,11 @@ local function number_of(account, terms_key, field, counter, most)
   return account[counter]
 end
 
--- The payer's fields from ARGV[first] on list the blocks of this scope.
-local function list_scope(scope, first)
-  for index = first, #ARGV do
-    local scopes = redis.call('HGET', PAYER, ARGV[index]) or ''
-    if not string.find(scopes, string.char(scope), 1, true) then
-      redis.call('HSET', PAYER, ARGV[index], scopes .. string.char(scope))
-    end
+-- A field of the payer's lists blocks of this scope from now on.
+local function list_scope(field, scope)
+  local scopes = redis.call('HGET', PAYER, field) or ''
+  if not string.find(scopes, string.char(scope), 1, true) then
+    redis.call('HSET', PAYER, field, scopes .. string.char(scope))
   end
 end
 
