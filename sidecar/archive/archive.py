@@ -223,6 +223,14 @@ class Archive:
         """What is watched for on balances of some customers."""
         return await watches.of(self._database, kind, customer_ids)
 
+    async def ask_for_topups(self, now_ms: int) -> int:
+        """Make the requests that are due for balances of which there is no news; how many that were."""
+        return await topup_requests.look(self._database, now_ms)
+
+    async def ask_for_topup(self, customer_id: str, unit: str, *, now_ms: int) -> bool:
+        """The same for one balance."""
+        return await topup_requests.look_at(self._database, customer_id, unit, now_ms)
+
     async def topup_requests(
         self, wanted: RequestFilter, cursor: str | None = None, limit: int = 50
     ) -> Page[TopupRequest]:

@@ -149,13 +149,8 @@ class Signals:
 
     def _add(self, entry: EntryRow, after: AccountRow, what: EventType, data: Mapping[str, Any]) -> None:
         at_ms = entry.event_at_ms if what is EventType.CREDITS_EXPIRED else entry.recorded_at_ms
-        self.tell_of(after, what, data, at_ms)
-
-    def tell_of(self, account: AccountRow, what: EventType, data: Mapping[str, Any], at_ms: int) -> None:
-        """Tell something of an account, as it is after its last entry."""
-        balance = {"available": account.available, "held": account.held, "owed": account.owed}
-        data = {**data, "balance": balance, "entry_id": account.entry_id}
-        self._keep(account.entry_id, what, account.customer_id, account.unit, at_ms, data)
+        data = {**data, "balance": balance_after(after), "entry_id": entry.entry_id}
+        self._keep(entry.entry_id, what, entry.customer_id, entry.unit, at_ms, data)
 
     def _keep(
         self, entry_id: str, what: EventType, customer_id: str, unit: str, at_ms: int, data: Mapping[str, Any]
@@ -172,6 +167,11 @@ class Signals:
                 data=_encode(data).decode(),
             )
         )
+
+
+def balance_after(account: AccountRow) -> dict[str, int]:
+    """What an event says of the account that it is about."""
+    return {"available": account.available, "held": account.held, "owed": account.owed}
 
 
 def _told(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:

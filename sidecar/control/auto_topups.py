@@ -25,8 +25,9 @@ REQUESTS = "/v1/topup-requests"
 async def set_auto_topup(call: Call[SetAutoTopup, Nothing]) -> Given[AutoTopupView]:
     """Ask for a package whenever a customer's balance of a unit is low.
 
-    It is looked at with each entry of the customer's ledger. One request at a time is outstanding for a balance; its
-    event is `topup.requested`. Whoever takes the money grants the top-up with `auto_topup_request_id`, or declines.
+    It is looked at now, with each entry of the customer's ledger, and now and then. One request at a time is
+    outstanding for a balance; its event is `topup.requested`. Whoever takes the money grants the top-up with
+    `auto_topup_request_id`, or declines.
     """
     body, parts = call.body, call.parts
     refuse_member(call.customer)

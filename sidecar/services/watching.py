@@ -55,10 +55,12 @@ class Watching:
     async def set_auto_topup(
         self, customer_id: str, unit: str, rule: AutoTopup, *, expected: int | None, now_ms: int
     ) -> Watch:
-        """Ask for more of `unit` by this rule from now on. Raises VersionConflict."""
-        return await self._archive.put_watch(
+        """Ask for more of `unit` by this rule from now on, and at once if it is low. Raises VersionConflict."""
+        watch = await self._archive.put_watch(
             WatchKind.AUTO_TOPUP, customer_id, unit, _encode(rule), expected=expected, now_ms=now_ms
         )
+        await self._archive.ask_for_topup(customer_id, unit, now_ms=now_ms)
+        return watch
 
     async def drop_auto_topup(self, customer_id: str, unit: str, *, expected: int | None, now_ms: int) -> None:
         """Ask no more; what is outstanding is canceled. Raises NotFound, VersionConflict."""

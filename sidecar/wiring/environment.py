@@ -12,6 +12,7 @@ from sidecar.config.data_folder import archive_url
 from sidecar.config.settings import Settings
 from sidecar.domain.errors import ArchiveUnavailable
 from sidecar.services.archiver import Archiver
+from sidecar.services.asking import Asking
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.history import History
@@ -66,6 +67,7 @@ class Environment:
         self.history = History(
             self.archive, realm.journal, self._written, wait_for_writes=settings.archive.wait_for_writes
         )
+        self._asking = Asking(self.archive, works=lambda: self.lease.held)
         self._retention = Retention(self.archive, settings.archive.events_kept_days)
         self.transferring = Transferring(Accounts(lane, **names), Transfers(lane, **names), self.history)
         self._tasks = tasks
@@ -86,6 +88,7 @@ class Environment:
             await self.catalogue.refresh()
         run_until_stop(self._tasks, stack, self.catalogue.run(), self.catalogue.close, "catalogue")
         run_until_stop(self._tasks, stack, self.trail.run(), self.trail.close, "audit trail")
+        run_until_stop(self._tasks, stack, self._asking.run(), self._asking.close, "requests for top-ups")
         run_until_stop(self._tasks, stack, self._retention.run(), self._retention.close, "retention")
 
     async def _open_later(self) -> None:

@@ -122,6 +122,29 @@ async def test_who_may_not_spend_is_not_asked_to_pay(archive: Archive, status: s
     assert len(await requests(archive)) == 1
 
 
+async def test_a_balance_without_news_is_asked_for_too(archive: Archive, archive_url: str) -> None:
+    shop = Shop(archive)
+    await shop.opens(50)
+    assert await archive.ask_for_topups(shop.clock.now_ms) == 0
+    await watch(archive)
+    await archive.put_watch(
+        WatchKind.AUTO_TOPUP, "cus_new", "credits", msgspec.json.encode(RULE), expected=0, now_ms=1
+    )
+    other = Archive(archive_url)
+    await other.open()
+    asked = await asyncio.gather(*(each.ask_for_topups(shop.clock.now_ms) for each in (archive, other)))
+    await other.close()
+    assert sum(asked) == 1
+    (first,) = await requests(archive)
+    assert (first.customer_id, first.balance) == ("cus_a", 50)
+    await archive.decline_topup(first.request_id, "", now_ms=7)
+    assert not await archive.ask_for_topup("cus_a", "credits", now_ms=first.made_at_ms + 59_999)
+    assert await archive.ask_for_topup("cus_a", "credits", now_ms=first.made_at_ms + 60_000)
+    assert not await archive.ask_for_topup("cus_b", "credits", now_ms=0)
+    events = (await archive.events(EventFilter(types=(EventType.TOPUP_REQUESTED,)))).items
+    assert {event.data["request_id"] for event in events} == {each.request_id for each in await requests(archive)}
+
+
 async def test_without_its_rule_it_is_canceled(archive: Archive) -> None:
     shop = Shop(archive)
     await watch(archive)

@@ -73,6 +73,17 @@ async def test_a_request_is_for_one_customer_and_unit(control: Control) -> None:
     assert_problem(await fulfil(control, "atr_1", "k4"), 404, "not_found")
 
 
+async def test_one_that_is_set_while_the_balance_is_low_asks_at_once(control: Control) -> None:
+    alice = await control.customer()
+    await control.grant(f"/v1/customers/{alice}", 200, "k1")
+    await control.ask("POST", "/v1/topup-packages", SMALL)
+    await control.ask("PUT", f"/v1/customers/{alice}/auto-topup/credits", {**RULE, "active": False})
+    assert (await control.ask("GET", "/v1/topup-requests")).json["data"] == []
+    await control.ask("PUT", f"/v1/customers/{alice}/auto-topup/credits", RULE)
+    (request,) = (await control.ask("GET", "/v1/topup-requests")).json["data"]
+    assert (request["state"], request["balance"]) == ("outstanding", 200)
+
+
 async def test_a_rule_is_shown_and_taken_away(control: Control) -> None:
     alice, request = await low(control)
     path = f"/v1/customers/{alice}/auto-topup"
