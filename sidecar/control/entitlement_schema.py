@@ -1,7 +1,7 @@
 """Entitlement checks on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -13,6 +13,7 @@ from sidecar.control.whose import Whose
 from sidecar.domain.entitlements import Entitlement, Look
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.outcomes import RefusalCode
+from sidecar.domain.overage import OveragePolicy
 from sidecar.domain.price import Number, number_text
 from sidecar.domain.spend_caps import Capped, CapScope, Window
 from sidecar.services.checking import Wanted
@@ -122,7 +123,7 @@ class EntitlementView(Wire, frozen=True, kw_only=True):
     spend_cap: Annotated[CapView | None, Meta(description="Where it leaves less than there is, or refuses.")]
     reset_at: Annotated[datetime | None, Meta(description="When that cap has its whole amount again.")]
     subscription_status: Annotated[str | None, Meta(description="Null: the customer has no subscription.")]
-    overage_policy: Annotated[Literal["block"], Meta(description="What is not covered is refused.")]
+    overage_policy: Annotated[OveragePolicy, Meta(description="block: what credit does not cover is refused.")]
 
     @classmethod
     def of(cls, look: Look, checked: Entitlement) -> "EntitlementView":
@@ -145,7 +146,7 @@ class EntitlementView(Wire, frozen=True, kw_only=True):
             spend_cap=None if cap is None else CapView.of(cap),
             reset_at=None if cap is None else instant(cap.reset_at_ms),
             subscription_status=None,
-            overage_policy="block",
+            overage_policy=standing.overage,
         )
 
 

@@ -12,6 +12,7 @@ from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.costs import UNITS, Cost
 from sidecar.domain.counters import AT_ZERO, Stand
 from sidecar.domain.outcomes import RefusalCode
+from sidecar.domain.overage import OveragePolicy
 from sidecar.domain.price import Number, Price
 from sidecar.domain.price_counted import CountedSchedule
 from sidecar.domain.price_schedule import SchedulePrice
@@ -41,6 +42,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What a member of a pool may still take of it; None: no cap."""
     caps: tuple[Capped, ...] = ()
     """The spend caps that could refuse it."""
+    overage: OveragePolicy = OveragePolicy.BLOCK
+    most_owed: int = 0
+    """How much may be owed; open holds keep `over` of that."""
+    over: int = 0
+
+    @property
+    def reach(self) -> int:
+        """The most that one request may cost, but for caps; -1: none passes, whatever it costs."""
+        if self.most_owed and self.owed + self.over <= self.most_owed:
+            return self.available + self.most_owed - self.owed - self.over
+        return -1 if self.owed else self.available
 
     @property
     def effective(self) -> int:
@@ -102,11 +114,11 @@ def judge(asked: Asked, standing: Standing, *, active: bool) -> Entitlement:
     cost = None if placed is None else placed.exactly
     reason = _refusal(1 if cost is None else cost, standing) if active else RefusalCode.CUSTOMER_SUSPENDED
     cap = standing.cap
-    if cap is not None and reason is not RefusalCode.SPEND_CAP_REACHED and _left(cap) >= standing.effective:
+    if cap is not None and reason is not RefusalCode.SPEND_CAP_REACHED and _left(cap) >= standing.reach:
         cap = None
     most = None
     if placed is not None and placed.price is not None:
-        most = most_units(placed.price, _room(standing)) if active and not standing.owed else 0
+        most = most_units(placed.price, _room(standing)) if active else 0
     return Entitlement(asked=asked, standing=standing, reason=reason, cost=cost, most=most, cap=cap)
 
 
@@ -115,9 +127,9 @@ def _refusal(needed: int, standing: Standing) -> RefusalCode | None:
         return RefusalCode.POOL_CAP_REACHED
     if standing.cap is not None and needed > _left(standing.cap):
         return RefusalCode.SPEND_CAP_REACHED
-    if standing.owed == 0 and needed <= standing.available:
+    if needed <= standing.reach:
         return None
-    if standing.effective + standing.held >= needed:
+    if standing.effective + standing.held + standing.most_owed >= needed:
         return RefusalCode.HOLDS_IN_FLIGHT
     return RefusalCode.INSUFFICIENT_CREDITS
 
@@ -128,7 +140,7 @@ def _left(cap: Capped) -> int:
 
 def _room(standing: Standing) -> int:
     """The most that one cost may be."""
-    left = [standing.available]
+    left = [standing.reach]
     if standing.share is not None:
         left.append(standing.share)
     if standing.cap is not None:

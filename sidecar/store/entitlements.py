@@ -11,6 +11,7 @@ from sidecar.domain.counters import AT_ZERO
 from sidecar.domain.customers import Status, checked_external_id
 from sidecar.domain.entitlements import Look, Question, Standing
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
+from sidecar.domain.overage import OveragePolicy
 from sidecar.store.commands import CHECK
 from sidecar.store.counter_text import stand_of
 from sidecar.store.customers import Customers
@@ -99,12 +100,15 @@ def _look(customer_id: str, reply: list[Any]) -> Look:
 
 
 def _standing(told: list[Any]) -> Standing:
-    available, held, owed, counter, cap, cap_held, cap_spent, *caps = told
+    available, held, owed, counter, cap, cap_held, cap_spent, policy, most, over, *caps = told
     return Standing(
         available=available,
         held=held,
         owed=owed,
         stand=AT_ZERO if counter is None else stand_of(counter),
         share=None if cap < 0 else cap - cap_held - cap_spent,
+        overage=OveragePolicy(policy.decode()),
+        most_owed=most,
+        over=over,
         caps=tuple(map(capped_of, caps)),
     )

@@ -53,6 +53,26 @@ async def test_the_worked_numbers(control: Control, family: str) -> None:
     assert answer.json["rule"].startswith("mrl_")
 
 
+async def test_what_may_be_owed_counts(control: Control) -> None:
+    alice = await control.customer()
+    await control.grant(f"/v1/customers/{alice}", 10_000, "k1")
+    await metric(control)
+    policy = {"policy": "notify", "limit": 5_000}
+    await control.ask("PUT", f"/v1/customers/{alice}/overage-policy", policy)
+    found = await check(control, alice, units=15)
+    told = ("allowed", "overage_policy", "max_units", "effective_balance", "balance_after")
+    assert [found[name] for name in told] == [True, "notify", 15, 10_000, -5_000]
+    assert (await check(control, alice, units=16))["reason"] == "insufficient_credits"
+    record = control.ledger.hold(alice, "r1", (("credits", 12_000),), 60_000, "", "r")
+    await control.ledger.reserve(record, "external:alice")
+    found = await check(control, alice, units=4)
+    assert (found["reason"], found["max_units"], found["effective_balance"]) == ("holds_in_flight", 3, 0)
+    await control.ledger.commit(record, 12_000, "", "reported")
+    found = await check(control, alice, units=3)
+    assert (found["allowed"], found["max_units"], found["effective_balance"]) == (True, 3, -2_000)
+    assert (await check(control, alice, units=4))["reason"] == "insufficient_credits"
+
+
 async def test_each_reason_is_that_of_a_reservation(control: Control) -> None:
     alice = await control.customer()
     path = f"/v1/customers/{alice}"

@@ -1,17 +1,17 @@
 -- What a payer may hold and owe beyond what its blocks have. Of the payer:
---   overage  lines of words, one for a unit: <unit> <allow or notify> <most that it may owe>
+--   overage  lines of words, one for a unit: <unit> <block, allow or notify> <most that it may owe>
 -- What a hold keeps of that is a slice of no block (NO_BLOCK), and overheld:<unit> of the payer is the sum of them. So
 -- however many requests run at once, what is owed and what may yet be owed are never more than the most.
 local NO_BLOCK = 0
 
--- The most that may be owed, 0 if nothing may, and what open holds may yet owe.
+-- The most that may be owed, 0 if nothing may, what open holds may yet owe, and the policy.
 local function overage_of(account)
   local found = redis.call('HMGET', PAYER, 'overage', 'overheld:' .. unit_of(account))
-  local most, over = 0, found[2] and struct.unpack('>d', found[2]) or 0
-  for unit, limit in string.gmatch(found[1] or '', '(%S+) %a+ (%d+)') do
-    if unit == unit_of(account) then most = tonumber(limit) end
+  local most, over, policy = 0, found[2] and struct.unpack('>d', found[2]) or 0, 'block'
+  for unit, word, limit in string.gmatch(found[1] or '', '(%S+) (%a+) (%d+)') do
+    if unit == unit_of(account) then most, policy = tonumber(limit), word end
   end
-  return most, over
+  return most, over, policy
 end
 
 -- Open holds may owe so much more or less; for `save`.
