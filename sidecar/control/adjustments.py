@@ -14,7 +14,7 @@ from sidecar.control.endpoint import BY_ID, Body, Call, Given, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
 from sidecar.control.schema import Nothing, epoch_ms
 from sidecar.domain.blocks import Grant
-from sidecar.domain.errors import Conflict, Denied, InvalidInput
+from sidecar.domain.errors import Conflict, Denied, InvalidInput, MergedInto
 from sidecar.domain.history import Entry
 from sidecar.domain.ids import new_id
 from sidecar.domain.journal import Kind
@@ -33,6 +33,8 @@ async def adjust_credits(call: Call[AdjustCredits, Nothing]) -> Given[Adjustment
     """
     body, customer = call.body, call.customer
     refuse_member(customer)
+    if customer.merged_into is not None:
+        raise MergedInto(customer.customer_id, customer.merged_into)
     if body.delta == 0:
         raise InvalidInput("delta must not be 0: there would be nothing to adjust.", "delta")
     if body.expires_at is not None and body.delta < 0:
@@ -150,6 +152,7 @@ async def _refund(
             "back before: this is more than what is left. Nothing was changed."
         )
     await parts.history.written(payer_id, refunded.entry)
+    await parts.merging.follow(payer_id, detail)
     view = RefundedView(
         customer_id=payer_id,
         entry_id=entry.entry_id,

@@ -34,6 +34,10 @@ class MergeView(Wire, frozen=True, kw_only=True):
     merged_customer_id: Annotated[str, Meta(description="Who is this customer from now on.")]
     transferred: list[MergedCredit]
     keys_moved: int
+    complete: Annotated[
+        bool,
+        Meta(description="false: requests of the other had begun meanwhile; repeat it when their holds are settled."),
+    ]
 
 
 async def merge_customer(call: Call[MergeCustomer, Nothing]) -> Given[MergeView]:
@@ -46,7 +50,7 @@ async def merge_customer(call: Call[MergeCustomer, Nothing]) -> Given[MergeView]
     body, parts, into = call.body, call.parts, call.customer
     try:
         whose = Whose(customer_id=body.from_customer_id, external_customer_id=body.from_external_customer_id)
-        one = await customer_of(parts, whose)
+        one = await customer_of(parts, whose, merged=True)
     except InvalidInput as error:
         raise InvalidInput(
             "Name the other one by `from_customer_id` or by `from_external_customer_id`: one of both.",
@@ -62,6 +66,7 @@ async def merge_customer(call: Call[MergeCustomer, Nothing]) -> Given[MergeView]
             MergedCredit(transfer_id=each.transfer_id, unit=each.unit, amount=each.amount) for each in merged.brought
         ],
         keys_moved=merged.keys,
+        complete=merged.complete,
     )
     return Given(view)
 

@@ -27,7 +27,7 @@ async def make_purchase(call: Call[MakePurchase, Nothing]) -> Given[PurchaseView
     answered when it is archived.
     """
     body, parts = call.body, call.parts
-    customer = await customer_of(parts, body)
+    customer = await customer_of(parts, body, merged=True)
     refuse_member(customer)
     for unit in (body.price.unit, body.grant.unit):
         parts.unit(unit)

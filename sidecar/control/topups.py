@@ -111,6 +111,7 @@ async def refund_topup(call: Call[RefundTopup, Nothing]) -> Given[RefundView]:
     else:
         raise Conflict("The top-up is being spent while it is looked at; ask again.")
     await parts.history.written(customer_id, taken.entry)
+    await parts.merging.follow(customer_id, call.detail)
     view = RefundView(
         topup_id=call.path["topup_id"],
         customer_id=customer_id,

@@ -10,8 +10,8 @@ from sidecar.control.pools import refuse_member
 from sidecar.control.schema import Nothing
 from sidecar.control.transfer_schema import TransferCredits, TransferredBlock, TransferView
 from sidecar.control.whose import Whose, customer_of
-from sidecar.domain.customers import Customer, Status
-from sidecar.domain.errors import Denied, InvalidInput, MergedInto
+from sidecar.domain.customers import Customer
+from sidecar.domain.errors import Denied, InvalidInput
 from sidecar.domain.ids import new_id
 from sidecar.domain.outcomes import RefusalCode, Sent, Short
 from sidecar.domain.scopes import Scope
@@ -54,19 +54,15 @@ async def transfer_credits(call: Call[TransferCredits, Nothing]) -> Given[Transf
 
 async def _receiver(call: Call[TransferCredits, Nothing]) -> Customer:
     body = call.body
+    whose = Whose(customer_id=body.to_customer_id, external_customer_id=body.to_external_customer_id)
     try:
-        receiver = await customer_of(
-            call.parts, Whose(customer_id=body.to_customer_id, external_customer_id=body.to_external_customer_id)
-        )
+        return await customer_of(call.parts, whose)
     except InvalidInput as error:
         if body.to_customer_id is not UNSET and body.to_external_customer_id is UNSET:
             raise
         raise InvalidInput(
             "Say who gets it by `to_customer_id` or by `to_external_customer_id`: one of both.", "to_customer_id"
         ) from error
-    if receiver.status == Status.MERGED:
-        raise MergedInto(receiver.customer_id, receiver.merged_into or "")
-    return receiver
 
 
 async def _given(parts: Parts, way: Way, sent: Sent) -> Given[TransferView]:

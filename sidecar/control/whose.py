@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.endpoint import Parts
 from sidecar.control.schema import Wire
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import InvalidInput, NotFound
+from sidecar.domain.errors import InvalidInput, MergedInto, NotFound
 
 
 class Whose(Wire, frozen=True, kw_only=True):
@@ -21,11 +21,18 @@ class Whose(Wire, frozen=True, kw_only=True):
     )
 
 
-async def customer_of(parts: Parts, whose: Whose, *, make: bool = False) -> Customer:
+async def customer_of(parts: Parts, whose: Whose, *, make: bool = False, merged: bool = False) -> Customer:
     """The customer that a body names; with `make` it is made, if its external id is nobody's.
 
-    InvalidInput unless the body has exactly one id, NotFound.
+    InvalidInput unless the body has exactly one id, NotFound; MergedInto for who is another now, unless `merged`.
     """
+    found = await _customer_of(parts, whose, make=make)
+    if found.merged_into is not None and not merged:
+        raise MergedInto(found.customer_id, found.merged_into)
+    return found
+
+
+async def _customer_of(parts: Parts, whose: Whose, *, make: bool) -> Customer:
     ours, theirs = whose.customer_id, whose.external_customer_id
     if isinstance(ours, str) == isinstance(theirs, str):
         raise InvalidInput("Say who it is by `customer_id` or by `external_customer_id`: one of both.", "customer_id")

@@ -18,7 +18,7 @@ from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Sent
 from sidecar.domain.transfers import CODE, NoRoom, Way
 from sidecar.services.history import History
-from sidecar.services.transferring import Transferring
+from sidecar.services.transferring import MERGES_MAX, Transferring
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
 from sidecar.store.open_holds import OpenHolds
@@ -40,6 +40,8 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     brought: tuple[Brought, ...]
     keys: int
     """How many proxy keys went over."""
+    complete: bool
+    """False: requests had begun in that very moment; a repetition brings what they give back."""
 
 
 class Merging:
@@ -70,24 +72,43 @@ class Merging:
             await self._refuse(one, into)
         merged = await self._customers.merge(one.customer_id, into.customer_id)
         keys = await self._customers.move_keys(one.customer_id, into.customer_id)
-        brought = [
-            found
-            for account in await self._accounts.accounts(one.customer_id)
-            if (found := await self._bring(one.customer_id, into.customer_id, account.unit, detail, reason))
-        ]
+        brought = await self._bring_all(one.customer_id, into.customer_id, detail, reason)
         customer = await self._customers.hand_over(merged)
-        return Merged(customer=customer, brought=tuple(brought), keys=keys)
+        holds, _ = await self._open_holds.page(customer_id=one.customer_id, limit=1, cursor=None)
+        return Merged(customer=customer, brought=tuple(brought), keys=keys, complete=not holds)
+
+    async def follow(self, customer_id: str, detail: Mapping[str, str]) -> None:
+        """What has come to a customer that was merged, and what it owes since, is who it is now's, too."""
+        into_id = customer_id
+        for _ in range(MERGES_MAX):
+            merged_into = (await self._customers.get(into_id)).merged_into
+            if merged_into is None:
+                break
+            into_id = merged_into
+        if into_id != customer_id:
+            await self._bring_all(customer_id, into_id, detail, "")
+
+    async def _bring_all(self, one_id: str, into_id: str, detail: Mapping[str, str], reason: str) -> list[Brought]:
+        """In each unit, what the one owes is paid by the other, and then what it has is the other's."""
+        brought = []
+        for account in await self._accounts.accounts(one_id):
+            if account.totals.owed:
+                await self._bring(into_id, one_id, account.unit, account.totals.owed, detail, reason)
+            found = await self._bring(one_id, into_id, account.unit, None, detail, reason)
+            brought += [] if found is None else [found]
+        return brought
 
     async def _bring(
-        self, from_id: str, to_id: str, unit: str, detail: Mapping[str, str], reason: str
+        self, from_id: str, to_id: str, unit: str, amount: int | None, detail: Mapping[str, str], reason: str
     ) -> Brought | None:
-        """All that there is, whenever it is asked: so each time is a transfer of its own."""
+        """`amount`, which the giver owes if need be, or all that there is: so each time is a transfer of its own."""
         transfer_id = new_id(CODE, self._now_ms(), secrets.token_bytes(10))
         way = Way(
             transfer_id=transfer_id, from_id=from_id, to_id=to_id, unit=unit, reason=reason, detail=dict(detail)
         )
         told = {**detail, "counterparty": to_id, **({"why": reason} if reason else {})}
-        sent = await self._transferring.send(way, None, Once(f"merge:{transfer_id}", "0"), told)
+        once = Once(f"merge:{transfer_id}", "0")
+        sent = await self._transferring.send(way, amount, once, told, owe=amount is not None)
         return Brought(transfer_id, unit, sent.taken.amount) if isinstance(sent, Sent) else None
 
     async def _refuse(self, one: Customer, into: Customer) -> None:
@@ -107,11 +128,6 @@ class Merging:
                 "ones, suspend it first."
             )
         for account in await self._accounts.accounts(one.customer_id):
-            if account.totals.owed:
-                raise Conflict(
-                    f"{one.customer_id} owes {account.totals.owed} base units of {account.unit}; give it so much "
-                    "first, for example by a transfer."
-                )
             theirs = await self._accounts.account(into.customer_id, account.unit)
             if len(theirs.blocks) + len(account.blocks) > BLOCKS_MAX:
                 raise NoRoom(into.customer_id, account.unit)

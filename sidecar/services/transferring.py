@@ -26,7 +26,7 @@ from sidecar.store.transfers import Transfers
 log = logging.getLogger("sidecar.transferring")
 
 INTERVAL_S: Final = 2.0
-_MERGES_MAX: Final = 16
+MERGES_MAX: Final = 16
 """So often one customer may have become another before it is found out who it is."""
 _FINGERPRINT: Final = "0"
 
@@ -105,7 +105,7 @@ class Transferring:
         to_id = way.to_id
         once = Once(f"transfer:{grant.transfer}", _FINGERPRINT)
         detail = {**way.detail, "counterparty": way.from_id}
-        for _ in range(_MERGES_MAX):
+        for _ in range(MERGES_MAX):
             try:
                 return await self._accounts.grant(to_id, grant, once, detail)
             except MergedInto as merged:

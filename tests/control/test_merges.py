@@ -121,11 +121,6 @@ async def test_who_cannot_be_merged(two: Control) -> None:
     member = await two.member("ben", boss)
     assert_problem(await merge(two, from_customer_id=boss), 409, "conflict")
     assert_problem(await merge(two, from_customer_id=member), 409, "conflict")
-    owes = {"delta": -50, "reason": "x", "allow_negative": True}
-    await two.ask("POST", f"{OLD}/credits/adjust", owes, Idempotency_Key="a1")
-    answer = await merge(two)
-    assert_problem(answer, 409, "conflict")
-    assert "owes 20" in answer.json["detail"]
     assert (await two.ask("GET", OLD)).json["status"] == "active"
 
 
@@ -161,6 +156,47 @@ async def test_whoever_dies_on_the_way_a_repetition_finishes_it(
     assert await all_of(two, ALICE) == {"credits": 137, "tokens": 900}
     assert (await two.ask("GET", OLD)).json["customer_id"] == alice
     assert len((await two.ask("GET", f"{ALICE}/keys")).json["data"]) == 1
+
+
+async def owed(control: Control, path: str) -> int:
+    balances = (await control.ask("GET", f"{path}/credits")).json["balances"]
+    return sum(each["owed"] for each in balances)
+
+
+async def test_what_one_owes_the_other_pays(two: Control) -> None:
+    _, old = await ids(two)
+    await settled(two)
+    body = {"delta": -180, "reason": "x", "allow_negative": True}
+    await two.ask("POST", f"{OLD}/credits/adjust", body, Idempotency_Key="a1")
+    assert await owed(two, OLD) == 150
+    assert (await merge(two)).status == 200
+    # 100 were there; the rest is the other's debt now, which what was to come later repays when it comes.
+    assert (await owed(two, ALICE), await owed(two, f"/v1/customers/{old}")) == (50, 0)
+    assert await all_of(two, ALICE) == {"credits": 7, "tokens": 900}
+    assert_problem(
+        await two.ask("POST", f"/v1/customers/{old}/credits/adjust", body, Idempotency_Key="a2"), 409, "conflict"
+    )
+
+
+async def test_what_comes_to_one_later_is_the_others_too(two: Control) -> None:
+    _, old = await ids(two)
+    await settled(two)
+    paid = {"external_customer_id": "old", "credits": 60, "external_payment_id": "pay_1"}
+    topup_id = (await two.ask("POST", "/v1/topup/grant", paid, Idempotency_Key="t1")).json["topup_id"]
+    entry_id = await two.charged_entry(old, 30, external_id="old")
+    await merge(two)
+    assert await all_of(two, ALICE) == {"credits": 167, "tokens": 900}
+    back = {"entry_id": entry_id, "reason": "bad"}
+    path = f"/v1/customers/{old}"
+    assert (await two.ask("POST", f"{path}/credits/refund", back, Idempotency_Key="r1")).status == 201
+    assert await all_of(two, ALICE) == {"credits": 197, "tokens": 900}
+    # The money went back: what was bought is taken from who it is now.
+    taken = await two.ask("POST", f"/v1/topup/{topup_id}/refund", {}, Idempotency_Key="r2")
+    assert (taken.status, taken.json["owed"]) == (200, 60)
+    assert await all_of(two, ALICE) == {"credits": 137, "tokens": 900}
+    assert await owed(two, path) == await owed(two, ALICE) == 0
+    usage = {"customer_id": old, "credits": 1, "event_id": "e1"}
+    assert_problem(await two.ask("POST", "/v1/usage", usage, Idempotency_Key="u1"), 409, "conflict")
 
 
 async def test_two_merges_at_once_are_one(two: Control) -> None:

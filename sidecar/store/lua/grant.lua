@@ -60,11 +60,10 @@ for index = 21, 20 + keys_count do
   end
 end
 
-local merged_into = redis.call('HGET', PAYER, 'merged_into')
-if merged_into then return {'merged', merged_into} end
-
-local now = now_ms()
+local now, merged_into = now_ms(), redis.call('HGET', PAYER, 'merged_into')
 local account = open_at(account_key, name, now)
+-- Who is another customer now gets nothing more, but that one may pay what it owes.
+if merged_into and (ARGV[19] == 'grant' or wanted > account[DEBT]) then return {'merged', merged_into} end
 local blocks = all_blocks(account)
 
 local starts_at, ends_at, duration = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
