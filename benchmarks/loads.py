@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from benchmarks import loader, workload
 
 LOAD_SCRIPT = Path(__file__).with_name("load.lua")
+GETS_SCRIPT = Path(__file__).with_name("gets.lua")
 ANSWER_TIMEOUT_S = 10
 
 
@@ -34,10 +36,21 @@ def requests(target: Target, *, connections: int, seconds: int) -> Load:
     """Small requests in a closed loop; latencies are of whole requests."""
     body = target.callers.with_suffix(".body")
     body.write_bytes(workload.request_body(stream=False))
-    headers = [f"{name}: {value}" for name, value in workload.HEADERS.items()]
+    url = f"http://127.0.0.1:{target.port}{target.path}"
+    return _wrk(url, LOAD_SCRIPT, [str(body), str(target.callers)], workload.HEADERS, connections, seconds)
+
+
+def gets(port: int, paths: Path, headers: Mapping[str, str], *, connections: int, seconds: int) -> Load:
+    """The same of GETs of the paths in a file, in turn."""
+    return _wrk(f"http://127.0.0.1:{port}", GETS_SCRIPT, [str(paths)], headers, connections, seconds)
+
+
+def _wrk(
+    url: str, script: Path, files: list[str], headers: Mapping[str, str], connections: int, seconds: int
+) -> Load:
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-    command += ["--timeout", f"{ANSWER_TIMEOUT_S}s", "--script", str(LOAD_SCRIPT)]
-    command += [f"http://127.0.0.1:{target.port}{target.path}", "--", str(body), str(target.callers), *headers]
+    command += ["--timeout", f"{ANSWER_TIMEOUT_S}s", "--script", str(script), url, "--", *files]
+    command += [f"{name}: {value}" for name, value in headers.items()]
     return msgspec.json.decode(_run(command, seconds).splitlines()[-1], type=Load)
 
 

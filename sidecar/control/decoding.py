@@ -42,6 +42,8 @@ PRINCIPAL = web.RequestKey("principal", Principal)
 
 async def read(request: web.BaseRequest) -> bytes:
     """The body's bytes. HTTPRequestEntityTooLarge; HTTPBadRequest when it breaks off or is not in its coding."""
+    if not request.can_read_body:
+        return b""
     try:
         return await request.read()
     except (web.RequestPayloadError, ConnectionResetError) as error:
@@ -117,8 +119,10 @@ def expected_version(request: web.BaseRequest) -> int | None:
 
 def knows_version(request: web.BaseRequest, version: int) -> bool:
     """Whether `If-None-Match` names this version: then it need not be sent again (RFC 9110, 13.1.2)."""
-    given = ",".join(request.headers.getall("If-None-Match", []))
-    return any(tag.strip().removeprefix("W/") in {"*", etag(version)} for tag in given.split(","))
+    if not (given := request.headers.getall("If-None-Match", ())):
+        return False
+    tags = ",".join(given).split(",")
+    return any(tag.strip().removeprefix("W/") in {"*", etag(version)} for tag in tags)
 
 
 def etag(version: int) -> str:

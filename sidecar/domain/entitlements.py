@@ -155,19 +155,20 @@ def most_units(price: Price, room: int) -> int | None:
     """
     if room < 0:
         return 0
+    if not isinstance(price, SchedulePrice):
+        rate = dict(price.numerators).get(UNITS, 0)
+        most = room * price.denominator // rate if rate else MAX_AMOUNT
+        return most if most < MAX_AMOUNT else None
     low = 0
-    for end, rate in _stretches(price):
+    for end, tier_rate in _stretches(price):
         if _cost(price, end) > room:
-            return _last_within(price, low, end, rate, room)
+            return _last_within(price, low, end, tier_rate, room)
         low = end
     return None
 
 
-def _stretches(price: Price) -> Iterator[tuple[int, Number]]:
+def _stretches(price: SchedulePrice) -> Iterator[tuple[int, Number]]:
     """Where the rate changes, or the last number of units; and the rate up to there. In between, more costs more."""
-    if not isinstance(price, SchedulePrice):
-        yield MAX_AMOUNT, price.rates.get(UNITS, 0)
-        return
     (schedule,) = price.schedules
     used = schedule.stand.used if isinstance(schedule, CountedSchedule) else 0
     for tier in schedule.tiers:
@@ -177,7 +178,7 @@ def _stretches(price: Price) -> Iterator[tuple[int, Number]]:
             yield tier.up_to - used, tier.rate
 
 
-def _last_within(price: Price, low: int, end: int, rate: Number, room: int) -> int:
+def _last_within(price: SchedulePrice, low: int, end: int, rate: Number, room: int) -> int:
     """The last number from `low` on that costs at most `room`, if `end` costs more.
 
     The rate says where it should be; what a cost is rounded by is made up for in steps that double.
@@ -186,9 +187,11 @@ def _last_within(price: Price, low: int, end: int, rate: Number, room: int) -> i
     if _cost(price, first) > room:
         return low
     low = first
-    guess = min(first + int((room - _exactly(price, first)) // rate), end - 1) if rate else first
-    if guess > low:
-        low, end = (guess, end) if _cost(price, guess) <= room else (low, guess)
+    if rate:
+        exactly = sum(each.due({UNITS: first}) for each in price.schedules)
+        guess = min(first + int((room - exactly) // rate), end - 1)
+        if guess > low:
+            low, end = (guess, end) if _cost(price, guess) <= room else (low, guess)
     step = 1
     while low + step < end and _cost(price, low + step) <= room:
         low, step = low + step, 2 * step
@@ -201,11 +204,3 @@ def _last_within(price: Price, low: int, end: int, rate: Number, room: int) -> i
 
 def _cost(price: Price, units: int) -> int:
     return price.charge({UNITS: units})
-
-
-def _exactly(price: Price, units: int) -> Number:
-    """What they cost before it is rounded."""
-    usage = {UNITS: units}
-    return (
-        sum(each.due(usage) for each in price.schedules) if isinstance(price, SchedulePrice) else _cost(price, units)
-    )

@@ -15,7 +15,7 @@ from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
 from sidecar.domain.costs import UNITS, Cost
 from sidecar.domain.counters import Counter, Counting, Over
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.price import Number
+from sidecar.domain.price import Number, Price
 from sidecar.domain.price_counted import CountedSchedule
 from sidecar.domain.price_schedule import Schedule, SchedulePrice, Tier, price_of
 
@@ -146,9 +146,11 @@ def counting_of(metric_key: str) -> Counting:
     return Counting(f"metric:{metric_key}", Over.MONTH)
 
 
-def price_of_terms(terms: RuleTerms, metric_key: str) -> SchedulePrice:
+def price_of_terms(terms: RuleTerms, metric_key: str) -> Price:
     """What units cost, by the terms of a rule of this metric."""
     per = terms.per_units
+    if terms.cost_type is CostType.PER_UNIT and terms.rounding is Rounding.CEIL:
+        return Price.of({UNITS: Fraction(terms.unit_cost or 0, per)})
     if terms.cost_type is CostType.FLAT:
         # A tier is entered by the first unit: nothing costs nothing.
         tiers: tuple[Tier, ...] = (Tier(None, 0, terms.amount or 0),)
@@ -176,7 +178,7 @@ def counts(terms: RuleTerms) -> bool:
     return terms.cost_type is CostType.TIERED and terms.tier_scope is TierScope.PERIOD
 
 
-def cost_by(rule: MeteringRule, price: SchedulePrice, units: Number, counters: Mapping[str, Counter]) -> Cost:
+def cost_by(rule: MeteringRule, price: Price, units: Number, counters: Mapping[str, Counter]) -> Cost:
     """What `units` cost by a rule, whose price is `price`; InvalidInput for more than can be counted."""
     if units > MAX_AMOUNT:
         raise InvalidInput(f"units must be at most {MAX_AMOUNT}.", "units")

@@ -26,8 +26,7 @@ from sidecar.domain.metering_rules import (
     counts,
     price_of_terms,
 )
-from sidecar.domain.price import Number
-from sidecar.domain.price_schedule import SchedulePrice
+from sidecar.domain.price import Number, Price
 from sidecar.services.catalogue import Catalogue
 
 METRIC, RULE = "billable_metric", "metering_rule"
@@ -36,7 +35,7 @@ METRIC, RULE = "billable_metric", "metering_rule"
 
 class _Priced(msgspec.Struct, frozen=True):
     rule: MeteringRule
-    price: SchedulePrice
+    price: Price
 
 
 class Pricing:

@@ -5,6 +5,7 @@ then: what the store answers says whether it is still so.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sidecar.domain.counters import AT_ZERO
@@ -12,7 +13,7 @@ from sidecar.domain.customers import Status, checked_external_id
 from sidecar.domain.entitlements import Look, Question, Standing
 from sidecar.domain.errors import Conflict, NotFound, StoreCorrupt
 from sidecar.domain.overage import OveragePolicy
-from sidecar.store.commands import CHECK
+from sidecar.store.commands import CHECK, argument, bulk
 from sidecar.store.counter_text import stand_of
 from sidecar.store.customers import Customers
 from sidecar.store.keys import CACHED_CUSTOMERS, Keys
@@ -20,6 +21,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger_replies import capped_of
 from sidecar.store.payers import Payers
 
+CACHED_QUESTIONS: Final = 1_024
 _NONE: Final = "-"
 
 
@@ -37,17 +39,11 @@ class Entitlements:
     async def look(self, customer_id: str, questions: Sequence[Question]) -> Look:
         """All answers as of one moment. Raises NotFound."""
         for _ in range(2):
-            payer_id = self._payers.of(customer_id)
-            reply = await self._lane.send(self._packed(customer_id, payer_id, questions))
-            match reply[0]:
-                case b"looked":
-                    return _look(customer_id, reply)
-                case b"unknown":
-                    raise NotFound(f"There is no customer {customer_id}.")
-                case b"member":
-                    self._payers.learn(customer_id, reply[1])
-                case word:
-                    raise StoreCorrupt(f"The script check answered {word!r}.")
+            packed = self._packed(customer_id, self._payers.of(customer_id), questions)
+            found = await self._lane.ask(packed, partial(_answered, customer_id))
+            if isinstance(found, Look):
+                return found
+            self._payers.learn(customer_id, found)
         raise Conflict(f"Who pays for {customer_id} changes while it is looked at.")
 
     async def look_by_external_id(self, external_id: str, questions: Sequence[Question]) -> Look | None:
@@ -69,23 +65,38 @@ class Entitlements:
 
     def _packed(self, customer_id: str, payer_id: str, questions: Sequence[Question]) -> bytes:
         """What is asked in one command."""
-        place = self._keys.of(payer_id)
         accounts = {each.unit: self._keys.account(payer_id, each.unit) for each in questions}
         units = list(accounts)
-        asked = [
-            word
-            for each in questions
-            for word in (units.index(each.unit) + 1, each.feature or _NONE, each.rule or _NONE, each.counter)
-        ]
-        return CHECK.pack(
-            [*place.ledger, *(each.account for each in accounts.values()), self._keys.of(customer_id).customer],
-            [
-                customer_id,
-                "" if payer_id == customer_id else payer_id,
-                *(each.name for each in accounts.values()),
-                *asked,
-            ],
-        )
+        return b"".join((
+            CHECK.head(5 + len(units), 2 + len(units) + 4 * len(questions)),
+            self._keys.of(payer_id).packed_ledger,
+            *(each.packed_account for each in accounts.values()),
+            self._keys.of(customer_id).packed_customer,
+            bulk(customer_id.encode()),
+            bulk(b"" if payer_id == customer_id else payer_id.encode()),
+            *(each.packed_name for each in accounts.values()),
+            *(_packed_question(each, units.index(each.unit) + 1) for each in questions),
+        ))  # fmt: skip
+
+
+@lru_cache(maxsize=CACHED_QUESTIONS)
+def _packed_question(question: Question, account: int) -> bytes:
+    words = (account, question.feature or _NONE, question.rule or _NONE, question.counter)
+    return b"".join(map(argument, words))
+
+
+def _answered(customer_id: str, reply: list[Any]) -> Look | bytes:
+    """What was seen, or who pays for it instead."""
+    match reply[0]:
+        case b"looked":
+            return _look(customer_id, reply)
+        case b"unknown":
+            raise NotFound(f"There is no customer {customer_id}.")
+        case b"member":
+            parent: bytes = reply[1]
+            return parent
+        case word:
+            raise StoreCorrupt(f"The script check answered {word!r}.")
 
 
 def _look(customer_id: str, reply: list[Any]) -> Look:
