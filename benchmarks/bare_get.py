@@ -17,11 +17,20 @@ from sidecar.store.lanes import make_lane
 ROUTE = "/v1/customers/{customer_id}/entitlements/{feature}"
 
 Get = Callable[[str], Awaitable[bytes | None]]
-GET = web.AppKey("GET", Get)
+
+
+class Client:
+    """What gets a key."""
+
+    def __init__(self, get: Get) -> None:
+        self.get = get
+
+
+CLIENT = web.AppKey("CLIENT", Client)
 
 
 async def answer(request: web.Request) -> web.Response:
-    found = await request.app[GET](f"bare:{request.match_info['customer_id']}")
+    found = await request.app[CLIENT].get(f"bare:{request.match_info['customer_id']}")
     return web.Response(
         body=b'{"found":%b}' % (b"false" if found is None else b"true"), content_type="application/json"
     )
@@ -30,13 +39,13 @@ async def answer(request: web.Request) -> web.Response:
 def make_app(url: str, client: str) -> web.Application:
     async def by_redis_py(app: web.Application) -> AsyncIterator[None]:
         async with redis.asyncio.Redis.from_url(url) as opened:
-            app[GET] = opened.get
+            app[CLIENT] = Client(opened.get)
             yield
 
     async def by_lane(app: web.Application) -> AsyncIterator[None]:
         lane = make_lane(parse_address(url), timeout_s=5.0, connect_timeout_s=5.0)
         await lane.open()
-        app[GET] = lambda key: lane.execute("GET", key)
+        app[CLIENT] = Client(lambda key: lane.execute("GET", key))
         yield
         await lane.close()
 

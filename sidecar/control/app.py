@@ -16,7 +16,6 @@ from sidecar.control.middleware import answering_problems, authorised, name_requ
 from sidecar.control.routes import ENDPOINTS
 from sidecar.control.serving import serve
 from sidecar.domain.control_keys import Principal
-from sidecar.domain.scopes import HOT
 
 PartsOf = Callable[[Principal], Awaitable[Parts]]
 
@@ -39,7 +38,7 @@ def make_app(parts: Parts, parts_of: PartsOf | None = None) -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(name_request)
     # The router tries one after the other: what is asked most comes first.
-    for endpoint in sorted(ENDPOINTS, key=lambda each: each.scope not in HOT):
+    for endpoint in sorted(ENDPOINTS, key=lambda each: not each.hot):
         handler = _handler(endpoint, parts, parts_of)
         for path in endpoint.paths:
             # A parameter is anything without a slash; aiohttp's own default leaves braces out.

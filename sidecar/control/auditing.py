@@ -16,7 +16,6 @@ from sidecar.control.decoding import PRINCIPAL, REQUEST_ID
 from sidecar.control.endpoint import Endpoint, Parts, Repeat
 from sidecar.domain.audit import Audited
 from sidecar.domain.ids import new_id
-from sidecar.domain.scopes import HOT
 from sidecar.services.audit_trail import AuditTrail
 
 _RECORD: Final = web.RequestKey("audited", Audited)
@@ -36,7 +35,7 @@ async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
 def begin(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request) -> None:
     """A write that is to be written down; nothing, if it is none."""
     principal = request.get(PRINCIPAL)
-    if principal is None or endpoint.repeat is Repeat.READ or endpoint.scope in HOT:
+    if principal is None or endpoint.repeat is Repeat.READ or endpoint.hot:
         return
     now_ms = parts.now_ms()
     request[_TRAIL] = parts.audit_trail

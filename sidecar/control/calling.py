@@ -9,7 +9,6 @@ from sidecar.control.decoding import PRINCIPAL
 from sidecar.control.endpoint import Endpoint, Parts
 from sidecar.control.errors import RateLimited
 from sidecar.domain import limit_fields
-from sidecar.domain.scopes import HOT
 from sidecar.services.call_limits import Called
 
 _CALLED: Final = web.RequestKey("called", Called)
@@ -18,7 +17,7 @@ _CALLED: Final = web.RequestKey("called", Called)
 def count(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request) -> None:
     """Count a call. RateLimited when there were too many. What programs ask for each request of theirs is free."""
     principal = request.get(PRINCIPAL)
-    if principal is None or endpoint.scope in HOT:
+    if principal is None or endpoint.hot:
         return
     called = request[_CALLED] = parts.call_limits.call(principal)
     if called.refused is not None:

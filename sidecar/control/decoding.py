@@ -90,7 +90,7 @@ def idempotency_key(request: web.BaseRequest, repeat: Repeat) -> str | None:
 
     IdempotencyKeyInvalid, IdempotencyKeyRequired.
     """
-    if repeat in {Repeat.READ, Repeat.BY_ITSELF}:
+    if repeat is Repeat.READ or repeat is Repeat.BY_ITSELF:
         return None
     given = request.headers.getall("Idempotency-Key", [])
     # The other name, which some clients send, says the same or nothing.

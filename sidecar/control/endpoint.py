@@ -7,6 +7,7 @@ of the store and knows nothing of HTTP; `serving` does the beats before and afte
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import Enum, auto
+from functools import cached_property
 from typing import Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -17,7 +18,7 @@ from sidecar.domain.control_keys import Principal
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.once import Once
-from sidecar.domain.scopes import Scope
+from sidecar.domain.scopes import HOT, Scope
 from sidecar.domain.tokens import Signer
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
@@ -189,7 +190,7 @@ class Stream(msgspec.Struct, frozen=True):
     chunks: AsyncGenerator[bytes, None]
 
 
-class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_only=True, dict=True):
     """One line of the route table. The first line of `work`'s docstring is its summary."""
 
     method: str
@@ -211,6 +212,11 @@ class Endpoint(msgspec.Struct, Generic[Body, Query, Answer], frozen=True, kw_onl
     @property
     def media_type(self) -> str:
         return self.media_types[0]
+
+    @cached_property
+    def hot(self) -> bool:
+        """Asked by programs with each request of theirs."""
+        return self.scope in HOT
 
     @property
     def open(self) -> bool:

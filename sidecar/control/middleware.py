@@ -53,7 +53,8 @@ def answering_problems(now_ms: Callable[[], int]) -> Middleware:
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:
     """A signal for whatever is about to be answered: say under which id, and how many more may come."""
     response.headers["x-request-id"] = request[REQUEST_ID]
-    response.headers.update(calling.headers(request))
+    if limits := calling.headers(request):
+        response.headers.update(limits)
 
 
 def authorised(keys: ControlKeys, open_paths: Collection[str]) -> Middleware:

@@ -81,7 +81,7 @@ async def serve(endpoint: Endpoint[Body, Query, Answer], parts: Parts, request: 
         expected=decoding.expected_version(request) if endpoint.versioned else None,
         detail=detail,
     )
-    if endpoint.repeat in {Repeat.RECORDED, Repeat.REQUIRED} and once is not None:
+    if once is not None and endpoint.repeat is not Repeat.IN_LEDGER:
         scope = customer.customer_id if customer else endpoint.path
         return await _work_once(endpoint, call, scope, once)
     given = await endpoint.work(call)

@@ -62,7 +62,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cap(self) -> Capped | None:
         """The cap that leaves least; of those that leave the same, the one that does so for longest."""
-        return min(self.caps, key=lambda cap: (_left(cap), -cap.reset_at_ms), default=None)
+        if not self.caps:
+            return None
+        return min(self.caps, key=lambda cap: (_left(cap), -cap.reset_at_ms))
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

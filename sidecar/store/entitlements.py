@@ -81,7 +81,7 @@ class Entitlements:
 
 @lru_cache(maxsize=CACHED_QUESTIONS)
 def _packed_question(question: Question, account: int) -> bytes:
-    words = (account, question.feature or _NONE, question.rule or _NONE, question.counter)
+    words: tuple[str | int, ...] = (account, question.feature or _NONE, question.rule or _NONE, question.counter)
     return b"".join(map(argument, words))
 
 

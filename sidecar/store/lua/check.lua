@@ -18,8 +18,6 @@
 local customer = redis.call('HMGET', KEYS[#KEYS], 'status', 'external_id', 'parent', 'overage')
 if not customer[1] then return {'unknown'} end
 if (customer[3] or '') ~= ARGV[2] then return {'member', customer[3] or ''} end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The common case, before the functions of the general one are even defined: one question about an account of the
 -- customer's own in which nothing is restricted, capped, due or may be owed. The general case would answer the same.
@@ -28,13 +26,16 @@ if #KEYS == 6 and #ARGV == 7 and ARGV[2] == '' and not customer[4] then
   if #account == 88 then
     local available, held = struct.unpack('>dd', account, 25)
     local owed, next_at, _, scopes = struct.unpack('>ddI4I2', account, 65)
-    if scopes == 0 and next_at > now then
+    local time = next_at < 9007199254740991 and redis.call('TIME')
+    if scopes == 0 and (not time or next_at > time[1] * 1000 + math.floor(time[2] / 1000)) then
       local counter = ARGV[7] ~= '' and redis.call('HGET', KEYS[1], 'counter:' .. ARGV[7])
       return {'looked', customer[2], customer[1], customer[1], {available, held, owed, counter, -1, 0, 0, 'block', 0, 0}}
     end
   end
 end
 --- include amounts clock keys account journal blocks hold pool draw overage counters caps
+local now = now_ms()
+
 local function share(account)
   if ARGV[2] == '' then return -1, 0, 0 end
   local _, cap, held, spent = share_of(account, ARGV[1])
