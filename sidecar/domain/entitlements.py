@@ -50,6 +50,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reach(self) -> int:
         """The most that one request may cost, but for caps; -1: none passes, whatever it costs."""
+        if self.most_owed == MAX_AMOUNT:
+            return MAX_AMOUNT
         if self.most_owed and self.owed + self.over <= self.most_owed:
             return self.available + self.most_owed - self.owed - self.over
         return -1 if self.owed else self.available
@@ -155,8 +157,8 @@ def most_units(price: Price, room: int) -> int | None:
 
     With volume tiers more may cost less: it ends before the first number that costs too much.
     """
-    if room < 0:
-        return 0
+    if not 0 <= room < MAX_AMOUNT:
+        return 0 if room < 0 else None
     if not isinstance(price, SchedulePrice):
         rate = dict(price.numerators).get(UNITS, 0)
         most = room * price.denominator // rate if rate else MAX_AMOUNT

@@ -71,6 +71,8 @@ async def test_what_may_be_owed_counts(control: Control) -> None:
     found = await check(control, alice, units=3)
     assert (found["allowed"], found["max_units"], found["effective_balance"]) == (True, 3, -2_000)
     assert (await check(control, alice, units=4))["reason"] == "insufficient_credits"
+    await control.ask("PUT", f"/v1/customers/{alice}/overage-policy", {"policy": "allow"})
+    assert [(await check(control, alice, units=4))[name] for name in ("allowed", "max_units")] == [True, None]
 
 
 async def test_each_reason_is_that_of_a_reservation(control: Control) -> None:
