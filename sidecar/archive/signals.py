@@ -116,8 +116,7 @@ class Signals:
             what = EventType.CUSTOMER_CREATED
         elif before.status != row.status:
             what = _OF_STATUS.get(row.status, what)
-        data = {"status": row.status, "entry_id": row.entry_id}
-        self._keep(row.entry_id, what, row.customer_id, "", at_ms, data)
+        self._keep(row.entry_id, what, row.customer_id, "", at_ms, {"status": row.status})
 
     def take_caps(self, row: SpendCapsRow) -> None:
         """From now on a customer has these spend caps."""
