@@ -16,6 +16,7 @@ from sidecar.cli.client import (
     text_argument,
 )
 from sidecar.cli.screen import printable, show_json, show_table
+from sidecar.cli.times import shown
 from sidecar.domain.amounts import CREDITS, render
 from sidecar.domain.ids import is_customer_id
 
@@ -35,6 +36,10 @@ def add(subparsers: Subparsers) -> None:
     back.add_argument("--let-go", action="store_true", help="let go what was spent of it (default: it is owed)")
     _add_key(back)
     add_command(commands, "packages", "show what is sold", _packages)
+    add_command(commands, "requests", "show for whom somebody should be charged, since credit is low", _requests)
+    declined = add_command(commands, "decline", "say that a request will not be fulfilled", _decline)
+    declined.add_argument("request", metavar="REQUEST_ID", type=text_argument, help="as `topups requests` shows it")
+    declined.add_argument("--reason", type=text_argument, default="", help="why; kept with it")
 
 
 def _add_key(command: argparse.ArgumentParser) -> None:
@@ -85,6 +90,30 @@ def _packages(args: argparse.Namespace, client: Client) -> None:
         ("package", "name", "credits", "bonus", "unit", "price", "sold"),
         [_row(client, package) for package in page["data"]],
     )
+
+
+def _requests(args: argparse.Namespace, client: Client) -> None:
+    requests = list(client.pages("/v1/topup-requests", {"state": "outstanding"}))
+    if args.json:
+        show_json({"data": requests})
+        return
+    if not requests:
+        print("Nobody should be charged now.")
+        return
+    rows = []
+    for request in requests:
+        unit = grant_terms.unit_of(client, request["unit"])
+        left, made_at = render(request["balance"], unit), shown(request["made_at"])
+        rows.append([request["request_id"], request["customer_id"], request["package_id"], left, unit.name, made_at])
+    show_table(("request", "customer", "package", "left", "unit", "since"), rows, numbers=("left",))
+
+
+def _decline(args: argparse.Namespace, client: Client) -> None:
+    request = client.call("POST", f"/v1/topup-requests/{args.request}/decline", {"reason": args.reason}).document
+    if args.json:
+        show_json(request)
+        return
+    print(f"Declined {request['request_id']}: {request['customer_id']} is not charged for {request['package_id']}.")
 
 
 def _row(client: Client, package: dict[str, Any]) -> list[str]:

@@ -27,6 +27,21 @@ async def test_nothing_is_sold_that_is_no_package(sidecar: Command) -> None:
     assert (back.code, back.out) == (1, "")
 
 
+async def test_what_is_asked_for_is_shown_and_declined(sidecar: Command, control: Control) -> None:
+    assert (await sidecar("topups", "requests")).out == "Nobody should be charged now.\n"
+    await control.ask("POST", "/v1/topup-packages", SMALL)
+    await sidecar("topups", "grant", "alice", "small")
+    rule = {"threshold": 200_000_000, "package_id": "small"}
+    await control.ask("PUT", "/v1/customer-by-external-id/alice/auto-topup/credits", rule)
+    (request,) = (await sidecar("topups", "requests", "--json")).json["data"]
+    cells = (await sidecar("topups", "requests")).out.splitlines()[1].split()
+    assert cells[:5] == [request["request_id"], request["customer_id"], "small", "105", "credits"]
+    declined = await sidecar("topups", "decline", request["request_id"], "--reason", "The card has expired")
+    assert declined.out == f"Declined {request['request_id']}: {request['customer_id']} is not charged for small.\n"
+    again = await sidecar("topups", "decline", request["request_id"], "--json")
+    assert again.json["reason"] == "The card has expired"
+
+
 async def test_wrong_usage(sidecar: Command) -> None:
     for arguments in (["topups"], ["topups", "grant", "alice"], ["topups", "refund"]):
         assert (await sidecar(*arguments)).code == 2
