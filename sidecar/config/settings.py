@@ -126,6 +126,10 @@ class Control(Section, frozen=True, kw_only=True):
     auto_create_customers: bool = False
     """Make a customer when usage, a reservation or an entitlement check names one by an external id that nobody has;
     else that is 404. Grants, top-ups and deposits make one in any case; the proxy never does."""
+    overage_policy: Literal["block", "allow", "notify"] = "block"
+    """What becomes of requests that credits do not cover, of customers that are made from now on."""
+    overage_limit: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
+    """Most base units of credits that they may owe then, by default. 0: any amount."""
 
 
 class Upstream(Section, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from sidecar.domain.customers import (
 )
 from sidecar.domain.errors import Conflict, MergedInto, NotFound, StoreCorrupt, VersionConflict
 from sidecar.domain.ids import new_id
+from sidecar.domain.overage import NO_OVERAGE, Overage
 from sidecar.store.commands import CREATE_CUSTOMER, HAND_OVER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
 from sidecar.store.keys import checked_unit
 from sidecar.store.overage_text import overage_lines, overage_of_lines
@@ -52,6 +53,9 @@ class PoolShare(msgspec.Struct, frozen=True, kw_only=True):
 
 class Customers(ProxyKeys):
     """The customers of one tenant's environment, and their keys. Every method may raise StoreError."""
+
+    overage_of_new: Mapping[str, Overage] = NO_OVERAGE
+    """The overage policies that customers are made with who pay for themselves."""
 
     async def create(
         self,
@@ -82,13 +86,15 @@ class Customers(ProxyKeys):
             created_at_ms=now_ms,
             parent_id=parent_id,
             metadata=checked_metadata(metadata),
+            overage=dict(self.overage_of_new) if parent_id is None else {},
         )
         place = self._keys.of(customer_id)
         packed = CREATE_CUSTOMER.pack(
             [place.customer, place.journal],
             [
                 customer_id, external_id, display_name, now_ms, parent_id or "",
-                msgspec.json.encode(customer.metadata), msgspec.json.encode(customer),
+                msgspec.json.encode(customer.metadata), overage_lines(customer.overage),
+                msgspec.json.encode(customer),
             ],
         )  # fmt: skip
         match (await self._lane.send(packed))[0]:

@@ -19,7 +19,9 @@ from sidecar.config.settings import units_of
 from sidecar.config.values import Endpoint
 from sidecar.control.app import make_app
 from sidecar.control.endpoint import Parts, wall_clock_ms
+from sidecar.domain.amounts import CREDITS
 from sidecar.domain.errors import StartupError
+from sidecar.domain.overage import Overage, OveragePolicy
 from sidecar.exposition import exposed
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.checking import Checking
@@ -105,7 +107,10 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
 def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
     """What the endpoints of one tenant's environment work with."""
-    realm = environment.realm
+    realm, wanted = environment.realm, sidecar.settings.control
+    if wanted.overage_policy != "block":
+        policy = Overage(OveragePolicy(wanted.overage_policy), wanted.overage_limit or None)
+        realm.customers.overage_of_new = {CREDITS.name: policy}
     names = {"tenant": realm.tenant, "environment": realm.environment}
     ledger, history, once_records = realm.ledger, environment.history, realm.once_records
     counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)

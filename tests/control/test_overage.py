@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.domain.outcomes import Refused, Reserved
+from sidecar.domain.overage import Overage, OveragePolicy
 from tests.support.control import Control
 
 POLICY = {"policy": "allow", "limit": 1000}
@@ -79,3 +80,14 @@ async def test_a_member_has_the_policy_of_who_pays(control: Control) -> None:
 async def test_what_is_no_policy_is_refused(control: Control, body: object, path: str) -> None:
     answer = await control.ask("PUT", f"/v1/customers/{await control.customer()}/overage-policy", body)
     assert (answer.status, answer.json["errors"][0]["path"]) == (400, path)
+
+
+async def test_new_customers_have_the_policy_of_the_setting(control: Control) -> None:
+    control.parts.customers.overage_of_new = {"credits": Overage(OveragePolicy.ALLOW, 50)}
+    boss = await control.customer("boss")
+    shown = (await control.ask("GET", f"/v1/customers/{boss}/overage-policy")).json
+    assert (shown["policy"], shown["limit"]) == ("allow", 50)
+    record = control.ledger.hold(boss, "r1", (("credits", 50),), 60_000, "", "r")
+    assert isinstance(await control.ledger.reserve(record, "external:boss"), Reserved)
+    alice = await control.member("alice", boss)
+    assert (await control.parts.customers.get(alice)).overage == {}

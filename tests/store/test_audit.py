@@ -180,7 +180,7 @@ async def test_names_are_those_of_one_partition_and_one_environment(audit: Audit
     elsewhere = Keys(TENANT, "test").of("cus_" + "1" * 26)
     await lane.send(
         CREATE_CUSTOMER.pack(
-            [elsewhere.customer, elsewhere.journal], ["cus_" + "1" * 26, "x", "", 1, "", b"{}", b"{}"]
+            [elsewhere.customer, elsewhere.journal], ["cus_" + "1" * 26, "x", "", 1, "", b"{}", "", b"{}"]
         )
     )
     found = set()

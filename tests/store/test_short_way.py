@@ -86,7 +86,7 @@ class World:
 
     async def open(self) -> None:
         keys = [self.place.customer, self.place.journal]
-        await self.lane.send(CREATE_CUSTOMER.pack(keys, [self.customer_id, "alice", "", 1, "", b"{}", b"{}"]))
+        await self.lane.send(CREATE_CUSTOMER.pack(keys, [self.customer_id, "alice", "", 1, "", b"{}", "", b"{}"]))
 
     async def reserve(self, name: str, amount: int, tokens: int | None, feature: str, ttl_ms: int) -> Any:
         parts = ((UNIT, amount),) if tokens is None else ((UNIT, amount), (TOKENS, tokens))

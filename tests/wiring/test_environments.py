@@ -35,7 +35,7 @@ def settings(store: StoreServer, data: Path, **names: str) -> Settings:
     return Settings(
         data=Data(dir=str(data)),
         admin=Admin(key=ADMIN_KEY),
-        control=Control(listen="127.0.0.1:0"),
+        control=Control(listen="127.0.0.1:0", overage_policy="allow", overage_limit=7),
         store=Store(url=store.url),
         tokens=Tokens(key=TOKENS),
         **names,  # type: ignore[arg-type]  # environment is a literal
@@ -81,6 +81,8 @@ class Keyholder(msgspec.Struct):
         control_key = await self.make("/v1/admin/api-keys", {"name": "shop"})
         record = self.ledger.hold(customer["customer_id"], "rsv_1", (("credits", 5),), 600_000, "", "r")
         assert isinstance(await self.ledger.reserve(record, "external:alice"), Reserved)
+        overage = await self.get(f"{path}/overage-policy")
+        assert (overage["policy"], overage["limit"]) == ("allow", 7)
         page = await self.get(f"{path}/keys?limit=1")
         self.owns = {
             "customer_id": customer["customer_id"],
