@@ -84,7 +84,21 @@ class Keyholder(msgspec.Struct):
         overage = await self.get(f"{path}/overage-policy")
         assert (overage["policy"], overage["limit"]) == ("allow", 7)
         page = await self.get(f"{path}/keys?limit=1")
+        cap = await self.make(f"{path}/spend-caps", {"amount": 1_000_000, "window": "day"})
+        package = await self.make(
+            "/v1/topup-packages",
+            {"key": f"pack_{self.tenant}_{self.environment}", "credits": 1, "price": 1, "currency": "EUR"},
+        )
+        topup = await self.make("/v1/topup/grant", {"external_customer_id": "alice", "credits": 1}, "k4")
+        metric = await self.make("/v1/billable-metrics", {"key": f"of_{self.tenant}_{self.environment}"})
+        used = {"external_customer_id": "alice", "credits": 1, "event_id": f"used-{self.tenant}-{self.environment}"}
+        usage = await self.make("/v1/usage", used, "k3")
         self.owns = {
+            "cap_id": cap["cap_id"],
+            "package_id": package["key"],
+            "topup_id": topup["topup_id"],
+            "metric_key": metric["key"],
+            "event_id": usage["event_id"],
             "customer_id": customer["customer_id"],
             "external_customer_id": "alice",
             "block_id": block["block_id"],
@@ -154,6 +168,20 @@ class Anything(dict[str, str]):
         super().__init__(dict.fromkeys(names, "alice"))
 
 
+def of_body(foreign: str) -> list[tuple[str, dict[str, object]]]:
+    """What says in its body whose it is."""
+    whose = {"customer_id": foreign}
+    return [
+        ("/v1/usage", {**whose, "credits": 1}),
+        ("/v1/usage", {**whose, "credits": 1, "enforce": False}),
+        ("/v1/reserve", {**whose, "credits": 1, "ttl_seconds": 60}),
+        ("/v1/topup/grant", {**whose, "credits": 1}),
+        ("/v1/wallet/purchase", {**whose, "purchase_id": "p", "debit": {"credits": 1}, "grant": {"credits": 1}}),
+        ("/v1/customer-by-external-id/alice/credits/transfer", {"to_customer_id": foreign, "credits": 1}),
+        ("/v1/customer-by-external-id/alice/merge", {"from_customer_id": foreign}),
+    ]
+
+
 async def assert_apart(owner: Keyholder, other: Keyholder) -> None:
     """`other` reaches nothing that is the owner's, and what it makes by the same names is its own."""
     theirs = f"/v1/customers/{other.owns['customer_id']}"
@@ -162,6 +190,9 @@ async def assert_apart(owner: Keyholder, other: Keyholder) -> None:
     assert (await other.ask("GET", f"/v1/usage/summary?group_by=rule&customer_id={foreign}")).status == 404
     body = {"external_id": f"member-of-{owner.tenant}-{owner.environment}", "parent_customer_id": foreign}
     assert (await other.ask("POST", "/v1/customers", body)).status == 404
+    for path, body in of_body(foreign):
+        answer = await other.ask("POST", path, body, **{"Idempotency-Key": f"of-{owner.tenant}-{owner.environment}"})
+        assert (answer.status, answer.json()["code"]) == (404, "not_found"), path
     # The same Idempotency-Key, as `settle_in` used it, and another request: whose it is decides.
     assert (await other.ask("POST", f"{theirs}/keys", {"name": "other"}, **{"Idempotency-Key": "k1"})).status == 422
     listed = {key["key_id"] for key in (await other.get("/v1/admin/api-keys"))["data"]}
