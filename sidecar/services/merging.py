@@ -4,14 +4,18 @@ The first step is for ever: the one says that it is the other now, and neither a
 follows can be repeated, and a repetition finishes what somebody began. The ledger of each stays as it was written.
 """
 
+import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 
 from sidecar.domain.blocks import BLOCKS_MAX
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import Conflict, InvalidInput, MergedInto
+from sidecar.domain.errors import Conflict, InvalidInput, MergedInto, StoreError
 from sidecar.domain.history import CustomerFilter
 from sidecar.domain.ids import new_id
 from sidecar.domain.once import Once
@@ -21,7 +25,14 @@ from sidecar.services.history import History
 from sidecar.services.transferring import MERGES_MAX, Transferring
 from sidecar.store.accounts import Accounts
 from sidecar.store.customers import Customers
+from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.pauses import Pauses
+
+WAIT_S: Final = 5.0
+LEASE_MS: Final = 60_000
+"""So long nobody merges after a process that died at it."""
+_LEASE: Final = "merging"
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -52,6 +63,7 @@ class Merging:
         customers: Customers,
         accounts: Accounts,
         open_holds: OpenHolds,
+        leases: Leases,
         transferring: Transferring,
         history: History,
         now_ms: Callable[[], int],
@@ -59,6 +71,7 @@ class Merging:
         self._customers = customers
         self._accounts = accounts
         self._open_holds = open_holds
+        self._leases = leases
         self._transferring = transferring
         self._history = history
         self._now_ms = now_ms
@@ -66,16 +79,39 @@ class Merging:
     async def merge(self, one: Customer, into: Customer, detail: Mapping[str, str], reason: str = "") -> Merged:
         """Let `one` be `into`. Safe to repeat.
 
-        Raises InvalidInput, and Conflict for who cannot be merged; then nothing was changed.
+        Raises InvalidInput, and Conflict for who cannot be merged, or while another merge is under way; then nothing
+        was changed.
         """
-        if one.merged_into != into.customer_id:
-            await self._refuse(one, into)
+        async with self._alone():
+            one, into = [await self._customers.get(each.customer_id) for each in (one, into)]
+            if into.merged_into is not None:
+                raise MergedInto(into.customer_id, into.merged_into)
+            if one.merged_into != into.customer_id:
+                await self._refuse(one, into)
+            return await self._merge(one, into, detail, reason)
+
+    async def _merge(self, one: Customer, into: Customer, detail: Mapping[str, str], reason: str) -> Merged:
         merged = await self._customers.merge(one.customer_id, into.customer_id)
         keys = await self._customers.move_keys(one.customer_id, into.customer_id)
         brought = await self._bring_all(one.customer_id, into.customer_id, detail, reason)
         customer = await self._customers.hand_over(merged)
         holds, _ = await self._open_holds.page(customer_id=one.customer_id, limit=1, cursor=None)
         return Merged(customer=customer, brought=tuple(brought), keys=keys, complete=not holds)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One merge at a time: two could make two customers each the other, and then nobody would be left."""
+        token, pauses, loop = secrets.token_hex(16), Pauses(), asyncio.get_running_loop()
+        until = loop.time() + WAIT_S
+        while not await self._leases.take(_LEASE, token, LEASE_MS):
+            if loop.time() > until:
+                raise Conflict("Another merge is under way; repeat this one in a moment.")
+            await asyncio.sleep(pauses.next_s())
+        try:
+            yield
+        finally:
+            with contextlib.suppress(StoreError):
+                await self._leases.give_back(_LEASE, token)
 
     async def follow(self, customer_id: str, detail: Mapping[str, str]) -> None:
         """What has come to a customer that was merged, and what it owes since, is who it is now's, too."""
@@ -114,9 +150,9 @@ class Merging:
     async def _refuse(self, one: Customer, into: Customer) -> None:
         if one.customer_id == into.customer_id:
             raise InvalidInput(f"{one.customer_id} is this customer already.", "from_customer_id")
+        if one.merged_into is not None:
+            raise MergedInto(one.customer_id, one.merged_into)
         for customer in (one, into):
-            if customer.merged_into is not None:
-                raise MergedInto(customer.customer_id, customer.merged_into)
             if customer.parent_id is not None:
                 raise Conflict(f"{customer.customer_id} is a member of a pool; only who pays for itself is merged.")
         if (await self._history.customers(CustomerFilter(parent_id=one.customer_id), None, 1)).items:

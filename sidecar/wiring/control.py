@@ -39,6 +39,7 @@ from sidecar.store.corrections import Corrections
 from sidecar.store.counters import Counters
 from sidecar.store.denials import DenialCounts
 from sidecar.store.entitlements import Entitlements
+from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
@@ -134,7 +135,15 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         denials=DenialCounts(sidecar.lane, **names),
         once_records=once_records,
         history=history,
-        merging=Merging(realm.customers, accounts, open_holds, environment.transferring, history, wall_clock_ms),
+        merging=Merging(
+            realm.customers,
+            accounts,
+            open_holds,
+            Leases(sidecar.lane, **names),
+            environment.transferring,
+            history,
+            wall_clock_ms,
+        ),
         purchases=Purchases(sidecar.lane, **names),
         refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,

@@ -56,6 +56,7 @@ from sidecar.store.entitlements import Entitlements
 from sidecar.store.hold_record import HoldRecord
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
+from sidecar.store.leases import Leases
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
@@ -248,7 +249,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         watching=Watching(archive, history),
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         transferring=transferring,
-        merging=Merging(customers, accounts, open_holds, transferring, history, wall_clock_ms),
+        merging=Merging(customers, accounts, open_holds, Leases(lane, **OWNER), transferring, history, wall_clock_ms),
         units=UNITS,
         auto_create_customers=False,
         ready=readiness,
