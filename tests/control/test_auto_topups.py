@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from sidecar.domain.outcomes import Reserved
 from tests.support.control import Answer, Control, assert_problem
 
@@ -101,19 +99,17 @@ async def test_a_rule_is_shown_and_taken_away(control: Control) -> None:
     assert_problem(await control.ask("DELETE", f"{path}/credits"), 404, "not_found")
 
 
-@pytest.mark.parametrize(
-    ("unit", "changes", "status"),
-    [
+async def test_what_is_no_rule(control: Control) -> None:
+    await control.ask("POST", "/v1/topup-packages", SMALL)
+    alice = await control.customer()
+    wrong: tuple[tuple[str, dict[str, Any], int], ...] = (
         ("gold", {}, 404),
         ("credits", {"package_id": "none"}, 404),
         ("tokens", {}, 400),
         ("credits", {"max_per_day": 0}, 400),
-    ],
-)
-async def test_what_is_no_rule(control: Control, unit: str, changes: dict[str, Any], status: int) -> None:
-    await control.ask("POST", "/v1/topup-packages", SMALL)
-    alice = await control.customer()
-    refused = await control.ask("PUT", f"/v1/customers/{alice}/auto-topup/{unit}", {**RULE, **changes})
-    assert refused.status == status
+    )
+    for unit, changes, status in wrong:
+        refused = await control.ask("PUT", f"/v1/customers/{alice}/auto-topup/{unit}", {**RULE, **changes})
+        assert refused.status == status, (unit, changes)
     member = await control.member("bob", alice)
     assert_problem(await control.ask("PUT", f"/v1/customers/{member}/auto-topup/credits", RULE), 409, "conflict")

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from sidecar.domain.outcomes import Reserved
 from tests.support.control import Control, assert_problem
 
@@ -68,15 +66,11 @@ async def test_a_member_of_a_pool_has_those_of_who_pays(control: Control) -> Non
     assert_problem(refused, 409, "conflict")
 
 
-@pytest.mark.parametrize(
-    ("unit", "amounts", "status", "code"),
-    [
+async def test_what_cannot_be_a_threshold(control: Control) -> None:
+    wrong: tuple[tuple[str, list[int], int, str], ...] = (
         ("credits", [0], 400, "invalid_input"),
         ("credits", [5, 5], 400, "invalid_input"),
         ("gold", [5], 404, "not_found"),
-    ],
-)
-async def test_what_cannot_be_a_threshold(
-    control: Control, unit: str, amounts: list[int], status: int, code: str
-) -> None:
-    assert_problem(await control.ask("PUT", f"/v1/thresholds/{unit}", {"amounts": amounts}), status, code)
+    )
+    for unit, amounts, status, code in wrong:
+        assert_problem(await control.ask("PUT", f"/v1/thresholds/{unit}", {"amounts": amounts}), status, code)
