@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.control import Control, assert_problem
+from sidecar.store.lane import Lane
+from tests.support.control import Control, assert_problem, serving
 
 
 async def metric(control: Control, key: str = "chat", **terms: object) -> None:
@@ -259,3 +260,28 @@ async def test_it_needs_no_more_than_its_own_scope(control: Control) -> None:
     assert answer.status == 200
     assert "RateLimit" not in answer.headers
     assert_problem(await control.ask("GET", path, key=made.json["secret"]), 403, "insufficient_scope")
+
+
+async def test_who_was_merged_is_who_it_is_now(control: Control) -> None:
+    alice = await control.customer()
+    await control.customer("bob")
+    await metric(control)
+    await control.grant(f"/v1/customers/{alice}", 5_000, "k1")
+    path = "/v1/customer-by-external-id/bob/entitlements/chat"
+    assert (await control.ask("GET", path)).json["balance"] == 0
+    body = {"from_external_customer_id": "bob"}
+    assert (await control.ask("POST", f"/v1/customers/{alice}/merge", body, Idempotency_Key="m1")).status == 200
+    for _ in range(2):
+        found = (await control.ask("GET", path)).json
+        assert (found["customer_id"], found["balance"]) == (alice, 5_000)
+
+
+async def test_who_asks_first_is_made_a_customer_where_that_is_set(lane: Lane) -> None:
+    async with serving(lane, auto_create_customers=True) as control:
+        await metric(control)
+        path = "/v1/customer-by-external-id/carol/entitlements"
+        assert_problem(await control.ask("GET", f"{path}/nonesuch"), 404, "not_found")
+        assert (await control.ask("GET", "/v1/customer-by-external-id/carol")).status == 404
+        found = await control.ask("GET", f"{path}/chat")
+        assert (found.status, found.json["reason"]) == (200, "insufficient_credits")
+        assert found.json["customer_id"] == await control.customer("carol")
