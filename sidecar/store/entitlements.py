@@ -54,7 +54,8 @@ class Entitlements:
             look = await self.look(known, questions)
             if look.external_id == external_id and look.status != Status.MERGED:
                 return look
-            del self._ids[external_id]
+            # Another check may have found the same meanwhile.
+            self._ids.pop(external_id, None)
         customer = await self._customers.find(external_id)
         if customer is None:
             return None

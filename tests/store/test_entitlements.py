@@ -1,5 +1,6 @@
 """Looks for entitlement checks: whichever way the script goes, the answer is the same."""
 
+import asyncio
 import struct
 
 import pytest
@@ -86,6 +87,13 @@ async def test_a_known_external_id_costs_one_command(purse: Purse) -> None:
     before = purse.lane.commands_total
     assert await looks.look_by_external_id(purse.external_id, [CHAT]) == first
     assert purse.lane.commands_total == before + 1
+
+
+async def test_many_at_once_find_out_that_an_external_id_is_anothers(purse: Purse) -> None:
+    looks, name = entitlements(purse), purse.external_id
+    await looks.look_by_external_id(name, [CHAT])
+    await purse.customers.rename(purse.customer_id, "renamed")
+    assert await asyncio.gather(*(looks.look_by_external_id(name, [CHAT]) for _ in range(3))) == [None] * 3
 
 
 async def test_what_no_script_of_ours_writes_is_corrupt(purse: Purse) -> None:
