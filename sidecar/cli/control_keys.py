@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
+from sidecar.cli import tenants
 from sidecar.cli.client import Client, Subparsers, add_command, text_argument
 from sidecar.cli.screen import show_json, show_table
 from sidecar.cli.times import ahead, instant_of, shown, span, written
@@ -26,6 +27,7 @@ def add(subparsers: Subparsers) -> None:
         help="what it may do, such as credits:write; once for each; * for everything (default: it may read)",
     )
     create.add_argument("--environment", choices=("live", "test"), help="of a key of live: make one of test")
+    create.add_argument("--tenant", type=text_argument, help="for whom the operator makes it (default: for its own)")
     create.add_argument("--expires", metavar="TIME", type=ahead, help="when it ends: such as 2027-01-31, or 90d")
     add_command(commands, "list", "list the keys", _list)
     rotate = add_command(commands, "rotate", "give a key a new secret and show it, once", _rotate)
@@ -49,7 +51,8 @@ def _create(args: argparse.Namespace, client: Client) -> None:
     if args.expires is not None:
         given["expires_at"] = written(instant_of(args.expires))
     body = {name: value for name, value in given.items() if value is not None}
-    _show_secret(args, client.call("POST", _PATH, body).document, "Made")
+    path = _PATH if args.tenant is None else f"{tenants.PATH}/{quote(args.tenant, safe='')}/api-keys"
+    _show_secret(args, client.call("POST", path, body).document, "Made")
 
 
 def _list(args: argparse.Namespace, client: Client) -> None:
