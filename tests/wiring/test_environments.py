@@ -190,8 +190,8 @@ async def assert_apart(owner: Keyholder, other: Keyholder) -> None:
     assert (await other.ask("GET", f"/v1/usage/summary?group_by=rule&customer_id={foreign}")).status == 404
     body = {"external_id": f"member-of-{owner.tenant}-{owner.environment}", "parent_customer_id": foreign}
     assert (await other.ask("POST", "/v1/customers", body)).status == 404
-    for path, body in of_body(foreign):
-        answer = await other.ask("POST", path, body, **{"Idempotency-Key": f"of-{owner.tenant}-{owner.environment}"})
+    for path, asked in of_body(foreign):
+        answer = await other.ask("POST", path, asked, **{"Idempotency-Key": f"of-{owner.tenant}-{owner.environment}"})
         assert (answer.status, answer.json()["code"]) == (404, "not_found"), path
     # The same Idempotency-Key, as `settle_in` used it, and another request: whose it is decides.
     assert (await other.ask("POST", f"{theirs}/keys", {"name": "other"}, **{"Idempotency-Key": "k1"})).status == 422
