@@ -14,7 +14,7 @@ from sidecar.archive.fold import Fold, fold, known_accounts
 from sidecar.archive.states import customer_states
 from sidecar.archive.stats import stats
 from sidecar.archive.transfers import not_arrived
-from sidecar.archive.usage import top_usage, usage_conditions, usage_page
+from sidecar.archive.usage import clock_between, top_usage, usage_conditions, usage_page
 from sidecar.archive.verify import broken_links
 from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.auto_topups import RequestFilter, TopupRequest
@@ -123,14 +123,17 @@ class Archive:
         unit: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
+        tz: str = "UTC",
     ) -> Page[UsageRow]:
         """What commits charged from `from_ms` until before `to_ms`, by one or two keys, in the order of the keys.
 
         A key is a `UsageBy`, or the name of a dimension that the price was chosen by, such as ``request.size``.
-        `customer_id` is the payer, `asker_id` who asked: a member of its pool, or itself.
+        `customer_id` is the payer, `asker_id` who asked: a member of its pool, or itself. Hours and days are those of
+        the clocks of `tz`; InvalidInput for what is no time zone.
         """
         conditions = usage_conditions(from_ms, to_ms, customer_id, asker_id, unit)
-        return await usage_page(self._database, group_by, conditions, cursor, limit)
+        clock = clock_between(tz, from_ms, to_ms)
+        return await usage_page(self._database, group_by, conditions, cursor, limit, clock)
 
     async def top_usage(
         self,
@@ -140,10 +143,11 @@ class Archive:
         to_ms: int | None = None,
         *,
         limit: int = 10,
+        tz: str = "UTC",
     ) -> tuple[UsageRow, ...]:
         """The groups that were charged most of one unit, the most first; without their meters."""
         conditions = usage_conditions(from_ms, to_ms, None, None, unit)
-        return await top_usage(self._database, by, conditions, limit)
+        return await top_usage(self._database, by, conditions, limit, clock_between(tz, from_ms, to_ms))
 
     async def stats(self) -> Stats:
         """How many customers, accounts and entries there are, and what is in all accounts together."""

@@ -6,7 +6,8 @@ Units are never mixed: each has rows of its own. A reservation in several units 
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Numeric, Select, case, cast, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
@@ -15,6 +16,7 @@ from sidecar.archive import schema
 from sidecar.archive.database import Database, Transaction
 from sidecar.archive.history import in_time
 from sidecar.archive.paging import checked_limit, cursor_of, mark_of
+from sidecar.domain.clocks import changes, day_begins_ms, zone_of
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.history import Page, UsageBy, UsageRow
 from sidecar.domain.journal import Kind
@@ -23,9 +25,25 @@ from sidecar.domain.usage_words import unquoted
 
 _COMMITS = (Kind.COMMIT.value, Kind.LATE_COMMIT.value, Kind.STEP_COMMIT.value)
 _HOUR_MS = 3_600_000
+_FIRST_S, _LAST_S = 1_735_689_600, 2_366_841_600  # 2025 and 2045: no entry is older.
 _SPANS_MS: dict[str, int] = {UsageBy.HOUR: _HOUR_MS, UsageBy.DAY: 24 * _HOUR_MS}
 
 Keys = tuple[str | int, ...]
+
+
+class Clock(NamedTuple):
+    """The clocks of a time zone, and since when they have been so far ahead of UTC, in seconds."""
+
+    tz: str
+    changes: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=256)
+def clock_between(tz: str, from_ms: int | None, to_ms: int | None) -> Clock:
+    """For entries of this time. InvalidInput: there is no such zone."""
+    first_s = _FIRST_S if from_ms is None else from_ms // 1000
+    last_s = max(_LAST_S, first_s) if to_ms is None else to_ms // 1000
+    return Clock(tz, tuple(changes(zone_of(tz), first_s, last_s)))
 
 
 async def usage_page(
@@ -34,10 +52,11 @@ async def usage_page(
     conditions: Sequence[ColumnElement[bool]],
     cursor: str | None,
     limit: int,
+    clock: Clock,
 ) -> Page[UsageRow]:
-    """In the order of the groups, then of the units."""
+    """In the order of the groups, then of the units. Hours and days are those of `clock`."""
     checked_limit(limit)
-    groups = _groups(group_by, postgresql=not database.address.path)
+    groups = _groups(group_by, clock, postgresql=not database.address.path)
     keys = (*groups, schema.entries.c.unit)
     statement = _commits(conditions, refunds=True).group_by(*keys).order_by(*keys).limit(limit + 1)
     if cursor is not None:
@@ -48,14 +67,17 @@ async def usage_page(
         found = [tuple(row)[: len(keys)] for row in rows[:limit]]
         meters = await _meters(transaction, _commits(conditions), keys, found)
     items = tuple(
-        _row(group_by, place, row._mapping, meters.get(place, {})) for place, row in zip(found, rows, strict=False)
+        _row(group_by, place, row._mapping, meters.get(place, {}), clock.tz)
+        for place, row in zip(found, rows, strict=False)
     )
     return Page(items, cursor_of(found[-1]) if len(rows) > limit else None)
 
 
-def _row(group_by: Sequence[str], place: Keys, sums: Mapping[Any, Any], meters: dict[str, int | float]) -> UsageRow:
+def _row(
+    group_by: Sequence[str], place: Keys, sums: Mapping[Any, Any], meters: dict[str, int | float], tz: str
+) -> UsageRow:
     return UsageRow(
-        group={str(by): _shown(by, key) for by, key in zip(group_by, place[:-1], strict=True)},
+        group={str(by): _shown(by, key, tz) for by, key in zip(group_by, place[:-1], strict=True)},
         unit=str(place[-1]),
         meters=meters,
         **{name: int(amount) for name, amount in sums.items() if name in _SUM_NAMES},
@@ -72,17 +94,17 @@ def usage_conditions(
 
 
 async def top_usage(
-    database: Database, by: str, conditions: Sequence[ColumnElement[bool]], limit: int
+    database: Database, by: str, conditions: Sequence[ColumnElement[bool]], limit: int, clock: Clock
 ) -> tuple[UsageRow, ...]:
     """The groups that were charged most, the most first; of one unit, as the conditions say."""
-    (group,) = _groups([by], postgresql=not database.address.path)
+    (group,) = _groups([by], clock, postgresql=not database.address.path)
     keys = (group, schema.entries.c.unit)
     charged = case((schema.entries.c.type == Kind.REFUND.value, 0), else_=schema.entries.c.charged)
     most = func.sum(charged).desc()
     statement = _commits(conditions, refunds=True).group_by(*keys).order_by(most, *keys).limit(checked_limit(limit))
     async with database.reading() as transaction:
         rows = (await transaction.connection.execute(statement.add_columns(*keys, *_sums()))).all()
-    return tuple(_row([by], tuple(row)[:2], row._mapping, {}) for row in rows)
+    return tuple(_row([by], tuple(row)[:2], row._mapping, {}, clock.tz) for row in rows)
 
 
 _SUM_NAMES = ("entries", "charged", "estimated", "owed", "uncollected", "late", "held", "above_hold", "refunded")
@@ -108,10 +130,12 @@ def _sums() -> list[ColumnElement[Any]]:
     return [func.sum(sums[name]).label(name) for name in _SUM_NAMES]
 
 
-def _groups(group_by: Sequence[str], *, postgresql: bool) -> list[ColumnElement[Any]]:
+def _groups(group_by: Sequence[str], clock: Clock, *, postgresql: bool) -> list[ColumnElement[Any]]:
     if not 1 <= len(group_by) <= 2 or len(set(group_by)) < len(group_by):
         raise InvalidInput(f"group_by must be one or two different ones of {', '.join(UsageBy)}.", "group_by")
-    return [_group(by) if isinstance(by, UsageBy) else _chosen_by(by, postgresql=postgresql) for by in group_by]
+    return [
+        _group(by, clock) if isinstance(by, UsageBy) else _chosen_by(by, postgresql=postgresql) for by in group_by
+    ]
 
 
 def _chosen_by(name: str, *, postgresql: bool) -> ColumnElement[Any]:
@@ -131,16 +155,33 @@ def _written(value: str | int) -> ColumnElement[Any]:
     return literal(value, literal_execute=True)
 
 
-def _shown(by: str, key: str | int) -> str | int:
+def _shown(by: str, key: str | int, tz: str) -> str | int:
+    if by is UsageBy.DAY and isinstance(key, int):
+        return day_begins_ms(tz, key)
     return key if isinstance(by, UsageBy) else unquoted(f'"{key}"') or ""
 
 
-def _group(by: UsageBy) -> ColumnElement[Any]:
+def _group(by: UsageBy, clock: Clock) -> ColumnElement[Any]:
+    """An hour is the instant at which it begins; a day what the clocks show then, since they may be changed in it."""
     table = schema.entries
     span_ms = _SPANS_MS.get(by)
     if span_ms is not None:
-        return table.c.event_at_ms - table.c.event_at_ms % _written(span_ms)
+        at_ms, clock_ms = table.c.event_at_ms, table.c.event_at_ms + _ahead_ms(clock)
+        return (clock_ms if by is UsageBy.DAY else at_ms) - clock_ms % _written(span_ms)
     return table.c["asker_id" if by is UsageBy.CUSTOMER else by.value]
+
+
+def _ahead_ms(clock: Clock) -> ColumnElement[Any]:
+    """How far its zone's clocks were ahead of UTC when it was."""
+    (_, before_s), *later = clock.changes
+    if not later:
+        return _written(before_s * 1000)
+    ahead_s, at_ms = [before_s, *(ahead for _, ahead in later)], schema.entries.c.event_at_ms
+    whens = [
+        (at_ms < _written(from_s * 1000), _written(ahead * 1000))
+        for (from_s, _), ahead in zip(later, ahead_s, strict=False)
+    ]
+    return case(*whens, else_=_written(ahead_s[-1] * 1000))
 
 
 def _commits(conditions: Sequence[ColumnElement[bool]], *, refunds: bool = False) -> Select[Any]:

@@ -69,8 +69,8 @@ async def summarise_usage(call: Call[Nothing, UsageQuery]) -> Given[UsagePage]:
     groups = [group_word(word) for word in query.group_by.split(",")]
     customer = await parts.customers.get(query.customer_id) if query.customer_id else None
     wanted = about(customer, query.unit, query.since, query.until)
-    page = await parts.history.usage(groups, wanted, query.cursor, query.limit)
-    views = [UsageView.of(row, parts.units) for row in page.items]
+    page = await parts.history.usage(groups, wanted, query.cursor, query.limit, query.tz)
+    views = [UsageView.of(row, parts.units, query.tz) for row in page.items]
     return Given(UsagePage(data=views, pagination=Pagination.of(page.next_cursor)))
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.credit_schema import Instant, UnitName
 from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, Pagination, Wire, instant
 from sidecar.domain.amounts import Unit, render
+from sidecar.domain.clocks import zone_of
 from sidecar.domain.counters import Counted
 from sidecar.domain.history import Entry, UsageBy, UsageRow
 from sidecar.domain.journal import Kind, Totals
@@ -27,6 +28,9 @@ _GROUPS = (
     "query.<name>, path.<name>, response.status, response.header.<Name>."
 )
 Groups = Annotated[str, Meta(min_length=1, max_length=255, description=_GROUPS)]
+
+
+Clock = Annotated[Word, Meta(description="The time zone whose hours and days are meant: Europe/Berlin, UTC, …")]
 
 
 class EntriesWanted(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
@@ -56,6 +60,7 @@ class UsageQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "unti
     unit: UnitName | None = None
     since: Since | None = None
     until: Until | None = None
+    tz: Clock = "UTC"
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 
@@ -215,9 +220,7 @@ class UsageDisplay(Wire, frozen=True, kw_only=True):
 class UsageView(Wire, frozen=True, kw_only=True):
     """What one group used in one unit."""
 
-    group: Annotated[
-        dict[str, str], Meta(description="By what was asked for; hours and days by their start, in UTC.")
-    ]
+    group: Annotated[dict[str, str], Meta(description="By what was asked for; hours and days by their start.")]
     unit: str
     entries: Annotated[int, Meta(description="How many commits; each step of a reservation counts.")]
     charged: int
@@ -236,12 +239,12 @@ class UsageView(Wire, frozen=True, kw_only=True):
     display: UsageDisplay | UnsetType = UNSET
 
     @classmethod
-    def of(cls, row: UsageRow, units: Mapping[str, Unit]) -> "UsageView":
+    def of(cls, row: UsageRow, units: Mapping[str, Unit], tz: str) -> "UsageView":
         unit = units.get(row.unit)
         names = UsageDisplay.__struct_fields__
         return cls(
             # What is a number here is the start of an hour or a day.
-            group={key: _start(value) if isinstance(value, int) else value for key, value in row.group.items()},
+            group={key: _start(value, tz) if isinstance(value, int) else value for key, value in row.group.items()},
             unit=row.unit,
             entries=row.entries,
             charged=row.charged,
@@ -272,5 +275,5 @@ def _display(entry: Entry, balance: int, unit: Unit) -> EntryDisplay:
     )
 
 
-def _start(epoch_ms: int) -> str:
-    return instant(epoch_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _start(epoch_ms: int, tz: str) -> str:
+    return instant(epoch_ms).astimezone(zone_of(tz)).isoformat().replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from sidecar.control.credit_schema import UnitName
-from sidecar.control.history_schema import Cursor, Groups, Limit, Since, TotalsView, Until, UsageView
+from sidecar.control.history_schema import Clock, Cursor, Groups, Limit, Since, TotalsView, Until, UsageView
 from sidecar.control.schema import LIMIT_DEFAULT, Wire
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.history import Stats, UsageBy
@@ -31,6 +31,7 @@ class TopQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until"
     unit: UnitName = CREDITS.name
     since: Since | None = None
     until: Until | None = None
+    tz: Clock = "UTC"
     limit: Annotated[int, Meta(ge=1, le=TOP_MAX)] = 10
 
 
@@ -45,6 +46,7 @@ class CustomerUsageQuery(Wire, frozen=True, kw_only=True, rename={"since": "from
     unit: UnitName | None = None
     since: Since | None = None
     until: Until | None = None
+    tz: Clock = "UTC"
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 

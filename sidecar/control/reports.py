@@ -34,8 +34,8 @@ async def show_customer_usage(call: Call[Nothing, CustomerUsageQuery]) -> Given[
     query, parts = call.query, call.parts
     groups = [group_word(word) for word in query.group_by.split(",")]
     wanted = about(call.customer, query.unit, query.since, query.until)
-    page = await parts.history.usage(groups, wanted, query.cursor, query.limit)
-    views = [UsageView.of(row, parts.units) for row in page.items]
+    page = await parts.history.usage(groups, wanted, query.cursor, query.limit, query.tz)
+    views = [UsageView.of(row, parts.units, query.tz) for row in page.items]
     return Given(UsagePage(data=views, pagination=Pagination.of(page.next_cursor)))
 
 
@@ -43,8 +43,8 @@ async def show_top_usage(call: Call[Nothing, TopQuery]) -> Given[TopView]:
     """List who or what was charged most of one unit, the most first; without meters."""
     query, parts = call.query, call.parts
     wanted = about(None, query.unit, query.since, query.until)
-    rows = await parts.history.top_usage(group_word(query.by), wanted, query.limit)
-    return Given(TopView(data=[UsageView.of(row, parts.units) for row in rows]))
+    rows = await parts.history.top_usage(group_word(query.by), wanted, query.limit, query.tz)
+    return Given(TopView(data=[UsageView.of(row, parts.units, query.tz) for row in rows]))
 
 
 async def show_stats(call: Call[Nothing, Nothing]) -> Given[StatsView]:

@@ -12,10 +12,11 @@ from sidecar.control.spend_cap_schema import (
     SpendCapsQuery,
     SpendCapView,
 )
+from sidecar.domain.clocks import checked_clock
 from sidecar.domain.errors import InvalidInput, NotFound
 from sidecar.domain.ids import new_id
 from sidecar.domain.scopes import Scope
-from sidecar.domain.spend_caps import CapScope, CapStand, SpendCap, checked_clock
+from sidecar.domain.spend_caps import CapScope, CapStand, SpendCap
 
 
 async def add_spend_cap(call: Call[SetSpendCap, Nothing]) -> Given[SpendCapView]:

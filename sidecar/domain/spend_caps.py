@@ -5,18 +5,16 @@ stays in the one in which it was taken. That is a counter (see `counters`) for e
 that goes along with time. Instants are ms since 1970; the store decides by the same sums, in `lua/shared/caps.lua`.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from sidecar.domain.amounts import Unit, render
+from sidecar.domain.clocks import ahead_s, changes, zone_of
 from sidecar.domain.counters import Counter, cap_counter
-from sidecar.domain.errors import InvalidInput, StoreCorrupt
+from sidecar.domain.errors import StoreCorrupt
 
 ROLLING_STEPS: Final = 24
 """A window that goes along with time has so many steps: what was spent may count for one of them longer."""
@@ -145,12 +143,6 @@ def said_of(capped: Capped, required: int, unit: Unit) -> str:
     )
 
 
-def checked_clock(tz: str) -> str:
-    """The name of a time zone, or InvalidInput."""
-    _zone(tz)
-    return tz
-
-
 def caps_of(lines: str, unit: str) -> list[SpendCap]:
     """The caps of a customer in a unit, as the store has them. Raises StoreCorrupt for what is none of ours."""
     try:
@@ -178,10 +170,10 @@ def _cap(words: list[str], unit: str) -> SpendCap:
 
 def window_at(window: Window, tz: str, now_ms: int) -> tuple[int, int]:
     """The start and the end of the window that `now_ms` is in, ms."""
-    zone, now_s = _zone(tz), now_ms // 1000
+    zone, now_s = zone_of(tz), now_ms // 1000
     now = datetime.fromtimestamp(now_s, zone)
     if window is Window.HOUR:
-        start_s = now_s - (now_s + _ahead_s(zone, now_s)) % 3600
+        start_s = now_s - (now_s + ahead_s(zone, now_s)) % 3600
         return start_s * 1000, (start_s + 3600) * 1000
     first = now.date()
     following = first + timedelta(days=1)
@@ -198,37 +190,6 @@ def window_at(window: Window, tz: str, now_ms: int) -> tuple[int, int]:
 
 def clock_of(tz: str, now_ms: int) -> str:
     """How far the clocks of a zone are ahead of UTC, for the store: from a window ago on, for the next ten years."""
-    zone = _zone(tz)
     first_day = now_ms // _DAY_MS - 40
-    return ",".join(_changes(zone, first_day * 86_400, (first_day + 366 * _CLOCK_YEARS) * 86_400))
-
-
-def _changes(zone: tzinfo, first_s: int, last_s: int) -> Iterator[str]:
-    ahead_s = _ahead_s(zone, first_s)
-    yield str(ahead_s)
-    for day_s in range(first_s, last_s, 86_400):
-        if (then_s := _ahead_s(zone, day_s + 86_400)) != ahead_s:
-            low, high = day_s, day_s + 86_400
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _ahead_s(zone, middle) == ahead_s else (low, middle)
-            yield f"{high}:{then_s}"
-            ahead_s = then_s
-
-
-def _ahead_s(zone: tzinfo, at_s: int) -> int:
-    ahead = datetime.fromtimestamp(at_s, zone).utcoffset()
-    assert ahead is not None, "every zone of the data base says it"
-    return int(ahead.total_seconds())
-
-
-@lru_cache(maxsize=256)
-def _zone(tz: str) -> tzinfo:
-    if tz == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidInput(
-            f"{tz!r} is no time zone of the IANA data base; one looks like Europe/Berlin, or UTC.", "tz"
-        ) from error
+    first, *later = changes(zone_of(tz), first_day * 86_400, (first_day + 366 * _CLOCK_YEARS) * 86_400)
+    return ",".join([str(first[1]), *(f"{from_s}:{ahead}" for from_s, ahead in later)])

@@ -101,6 +101,7 @@ class History:
         wanted: EntryFilter,
         cursor: str | None,
         limit: int,
+        tz: str = "UTC",
     ) -> Page[UsageRow]:
         """What commits charged, by one or two keys; of `wanted`, customer, asker, unit and time matter."""
         await self.catch_up(wanted.customer_id)
@@ -113,13 +114,14 @@ class History:
             unit=wanted.unit,
             cursor=cursor,
             limit=limit,
+            tz=tz,
         )
 
-    async def top_usage(self, by: str, wanted: EntryFilter, limit: int) -> tuple[UsageRow, ...]:
+    async def top_usage(self, by: str, wanted: EntryFilter, limit: int, tz: str = "UTC") -> tuple[UsageRow, ...]:
         """What was charged most, the most first; of `wanted`, unit and time matter."""
         assert wanted.unit is not None, "units are never compared"
         await self.catch_up(None)
-        return await self._archive.top_usage(by, wanted.unit, wanted.from_ms, wanted.to_ms, limit=limit)
+        return await self._archive.top_usage(by, wanted.unit, wanted.from_ms, wanted.to_ms, limit=limit, tz=tz)
 
     async def stats(self) -> Stats:
         """How much of everything there is."""

@@ -204,3 +204,33 @@ async def test_the_most_come_first(used: Archive) -> None:
     later = await used.top_usage(UsageBy.CUSTOMER, "credits", START_MS + HOUR_MS)
     assert shown(later, "charged") == [("cus_a", "credits", 9)]
     assert await used.top_usage(UsageBy.CUSTOMER, "litres") == ()
+
+
+@pytest.mark.parametrize("between", [(None, None), (1_774_400_000_000, 1_775_000_000_000)])
+async def test_days_and_hours_of_a_time_zone(archive: Archive, between: tuple[int | None, int | None]) -> None:
+    """In Berlin, 2026-03-29 has 23 hours: from 23:00 UTC of the day before until 22:00 UTC."""
+    midnight_ms, clock = 1_774_738_800_000, Clock()
+    clock.now_ms = midnight_ms - 24 * HOUR_MS
+    teller = Teller(clock)
+    lines = [teller.grant(1_000)]
+    for at_ms in (-1, 0, HOUR_MS, 23 * HOUR_MS - 1, 23 * HOUR_MS):
+        clock.now_ms = midnight_ms + at_ms
+        lines.append(teller.commit((1, 1)))
+    await archive.append(3, lines, Position())
+
+    async def by(each: UsageBy, tz: str) -> list[tuple[object, ...]]:
+        first = await archive.usage([each], *between, tz=tz, limit=1)
+        rest = await archive.usage([each], *between, tz=tz, cursor=first.next_cursor)
+        return shown((*first.items, *rest.items), "entries")
+
+    days = [(midnight_ms - 24 * HOUR_MS, 1), (midnight_ms, 3), (midnight_ms + 23 * HOUR_MS, 1)]
+    assert await by(UsageBy.DAY, "Europe/Berlin") == [(day, "credits", entries) for day, entries in days]
+    utc = midnight_ms + HOUR_MS
+    assert [day for day, *_ in await by(UsageBy.DAY, "UTC")] == [utc - 24 * HOUR_MS, utc]
+    half = 30 * 60_000
+    hours = [hour for hour, *_ in await by(UsageBy.HOUR, "Asia/Kolkata")]
+    assert hours == [midnight_ms - half, midnight_ms + half, midnight_ms + 22 * HOUR_MS + half]
+    top = await archive.top_usage(UsageBy.DAY, "credits", *between, tz="Europe/Berlin")
+    assert top[0].group == {"day": midnight_ms}
+    with pytest.raises(InvalidInput, match="time zone"):
+        await archive.usage([UsageBy.DAY], tz="Mars")

@@ -49,7 +49,7 @@ def test_hours_and_days_are_shown_by_their_start() -> None:
         held=6,
         above_hold=0,
     )
-    assert UsageView.of(row, {}).group == {"model": "m", "hour": "2023-11-14T22:00:00Z"}
+    assert UsageView.of(row, {}, "UTC").group == {"model": "m", "hour": "2023-11-14T22:00:00Z"}
 
 
 def test_from_and_to_are_named_so_on_the_wire() -> None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sidecar.domain.clocks import checked_clock
 from sidecar.domain.counters import counter_of, is_of_cap
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.spend_caps import ROLLING_STEPS, SpendCap, Window, checked_clock, clock_of, window_at
+from sidecar.domain.spend_caps import ROLLING_STEPS, SpendCap, Window, clock_of, window_at
 
 HOUR_MS = 3_600_000
 
