@@ -22,6 +22,7 @@ from sidecar.domain.metering import RELEASED, Charge, Source
 from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.price_counted import countings_in
 from sidecar.domain.price_list import deciding_meters, leaves
+from sidecar.domain.quotes import Quote
 from sidecar.domain.rules import Rule, RuleSet
 from sidecar.domain.shortage import Shortage
 from sidecar.domain.store_down import DENY
@@ -36,6 +37,7 @@ from sidecar.proxy.refusals import Refusal
 from sidecar.proxy.story import Story
 from sidecar.proxy.terms import Route, Terms
 from sidecar.services.deferred import Deferred
+from sidecar.services.hold import Hold
 
 log = logging.getLogger("sidecar.gate")
 
@@ -67,9 +69,9 @@ class Gate(Story):
 
     def use(self, rules: RuleSet) -> None:
         """As the proxy does; without what needs a body or an upstream."""
-        for rule in rules.rules:
-            if (why := unfit(rule)) is not None:
-                log.warning("rule %s refuses everything here: %s", rule.name, why)
+        self._unfit = {rule.name: why for rule in rules.rules if (why := unfit(rule)) is not None}
+        for name, why in self._unfit.items():
+            log.warning("rule %s refuses everything here: %s", name, why)
         changed = (_without_upstream(rule, self._within_s) for rule in rules.rules)
         super().use(RuleSet(changed, version=rules.version, files=rules.files))
 
@@ -87,7 +89,7 @@ class Gate(Story):
         self._let_through(exchange, terms, "free")
 
     async def _admit(self, exchange: Exchange, route: Route, payer: Payer) -> None:
-        why = unfit(route.terms.rule)
+        why = self._unfit.get(route.terms.rule.name)
         if why is None:
             await super()._admit(exchange, route, payer)
             return
@@ -115,30 +117,28 @@ class Gate(Story):
 
     async def _serve(self, exchange: Exchange, terms: Terms, admitted: Admitted) -> None:
         """Charge what is known already, or leave the hold to who settles it; then let the request through."""
-        hold, quote = admitted.hold, admitted.quote
+        hold, quote, later = admitted.hold, admitted.quote, terms.rule.later
         self._metrics.held[terms.unit.name] += hold.held
-        if exchange.failure is not None:
-            # The gateway has gone: nobody would ever hear of the hold.
-            await self._settlements.settle(terms, hold, RELEASED, exchange.failure)
-            self._count(exchange, terms, "released")
-            return
         told = _pairs(terms.unit_line + (terms.limits_told(hold.limits) if hold.limits else b""))
         told += ((b"x-reservation-id", hold.reservation_id.encode()),)
-        later = terms.rule.later
-        if later is not None:
-            await self._holds.leave_open(hold, later.within_s)
-            token = self._deferred.token(quote, hold, later.within_s).encode()
-            self._let_through(exchange, terms, "deferred", (*told, (TOKEN, token)))
-            return
-        record = hold.record
-        claims = SettleClaims.of(
-            quote, until_ms=0, reservation_id="", customer_id="", payer_id="", unit=record.unit, held=record.held,
-            rule=record.rule,
-        )  # fmt: skip
-        amount, words = claims.charge({})
-        charge = Charge(amount, words, Source.REPORTED, release=False)
-        done = await self._settlements.settle(terms, hold, charge, None)
-        self._let_through(exchange, terms, "charged", (*told, *_pairs(terms.charged(charge, done))))
+        settled = False
+        try:
+            if exchange.failure is not None:
+                # The gateway has gone, and nobody would ever hear of the hold.
+                self._count(exchange, terms, "released")
+            elif later is not None:
+                token = self._deferred.token(quote, hold, later.within_s).encode()
+                settled = True
+                await self._holds.leave_open(hold, later.within_s)
+                self._let_through(exchange, terms, "deferred", (*told, (TOKEN, token)))
+            else:
+                charge = _known(quote, hold)
+                settled = True
+                done = await self._settlements.settle(terms, hold, charge, None)
+                self._let_through(exchange, terms, "charged", (*told, *_pairs(terms.charged(charge, done))))
+        finally:
+            if not settled:
+                await self._settlements.settle(terms, hold, RELEASED, exchange.failure)
 
     def _let_through(self, exchange: Exchange, terms: Terms, outcome: str, told: Pairs = ()) -> None:
         exchange.answer(200, reason_of(200), () if terms.shadow else told, b"")
@@ -180,6 +180,22 @@ def _known_before(rule: Rule) -> bool:
     price = rule.quoter.price
     told = {meter for meter, _ in rule.quoter.tariff.meters.requests}
     return told.issuperset(deciding_meters(price)) and all(told.issuperset(leaf.meters) for leaf in leaves(price))
+
+
+def _known(quote: Quote, hold: Hold) -> Charge:
+    """What a request costs by its head alone: as if a token had settled it without any usage."""
+    agreed = SettleClaims.of(
+        quote,
+        until_ms=0,
+        reservation_id=hold.reservation_id,
+        customer_id=hold.record.customer_id,
+        payer_id=hold.record.payer_id,
+        unit=hold.record.unit,
+        held=hold.record.held,
+        rule=hold.record.rule,
+    )
+    amount, words = agreed.charge({})
+    return Charge(amount, words, Source.REPORTED, release=False)
 
 
 def _asked(head: RequestHead, names: _Fields) -> RequestHead | None:

@@ -1,5 +1,6 @@
 """What a gateway is told: the same as a client of the proxy, and by which token the rest is settled."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sidecar.domain.errors import Conflict
 from sidecar.store.lane import Lane
 from tests.proxy.shop import Shop
 from tests.support.rawhttp import Answer, fetch
+from tests.support.until import until
 from tests.support.upstream import Upstream
 
 RULES = Path(__file__).parent / "gate.yaml"
@@ -143,3 +145,26 @@ async def test_what_another_gateway_would_send_is_a_clients(house: House) -> Non
         faked += [("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/health")]
     answer = await house.ask("GET", "/search", *faked)
     assert answer.get("x-credits-charged") == "1000000"
+
+
+@pytest.mark.parametrize("path", ["/render/large", "/job"])
+async def test_the_hold_of_a_gateway_that_has_gone_comes_back(
+    house: House, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went while the hold was taken, so it never hears of it."""
+    shop, taken, go_on = house.shop, asyncio.Event(), asyncio.Event()
+    take = shop.holds.take
+
+    async def slowly(*asked: Any, **terms: Any) -> Any:
+        hold = await take(*asked, **terms)
+        taken.set()
+        await go_on.wait()
+        return hold
+
+    monkeypatch.setattr(shop.holds, "take", slowly)
+    asking = shop.tasks.start(house.ask("POST", path), "gateway")
+    await taken.wait()
+    asking.cancel()
+    await until(lambda: not shop.proxy._engine.connections, "the gateway to be gone")
+    go_on.set()
+    assert (await shop.settled()).spent == 0
