@@ -3,8 +3,6 @@
 Any number of processes may do it.
 """
 
-import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from typing import Final
 
 from sidecar.archive.archive import Archive
 from sidecar.domain.errors import ArchiveUnavailable
+from sidecar.services.rounds import Rounds
 
 EVERY_S: Final = 600.0
 _DAY_MS: Final = 86_400_000
@@ -32,16 +31,11 @@ class Retention:
     ) -> None:
         self._archive = archive
         self._kept_ms = round(events_kept_days * _DAY_MS)
-        self._every_s = every_s
+        self._rounds = Rounds(every_s)
         self._now_ms = now_ms
-        self._closing = asyncio.Event()
 
     async def run(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._every_s)
-            if self._closing.is_set():
-                return
+        while await self._rounds.next():
             try:
                 await self.drop()
             except ArchiveUnavailable as error:
@@ -49,7 +43,7 @@ class Retention:
 
     def close(self) -> None:
         """Let `run` end after what it is at: a cancelled one leaves its connection to be cleared away."""
-        self._closing.set()
+        self._rounds.close()
 
     async def drop(self) -> int:
         """Drop what is too old now; how many events that was. Raises ArchiveUnavailable."""

@@ -12,13 +12,13 @@ from sidecar.config.data_folder import archive_url
 from sidecar.config.settings import Settings
 from sidecar.domain.errors import ArchiveUnavailable
 from sidecar.services.archiver import Archiver
-from sidecar.services.asking import Asking
 from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.history import History
 from sidecar.services.lease import WORKER, Lease
 from sidecar.services.retention import Retention
 from sidecar.services.sweeper import Sweeper
+from sidecar.services.topup_asking import TopupAsking
 from sidecar.services.transferring import Transferring
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
@@ -67,7 +67,7 @@ class Environment:
         self.history = History(
             self.archive, realm.journal, self._written, wait_for_writes=settings.archive.wait_for_writes
         )
-        self._asking = Asking(self.archive, works=lambda: self.lease.held)
+        self._asking = TopupAsking(self.archive, works=lambda: self.lease.held)
         self._retention = Retention(self.archive, settings.archive.events_kept_days)
         self.transferring = Transferring(Accounts(lane, **names), Transfers(lane, **names), self.history)
         self._tasks = tasks

@@ -4,8 +4,6 @@ A balance is looked at with each entry of its ledger; one that is empty has none
 to wait for the end of its cool-down, or for the next day.
 """
 
-import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,13 +11,14 @@ from typing import Final
 
 from sidecar.archive.archive import Archive
 from sidecar.domain.errors import ArchiveUnavailable
+from sidecar.services.rounds import Rounds
 
 EVERY_S: Final = 30.0
 
 log = logging.getLogger("sidecar")
 
 
-class Asking:
+class TopupAsking:
     """`run` looks again and again until `close`, while `works` says that it is this process that does."""
 
     def __init__(
@@ -32,16 +31,11 @@ class Asking:
     ) -> None:
         self._archive = archive
         self._works = works
-        self._every_s = every_s
+        self._rounds = Rounds(every_s)
         self._now_ms = now_ms
-        self._closing = asyncio.Event()
 
     async def run(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._every_s)
-            if self._closing.is_set():
-                return
+        while await self._rounds.next():
             if not self._works():
                 continue
             try:
@@ -50,5 +44,5 @@ class Asking:
                 log.debug("top-ups are not asked for yet: %s", error.detail)
 
     def close(self) -> None:
-        """Let `run` end after the look that it is at: a cancelled one leaves its connection to be cleared away."""
-        self._closing.set()
+        """Let `run` end after the look that it is at."""
+        self._rounds.close()

@@ -8,7 +8,7 @@ from sidecar.archive.archive import Archive
 from sidecar.domain.auto_topups import AutoTopup, RequestFilter
 from sidecar.domain.journal import Position
 from sidecar.domain.watches import WatchKind
-from sidecar.services.asking import Asking
+from sidecar.services.topup_asking import TopupAsking
 from sidecar.tasks import Tasks
 from tests.archive.teller import Clock, Teller
 from tests.support.until import until, until_async
@@ -27,7 +27,7 @@ async def test_it_asks_while_it_is_the_one_that_works(tmp_path: Path) -> None:
     async def one_is_asked_for() -> bool:
         return len((await archive.topup_requests(RequestFilter())).items) == 1
 
-    asking = Asking(archive, works=looked, every_s=0.001)
+    asking = TopupAsking(archive, works=looked, every_s=0.001)
     await archive.open()
     try:
         teller = Teller(Clock())
