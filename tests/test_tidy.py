@@ -51,6 +51,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "sidecar/control/block_schema.py": "Records; test_blocks.py sees them on the wire.",
     "sidecar/services/merging.py": "tests/control/test_merges.py tries all of it, and dies on the way.",
     "sidecar/domain/book_purchases.py": "tests/ledger/test_machine.py compares it with the store.",
+    "sidecar/domain/book_periods.py": "tests/ledger/test_machine.py compares it with the store.",
+    "sidecar/control/period_schema.py": "Records; test_periods.py sees them on the wire.",
     "sidecar/domain/book_transfers.py": "tests/ledger/test_machine.py compares it with the store.",
     "sidecar/control/entitlement_schema.py": "Records; test_entitlements.py sees them on the wire.",
     "sidecar/control/deposit_schema.py": "Records; test_deposits.py sees them on the wire.",

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from sidecar.archive import schema
 from sidecar.archive.database import Database
+from sidecar.archive.schema import EntryRow
+from sidecar.domain.blocks import Grant
 from sidecar.domain.history import LegKind
 from sidecar.domain.journal import Kind, Totals
+from sidecar.domain.periods import SERIES, Closed, Opened, PastPeriods, closed_of
+
+_OF_PERIODS: Final = f'"series":"{SERIES}"'
+"""In the terms of what a period brought."""
 
 _COUNTED_AS: Final = {
     (LegKind.BALANCE, LegKind.ISSUED): ("granted", 1),
@@ -57,6 +63,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     """What the members of its pool were charged."""
     refunded: dict[str, int]
     """What was given back of each charge, by its entry."""
+    periods: PastPeriods
     strangers: tuple[str, ...]
     """Legs that stand opposite to what they never stand opposite to."""
 
@@ -75,6 +82,17 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         .group_by(entries.c.asker_id)
     )
     of_refunds = select(entries.c.detail, entries.c.charged).where(theirs, entries.c.type == Kind.REFUND.value)
+    of_periods = (
+        select(entries)
+        .where(
+            theirs,
+            or_(
+                entries.c.type == Kind.PERIOD_CLOSE.value,
+                and_(entries.c.type == Kind.GRANT.value, entries.c.terms.contains(_OF_PERIODS)),
+            ),
+        )
+        .order_by(entries.c.entry_id)
+    )
     async with database.reading() as transaction:
         connection = transaction.connection
         count = (await connection.execute(select(func.count()).select_from(entries).where(theirs))).scalar_one()
@@ -82,6 +100,7 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         legs = (await connection.execute(_legs(theirs))).all()
         members = (await connection.execute(of_members)).all()
         refunds = (await connection.execute(of_refunds)).all()
+        periods = [schema.row_of(EntryRow, tuple(row)) for row in await connection.execute(of_periods)]
     sums, blocks, strangers = Counter[str](), defaultdict[int, Counter[str]](Counter), list[str]()
     for account, block, opposite, amount in legs:
         counted = _COUNTED_AS.get((account, opposite))
@@ -104,8 +123,23 @@ async def fold(database: Database, customer_id: str, unit: str, upto: str) -> Fo
         blocks={number: Sums(**amounts) for number, amounts in blocks.items()},
         members={member: int(charged) for member, charged in members},
         refunded=dict(refunded),
+        periods=_periods(periods),
         strangers=tuple(strangers),
     )
+
+
+def _periods(entries: Sequence[EntryRow]) -> PastPeriods:
+    closed, opened = dict[int, Closed](), dict[int, Opened]()
+    for entry in entries:
+        if entry.type == Kind.PERIOD_CLOSE:
+            ends_at_ms, became = closed_of(msgspec.json.decode(entry.detail)["period"])
+            closed[ends_at_ms] = became
+            continue
+        grant = msgspec.json.decode(entry.terms, type=Grant)
+        if grant.period_starts_at_ms is not None:
+            balance = entry.after_available + entry.after_held - entry.after_owed
+            opened[grant.period_starts_at_ms] = Opened(block_id=grant.block_id, amount=grant.amount, balance=balance)
+    return PastPeriods(closed=closed, opened=opened)
 
 
 async def known_accounts(database: Database, customer_ids: Sequence[str]) -> dict[str, set[str]]:

@@ -20,6 +20,7 @@ from sidecar.domain.customers import Status
 from sidecar.domain.errors import StoreCorrupt
 from sidecar.domain.events import EventType
 from sidecar.domain.journal import Kind, Line, Move, Moved
+from sidecar.domain.periods import closed_of
 from sidecar.domain.spend_caps import WHOLE, SpendCap, caps_of
 from sidecar.domain.topups import TOPUP, topup_id
 from sidecar.domain.watches import EVERYBODY, Thresholds, WatchKind
@@ -45,6 +46,7 @@ _OF_OTHERS: Final = MappingProxyType(
         Kind.CHARGEBACK: EventType.TOPUP_CHARGED_BACK,
         Kind.TRANSFER_OUT: EventType.CREDITS_SENT,
         Kind.PURCHASE: EventType.CREDITS_PURCHASED,
+        Kind.PERIOD_CLOSE: EventType.PERIOD_CLOSED,
         Kind.HOLD_EXPIRY: EventType.RESERVATION_EXPIRED,
     }
 )
@@ -193,6 +195,9 @@ def _told(line: Line, block_id: str) -> tuple[EventType, dict[str, Any]] | None:
             data = {"transfer_id": line.hold.reservation_id, "amount": sent}
         case Kind.PURCHASE:
             data = {"amount": line.charged, "purchase_id": line.detail.get("purchase", "")}
+        case Kind.PERIOD_CLOSE:
+            ends_at_ms, closed = closed_of(line.detail["period"])
+            data = {"period_end": _instant(ends_at_ms), "amount": closed.expired, "carried": closed.carried}
         case Kind.HOLD_EXPIRY:
             assert line.hold is not None, "it says which hold expired"
             data = {"reservation_id": line.hold.reservation_id, "held": line.hold.held, "charged": line.charged}

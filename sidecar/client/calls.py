@@ -75,6 +75,15 @@ from sidecar.control.metric_schema import (
     RulesWanted,
 )
 from sidecar.control.overage import OverageQuery, OverageView, SetOverage
+from sidecar.control.period_schema import (
+    ClosePeriod,
+    OpenPeriod,
+    PeriodTermsView,
+    PeriodsQuery,
+    RollPeriod,
+    SetPeriods,
+    TurnedView,
+)
 from sidecar.control.purchase_schema import MakePurchase, PurchaseView
 from sidecar.control.report_schema import CustomerUsageQuery, DenialsQuery, DenialsView, StatsView, TopQuery, TopView
 from sidecar.control.reserve_schema import Commit, CommittedView, Extend, Increase, Release, Reserve, StandingView
@@ -579,6 +588,54 @@ class Calls(ABC):
         """Take credit from a customer and give it a block for that, or do neither."""
         return await self._ask(
             "POST", "/v1/wallet/purchase", PurchaseView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def set_periods(
+        self,
+        customer: str,
+        body: SetPeriods = SetPeriods(),
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> PeriodTermsView:
+        """Say what a customer gets of a unit in each period, and what of it is carried into the next."""
+        return await self._ask(
+            "PUT",
+            f"{self._customer(customer)}/periods/config",
+            PeriodTermsView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+            if_match=if_match,
+        )
+
+    async def show_periods(self, customer: str, query: PeriodsQuery = PeriodsQuery()) -> PeriodTermsView:
+        """What a customer gets of a unit in each period, and when the last one was opened."""
+        return await self._ask("GET", f"{self._customer(customer)}/periods/config", PeriodTermsView, query=query)
+
+    async def open_period(self, customer: str, body: OpenPeriod, *, idempotency_key: str | None = None) -> TurnedView:
+        """Give a customer the credit of a period: once for ever for each start."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/periods/open", TurnedView, body=body, key=idempotency_key, keyed=True
+        )
+
+    async def close_period(
+        self, customer: str, body: ClosePeriod, *, idempotency_key: str | None = None
+    ) -> TurnedView:
+        """Let expire what of the credit of periods is neither spent, nor held, nor carried: once for ever for each end."""
+        return await self._ask(
+            "POST",
+            f"{self._customer(customer)}/periods/close",
+            TurnedView,
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+
+    async def roll_period(self, customer: str, body: RollPeriod, *, idempotency_key: str | None = None) -> TurnedView:
+        """Close the period that ends at an instant and open the one that starts then, as one."""
+        return await self._ask(
+            "POST", f"{self._customer(customer)}/periods/roll", TurnedView, body=body, key=idempotency_key, keyed=True
         )
 
     async def create_key(

@@ -347,7 +347,7 @@ def _amounts_of(block: Block) -> dict[str, int]:
         "scheduled": 0 if active else block.available,
         "held": block.held,
         "spent": block.spent,
-        "expired": lapsed if block.state is BlockState.EXPIRED else 0,
+        "expired": 0 if block.state is BlockState.VOIDED else lapsed,
         "voided": lapsed if block.state is BlockState.VOIDED else 0,
         "granted": block.granted,
     }

@@ -43,6 +43,7 @@ from sidecar.store.customers import Customers
 from sidecar.store.denials import DenialCounts
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.periods import Periods
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 
@@ -106,6 +107,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     once_records: OnceRecords
     history: History
     merging: Merging
+    periods: Periods
     purchases: Purchases
     refunding: Refunding
     reloading: Reloading

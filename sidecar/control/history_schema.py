@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, UnitName
+from sidecar.control.period_schema import PeriodView
 from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, Pagination, Wire, instant
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.clocks import zone_of
@@ -146,6 +147,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
     reference_entry_id: Annotated[str, Meta(description="The entry that it corrects, or gives back.")] = ""
     purchase_id: Annotated[str, Meta(description="Of a purchase, and of what was bought.")] = ""
     counterparty_customer_id: Annotated[str, Meta(description="Of a transfer, the other customer.")] = ""
+    period: Annotated[PeriodView | None, Meta(description="Of a closed period, what became of it.")] = None
     actor: Annotated[dict[str, str] | None, Meta(description="Who asked for it, as the request said.")] = None
     metadata: Annotated[dict[str, str] | None, Meta(description="What its caller noted.")] = None
     counted: Annotated[tuple[CountedView, ...], Meta(description="What it counted over periods, for its price.")] = ()
@@ -159,8 +161,8 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
         ends_at_ms = None if block is None else block.expires_at_ms
         balance = after.scheduled + after.available + after.held
         asked, metadata = told_apart(entry.detail)
-        names = ("why", "reference", "counterparty", "purchase")
-        why, reference, other, purchase_id = (asked.pop(name, "") for name in names)
+        names = ("why", "reference", "counterparty", "purchase", "period")
+        why, reference, other, purchase_id, period = (asked.pop(name, "") for name in names)
         return cls(
             entry_id=entry.entry_id,
             type=entry.type,
@@ -197,6 +199,7 @@ class EntryView(Wire, frozen=True, kw_only=True, omit_defaults=True):
             reference_entry_id=reference,
             purchase_id=purchase_id,
             counterparty_customer_id=other,
+            period=PeriodView.of_entry(period) if period else None,
             actor=asked or None,
             metadata=metadata or None,
             counted=tuple(map(CountedView.of, entry.counted)),

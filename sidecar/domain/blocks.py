@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.domain.amounts import MAX_AMOUNT, checked
 from sidecar.domain.errors import InvalidInput
+from sidecar.domain.periods import SERIES as PERIOD_SERIES
 
 NEVER_MS = MAX_AMOUNT
 """The end of a block that never expires, in the store; None everywhere else."""
@@ -86,6 +87,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How it was bought, if it was."""
     transfer: str | None = None
     """Of what came from another customer, which piece of which transfer it is: ``trf_…:1``."""
+    period_starts_at_ms: int | None = None
+    """Of what a period brought, which one; good for one grant in the unit, for ever."""
 
     def bonus_grant(self) -> "Grant":
         """What comes with it."""
@@ -115,7 +118,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """What can be spent; of a block that has not started, what it will bring."""
     held: int
     lapsed: int
-    """Expired or voided, as the state says."""
+    """Expired or voided: as the state says, but that of an active block a part may have expired with its period."""
     created_at_ms: int
     starts_at_ms: int | None
     """None while it is queued."""
@@ -146,7 +149,7 @@ def checked_grant(grant: Grant) -> Grant:
         raise InvalidInput("amount must be above 0; got 0.", "amount")
     if abs(grant.priority) > PRIORITY_MAX:
         raise InvalidInput(f"priority must lie within ±{PRIORITY_MAX}; got {grant.priority}.", "priority")
-    for name in ("starts_at_ms", "expires_at_ms", "duration_ms", "price_paid", "cap"):
+    for name in ("starts_at_ms", "expires_at_ms", "duration_ms", "price_paid", "cap", "period_starts_at_ms"):
         if (value := getattr(grant, name)) is not None:
             checked(value, name)
     if grant.duration_ms == 0:
@@ -163,8 +166,7 @@ def checked_grant(grant: Grant) -> Grant:
         raise InvalidInput("A block must expire after it starts.", "expires_at_ms")
     if grant.price_paid and not grant.currency:
         raise InvalidInput("price_paid needs a currency, such as EUR.", "currency")
-    if grant.cap is not None and not grant.series:
-        raise InvalidInput("A cap needs a series: the blocks that it counts.", "series")
+    _check_series(grant)
     _check_sizes(grant)
     return grant
 
@@ -174,9 +176,16 @@ def _exclude(grant: Grant, one: str, other: str) -> None:
         raise InvalidInput(f"Give {one} or {other}, not both.", other)
 
 
-def _check_sizes(grant: Grant) -> None:
+def _check_series(grant: Grant) -> None:
+    if grant.cap is not None and not grant.series:
+        raise InvalidInput("A cap needs a series: the blocks that it counts.", "series")
     if checked(grant.bonus, "bonus") and grant.series:
         raise InvalidInput("A bonus comes with grants that have no series.", "bonus")
+    if grant.series == PERIOD_SERIES and grant.period_starts_at_ms is None:
+        raise InvalidInput(f"The series {PERIOD_SERIES!r} is that of what periods bring: open one.", "series")
+
+
+def _check_sizes(grant: Grant) -> None:
     texts = {
         "source": grant.source,
         "series": grant.series,

@@ -6,6 +6,7 @@ line of the journal. Totals are never kept: they are what the blocks, live and g
 It decides nothing: who may draw, how much, and what an operation answers is in `books`.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +33,8 @@ class BookAccount:
         self.gone: dict[int, Block] = {}
         self._lines = lines
         self._moves: list[Move] = []
+        self._expired_early = Counter[int]()
+        """Of each block, what expired of it while it went on."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -40,15 +43,16 @@ class BookAccount:
 
     @property
     def totals(self) -> Totals:
-        every = self.blocks
+        every, early = self.blocks, self._expired_early
+        voided = sum(block.lapsed - early[block.number] for block in every if block.state is BlockState.VOIDED)
         return Totals(
             granted=sum(block.granted for block in every),
             scheduled=sum(block.available for block in every if block.state in _WAITING),
             available=sum(block.available for block in every if block.state is BlockState.ACTIVE),
             held=sum(block.held for block in every),
             spent=sum(block.spent for block in every),
-            expired=sum(block.lapsed for block in every if block.state is BlockState.EXPIRED),
-            voided=sum(block.lapsed for block in every if block.state is BlockState.VOIDED),
+            expired=sum(block.lapsed for block in every) - voided,
+            voided=voided,
             owed=self.owed,
         )
 
@@ -120,6 +124,13 @@ class BookAccount:
         self._repay(slice_.block, back)
         if block.state in _ENDED:
             self._lapse(slice_.block, block.state)
+
+    def expire_early(self, slice_: Slice) -> None:
+        """A part of what is available of an active block expires; the block goes on."""
+        block = self.live[slice_.block]
+        self._set(block, available=block.available - slice_.amount, lapsed=block.lapsed + slice_.amount)
+        self._expired_early[slice_.block] += slice_.amount
+        self._note(Moved.EXPIRED, slice_.block, slice_.amount)
 
     def restore(self, number: int, amount: int) -> None:
         """What was spent out of an active block is in it again, and repays debt first."""
@@ -209,12 +220,15 @@ class BookAccount:
         """AssertionError unless the account, each block and the journal agree."""
         sums = moved(self._lines.written, self.unit)
         for block in self.blocks:
-            number, lapse = block.number, Moved.VOIDED if block.state is BlockState.VOIDED else Moved.EXPIRED
+            number, early = block.number, self._expired_early[block.number]
+            voided = block.lapsed - early if block.state is BlockState.VOIDED else 0
             assert min(block.available, block.held, block.spent, block.lapsed) >= 0, block
             assert block.granted == sums[Moved.GRANTED, number], block
             spent = sums[Moved.SPENT, number] + sums[Moved.REPAID, number] - sums[Moved.RESTORED, number]
             assert block.spent == spent, block
-            assert block.lapsed == sums[lapse, number], block
+            assert voided == sums[Moved.VOIDED, number], block
+            assert block.lapsed - voided == sums[Moved.EXPIRED, number], block
+            assert block.state is not BlockState.ACTIVE or block.lapsed == early, block
         owed = sums[Moved.OWED, 0] - sum(amount for (what, _), amount in sums.items() if what is Moved.REPAID)
         assert self.owed == owed
         assert self.totals.balanced

@@ -18,19 +18,20 @@ from sidecar.domain.errors import AmountOverflow, Conflict, IdempotencyMismatch,
 from sidecar.domain.journal import HoldStory, Kind
 from sidecar.domain.once import Once
 from sidecar.domain.outcomes import Bought, Changed, Granted, Refunded, Taken, TakenBack
+from sidecar.domain.periods import Turned
 from sidecar.domain.transfers import transfer_story
 
 ONCE_MS = 24 * 3_600_000
 NO_DETAIL: Mapping[str, str] = {}
 
-_Answer = TypeVar("_Answer", Granted, Changed, TakenBack, Taken, Refunded, Bought)
+_Answer = TypeVar("_Answer", Granted, Changed, TakenBack, Taken, Refunded, Bought, Turned)
 
 
 class _Done(msgspec.Struct, frozen=True):
     """What an idempotency key was used for."""
 
     fingerprint: str
-    answer: Granted | Changed | TakenBack | Taken | Refunded | Bought
+    answer: Granted | Changed | TakenBack | Taken | Refunded | Bought | Turned
     until_ms: int
 
 

@@ -5,8 +5,6 @@ This is what the scripts of the store do, written to be read: no I/O, no clock, 
 An operation has three beats. What is due at its moment happens first (`BookAccount.advance`). Then it is decided,
 and nothing was changed if it is refused. Then it is done, all of it: amounts move, and each account that they touch
 gets a line in the journal. A hold alone has no line: the line that settles it tells its whole story.
-
-Who asks which blocks an amount would take needs none of this: see `burn_order`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,6 +33,7 @@ from sidecar.domain.book_holds import (
 from sidecar.domain.book_may_hold import MayHold
 from sidecar.domain.book_members import BookMembers
 from sidecar.domain.book_overage import NO_BLOCK, BookOverage
+from sidecar.domain.book_periods import BookPeriods
 from sidecar.domain.book_purchases import BookPurchases
 from sidecar.domain.book_transfers import BookTransfers
 from sidecar.domain.burn_order import draw, shown_order
@@ -71,6 +70,7 @@ class Books:
         self.counters = BookCounters()
         self.corrections = BookCorrections(self._accounts, self.grants, self.members, self.counters)
         self.purchases = BookPurchases(self._accounts, self.grants)
+        self.periods = BookPeriods(self._accounts, self.grants)
         self.transfers = BookTransfers(payer_id, self._accounts, self.grants)
         self.caps = BookCaps(payer_id, self.counters)
         self.overage = BookOverage()

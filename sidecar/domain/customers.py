@@ -10,6 +10,7 @@ import msgspec
 
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.overage import Overage
+from sidecar.domain.periods import PeriodTerms
 
 NAME_MAX_CHARACTERS = 255
 
@@ -47,6 +48,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: str | None = None
     overage: Mapping[str, Overage] = {}
     """By unit, what becomes of requests that its credit does not cover; they are refused where there is nothing."""
+    periods: Mapping[str, PeriodTerms] = {}
+    """By unit, what it gets in each period and what of it is carried; none where there is nothing."""
     aliases: tuple[str, ...] = ()
     """External ids of customers that were merged into it; of one that is being merged, what the other gets."""
 

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     """Credit went to another customer, or a block came from one."""
     CREDITS_PURCHASED = "credits.purchased"
     """A block was bought out of other credit."""
+    PERIOD_CLOSED = "period.closed"
+    """What of a period's credit was not carried has expired."""
     CREDITS_LOW_BALANCE = "credits.low_balance"
     CREDITS_EXHAUSTED = "credits.exhausted"
     OVERAGE_RECORDED = "overage.recorded"

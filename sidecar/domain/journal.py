@@ -34,6 +34,8 @@ class Kind(StrEnum):
     """What a commit charged goes back, or a part of it; `detail` has the commit's entry as `reference`."""
     PURCHASE = "purchase"
     """What a customer gave for a block out of its own credit; `detail` has the id of the `purchase`."""
+    PERIOD_CLOSE = "period_close"
+    """What of a period's credit was not carried expired; `detail` has as `period` its end and what became of it."""
     TRANSFER_OUT = "transfer_out"
     TRANSFER_IN = "transfer_in"
     """It went to another customer, or came from one; its reservation is the transfer's id."""

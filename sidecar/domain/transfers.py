@@ -129,6 +129,7 @@ def _arrival(way: Way, piece: Piece, index: int, after: int | None) -> Grant:
         dedup_key=None,
         external_payment_id=None,
         purchase=None,
+        period_starts_at_ms=None,
         bonus=0,
         bonus_of=None,
         transfer=arriving_key(way.transfer_id, index),

@@ -127,7 +127,7 @@ class Rebuilding:
             used = [key for key in state.business_keys if key.unit == account.unit]
             try:
                 made = await self._restore.account(
-                    state.customer_id, account, used, fold.members, fold.refunded, str(position)
+                    state.customer_id, account, used, fold.members, fold.refunded, fold.periods, str(position)
                 )
             except Conflict as error:
                 self._failed.append(error.detail)

@@ -26,6 +26,7 @@ from sidecar.domain.customers import (
 from sidecar.domain.errors import Conflict, MergedInto, NotFound, StoreCorrupt, VersionConflict
 from sidecar.domain.ids import new_id
 from sidecar.domain.overage import NO_OVERAGE, Overage
+from sidecar.domain.periods import PeriodTerms
 from sidecar.store.commands import CREATE_CUSTOMER, HAND_OVER, SET_POOL_CAP, UNCLAIM, UPDATE_CUSTOMER
 from sidecar.store.keys import checked_unit
 from sidecar.store.overage_text import overage_lines, overage_of_lines
@@ -33,7 +34,7 @@ from sidecar.store.proxy_keys import ProxyKeys
 
 _FIELDS = (
     "status", "external_id", "display_name", "created_at_ms", "parent", "metadata", "version", "merged_into",
-    "overage", "aliases",
+    "overage", "aliases", "periods",
 )  # fmt: skip
 _CLAIMS_MAX = 5
 """So often an external id is taken over from a customer that has another one now."""
@@ -147,7 +148,7 @@ class Customers(ProxyKeys):
         if reply[0] is None:
             return None
         status, external_id, display_name, created_at_ms = (field.decode() for field in reply[:4])
-        parent, metadata, version, merged_into, overage, aliases = reply[4:]
+        parent, metadata, version, merged_into, overage, aliases, periods = reply[4:]
         return Customer(
             customer_id=customer_id,
             external_id=external_id,
@@ -160,6 +161,7 @@ class Customers(ProxyKeys):
             merged_into=merged_into.decode() if merged_into else None,
             overage=overage_of_lines(overage.decode()) if overage else {},
             aliases=msgspec.json.decode(aliases, type=tuple[str, ...]) if aliases else (),
+            periods=msgspec.json.decode(periods, type=dict[str, PeriodTerms]) if periods else {},
         )
 
     async def update(
@@ -193,7 +195,8 @@ class Customers(ProxyKeys):
             [
                 customer.customer_id, read, customer.external_id, customer.display_name, customer.status,
                 msgspec.json.encode(customer.metadata), customer.merged_into or "", overage_lines(customer.overage),
-                msgspec.json.encode(customer.aliases), msgspec.json.encode(customer),
+                msgspec.json.encode(customer.aliases), msgspec.json.encode(customer.periods),
+                msgspec.json.encode(customer),
                 *(() if customer.status == Status.MERGED else customer.external_ids),
             ],
         )  # fmt: skip

@@ -13,6 +13,7 @@ from sidecar.domain.counters import Counter, Stand
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, StoreCorrupt
 from sidecar.domain.history import AccountState, BusinessKey, CustomerState
+from sidecar.domain.periods import PastPeriods
 from sidecar.domain.proxy_keys import external_credential
 from sidecar.domain.transfers import Transfer
 from sidecar.store.account_text import AWAITED, BLOCK, HEADER, IMAGE, PAID, STATE_NUMBERS
@@ -23,6 +24,7 @@ from sidecar.store.counter_text import LIST, field_of, list_of
 from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.overage_text import overage_lines
+from sidecar.store.periods import closed_name, opened_name
 from sidecar.store.proxy_keys import KeyDetails
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
@@ -65,12 +67,13 @@ class Restore:
         used: Sequence[BusinessKey],
         charged: Mapping[str, int],
         refunded: Mapping[str, int],
+        periods: PastPeriods,
         position: str,
     ) -> bool:
         """Make one account with its live blocks, in the order in which they burn; nothing is held of it any more.
 
         `used`: the business keys of its grants. `charged`: what members of the customer's pool have spent of it.
-        `refunded`: what was given back of each charge.
+        `refunded`: what was given back of each charge. `periods`: those that were opened and closed.
         `position`: what a repeated grant is told as the place of the first one in the journal. False: it was there.
         Raises Conflict, and nothing is written, when the account does not add up.
         """
@@ -80,6 +83,7 @@ class Restore:
         if await self._lane.execute("EXISTS", account.account):
             return False
         await self._use_business_keys(customer_id, state, used, position)
+        await self._set_fields(place.business, _turns(state.unit, periods))
         shares: Pairs = []
         for member, spent in charged.items():
             shares += [f"member:{member}:{state.unit}", _SHARE.pack(-1, 0, spent)]
@@ -153,6 +157,15 @@ class Restore:
             await self._lane.execute("HSET", key, *pairs[start : start + _AT_ONCE])
 
 
+def _turns(unit: str, periods: PastPeriods) -> Pairs:
+    pairs: Pairs = []
+    for ends_at_ms, closed in periods.closed.items():
+        pairs += [closed_name(unit, ends_at_ms), closed.text]
+    for starts_at_ms, opened in periods.opened.items():
+        pairs += [opened_name(unit, starts_at_ms), opened.text, opened_name(unit), starts_at_ms]
+    return pairs
+
+
 def _restored(script: str, reply: bytes) -> bool:
     if reply not in {b"restored", b"exists"}:
         raise StoreCorrupt(f"The script {script} answered {reply!r}.")
@@ -185,6 +198,7 @@ def _fields(customer: Customer) -> Pairs:
         "parent": customer.parent_id,
         "merged_into": customer.merged_into,
         "overage": overage_lines(customer.overage),
+        "periods": msgspec.json.encode(customer.periods) if customer.periods else None,
         "aliases": msgspec.json.encode(customer.aliases) if customer.aliases else None,
     }
     for name, value in more.items():

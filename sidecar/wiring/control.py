@@ -41,6 +41,7 @@ from sidecar.store.denials import DenialCounts
 from sidecar.store.entitlements import Entitlements
 from sidecar.store.leases import Leases
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.periods import Periods
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.wiring.environment import Environment, run_until_stop
@@ -144,6 +145,7 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
             history,
             wall_clock_ms,
         ),
+        periods=Periods(sidecar.lane, **names),
         purchases=Purchases(sidecar.lane, **names),
         refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,

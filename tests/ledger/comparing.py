@@ -8,6 +8,7 @@ from sidecar.domain.blocks import Block
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.journal import Kind, Line, Position
 from sidecar.domain.outcomes import Account, Bought, Changed, Granted, Refunded, Sent, Taken, TakenBack
+from sidecar.domain.periods import Turned
 from tests.ledger.drivers import Driver
 
 
@@ -17,7 +18,7 @@ async def answer_of(driver: Driver, operation: str, *asked: Any, **terms: Any) -
         answer = await getattr(driver, operation)(*asked, **terms)
     except SidecarError as error:
         return type(error)
-    if isinstance(answer, Bought | Granted | Changed | Taken | Refunded | TakenBack):
+    if isinstance(answer, Bought | Granted | Changed | Taken | Refunded | TakenBack | Turned):
         return replace(answer, entry="")
     if isinstance(answer, Sent):
         return replace(answer, taken=replace(answer.taken, entry=""))

@@ -37,6 +37,7 @@ from sidecar.domain.outcomes import (
     TakenBack,
     UnknownReservation,
 )
+from sidecar.domain.periods import Closing, Turned
 from sidecar.domain.spend_caps import CapStand, SpendCap
 from sidecar.domain.transfers import Room, Way
 
@@ -77,6 +78,10 @@ class Driver(Protocol):
     async def take(self, unit: str, amount: int, owe: bool, once: Once) -> Taken | Short: ...
 
     async def buy(self, grant: Grant, once: Once) -> Bought | Short: ...
+
+    async def turn(self, unit: str, closing: Closing | None, grant: Grant | None, once: Once) -> Turned:
+        """From one period to the next."""
+        ...
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         """To somebody else; None: all that there is."""
@@ -199,6 +204,9 @@ class ModelDriver:
 
     async def buy(self, grant: Grant, once: Once) -> Bought | Short:
         return self.books.purchases.buy(grant, now_ms=self.now_ms, once=once)
+
+    async def turn(self, unit: str, closing: Closing | None, grant: Grant | None, once: Once) -> Turned:
+        return self.books.periods.turn(unit, closing, grant, now_ms=self.now_ms, once=once)
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         return self.books.transfers.send(

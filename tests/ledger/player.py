@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from sidecar.domain.blocks import BLOCKS_MAX, BlockState
+from sidecar.domain.blocks import BLOCKS_MAX, BlockState, Grant
 from sidecar.domain.book_holds import Part, Reservation
 from sidecar.domain.book_overage import NO_BLOCK
 from sidecar.domain.errors import SidecarError
@@ -24,6 +24,7 @@ from sidecar.domain.outcomes import (
     Settled,
     UnknownReservation,
 )
+from sidecar.domain.periods import SERIES, Carry, Closing
 from tests.ledger.drivers import PAYER, Driver
 from tests.ledger.scenario import UNIT, Scenario, Step, amount_of, grant_of, ms_of
 
@@ -73,6 +74,38 @@ class Player:
             self.counts[grant.unit] += 1
             self.names[grant.unit, self.counts[grant.unit]] = name
         return Told([_granted(result), *told], [f"amount={result.amount}", f"block={result.block_id}"])
+
+    async def open(self, step: Step) -> Told:
+        """The period of this name brings so much."""
+        name, amount = step.words
+        grant = Grant(
+            block_id=name,
+            unit=UNIT,
+            amount=amount_of(amount),
+            source=SERIES,
+            series=SERIES,
+            period_starts_at_ms=_period(name),
+        )
+        turned = await self.driver.turn(UNIT, None, grant, _once(f"open {step.place}", step.text))
+        assert turned.opened is not None
+        if turned.opened.duplicate:
+            return Told(["duplicate"], [f"balance={turned.opened.balance}"])
+        self.counts[UNIT] += 1
+        self.names[UNIT, self.counts[UNIT]] = name
+        return Told(["opened"], [f"balance={turned.opened.balance}"])
+
+    async def close(self, step: Step) -> Told:
+        """The period before the one of this name ends."""
+        options = step.options
+        lasts = ms_of(options["lasts"]) if "lasts" in options else None
+        limit = amount_of(options["carry"]) if "carry" in options else None
+        closing = Closing(ends_at_ms=_period(step.words[0]), carry=Carry(limit=limit, lasts_ms=lasts))
+        turned = await self.driver.turn(UNIT, closing, None, _once(f"close {step.place}", step.text))
+        closed = turned.closed
+        assert closed is not None
+        told = {"available": closed.available, "expired": closed.expired, "carried": closed.carried}
+        may = [f"{name}={amount}" for name, amount in {**told, "balance": closed.balance}.items()]
+        return Told(["duplicate" if closed.duplicate else "closed"], may)
 
     async def void(self, step: Step) -> Told:
         (name,) = step.words
@@ -256,6 +289,10 @@ def _granted(granted: Granted) -> str:
     if granted.duplicate:
         return "duplicate"
     return "granted" if granted.block_id else "capped"
+
+
+def _period(name: str) -> int:
+    return int(name.removeprefix("P"))
 
 
 def _once(key: str, asked: str) -> Once:

@@ -36,6 +36,7 @@ from sidecar.domain.outcomes import (
     UnknownReservation,
 )
 from sidecar.domain.overage import Overage, OveragePolicy
+from sidecar.domain.periods import Closing, Turned
 from sidecar.domain.spend_caps import CapStand, SpendCap
 from sidecar.domain.transfers import Room
 from sidecar.store.accounts import Accounts
@@ -48,6 +49,7 @@ from sidecar.store.keys import Keys
 from sidecar.store.lane import Lane
 from sidecar.store.ledger import CommitTerms, Ledger, PaidBy
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.periods import Periods
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
@@ -77,6 +79,7 @@ class StoreDriver:
         self._ledger = Ledger(lane, **names)
         self._corrections = Corrections(lane, **names)
         self._purchases = Purchases(lane, **names)
+        self._periods = Periods(lane, **names)
         self._transfers = Transfers(lane, **names)
         self._counters = Counters(lane, **names)
         self._caps = SpendCaps(lane, **names)
@@ -143,6 +146,9 @@ class StoreDriver:
 
     async def buy(self, grant: Grant, once: Once) -> Bought | Short:
         return await self._purchases.buy(self._ids[PAYER], grant, once, {})
+
+    async def turn(self, unit: str, closing: Closing | None, grant: Grant | None, once: Once) -> Turned:
+        return await self._periods.turn(self._ids[PAYER], unit, closing, grant, once, {})
 
     async def send(self, unit: str, amount: int | None, owe: bool, room: Room, once: Once) -> Sent | Short:
         way = way_of(self._ids[PAYER], unit, once)

@@ -10,6 +10,7 @@ from sidecar.domain.blocks import Grant, Purchase, Slice
 from sidecar.domain.counters import is_of_cap
 from sidecar.domain.journal import Moved
 from sidecar.domain.once import Once
+from sidecar.domain.periods import SERIES, Carry, Closing
 from sidecar.domain.transfers import Room
 from tests.ledger.compared import UNITS, Compared
 
@@ -28,6 +29,7 @@ class Writing(Compared):
         self.sent: list[tuple[Any, ...]] = []
         """Writes with an idempotency key, to be sent again."""
         self.bought: list[str] = []
+        self.periods = 0
 
     @rule(unit=st.sampled_from(UNITS), amount=charges, owe=st.booleans())
     def take(self, unit: str, amount: int, owe: bool) -> None:
@@ -111,6 +113,36 @@ class Writing(Compared):
             caps = tuple(each.key for each in line.counted if is_of_cap(each.key))
             asked = (line.unit, reference, line.charged, slices, line.hold.customer_id, amount, rest, caps)
             self.write("refund", *asked)
+
+    @rule(
+        unit=st.sampled_from(UNITS),
+        carry=st.none()
+        | st.builds(
+            Carry,
+            limit=st.none() | charges,
+            percent=st.sampled_from([100, 100, 50, 33, 0]),
+            lasts_ms=st.none() | spans_ms,
+        ),
+        amount=st.none() | charges,
+        which=recent,
+    )
+    def turn(self, unit: str, carry: Carry | None, amount: int | None, which: int) -> None:
+        """From one period to the next, or to one that was before."""
+        self.periods += which == 0
+        at_ms, closing, grant = 1000 * max(self.periods - which, 0), None, None
+        if carry is not None:
+            closing = Closing(ends_at_ms=at_ms, carry=carry)
+        if amount:
+            grant = Grant(
+                block_id=f"G{next(self.number)}",
+                unit=unit,
+                amount=amount,
+                source=SERIES,
+                series=SERIES,
+                priority=which,
+                period_starts_at_ms=at_ms,
+            )
+        self.write("turn", unit, closing, grant)
 
     @rule(unit=st.sampled_from(UNITS), most=st.sampled_from([0, 20, 100, 1000]))
     def allow_overage(self, unit: str, most: int) -> None:

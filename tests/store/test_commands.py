@@ -26,7 +26,15 @@ UNHEARD = {
 """Words that the face need not tell apart."""
 INTERNAL = {"reserve": {"known"}, "charge": {"spend_cap_reached"}}
 """Tables that begin with a word and are no answer."""
-ONLY_TEXT = {"set_pool_cap", "set_spend_caps", "change_key", "revoke_key", "update_customer", "purchase"}
+ONLY_TEXT = {
+    "set_pool_cap",
+    "set_spend_caps",
+    "change_key",
+    "revoke_key",
+    "update_customer",
+    "purchase",
+    "turn_period",
+}
 """They make or read JSON, and no amount of it as a number."""
 
 

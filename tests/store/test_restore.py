@@ -9,6 +9,7 @@ from sidecar.domain.history import AccountState, BusinessKey, CustomerState, Key
 from sidecar.domain.ids import new_id, partition_of
 from sidecar.domain.journal import Totals
 from sidecar.domain.once import Once
+from sidecar.domain.periods import PastPeriods
 from sidecar.store.accounts import Accounts
 from sidecar.store.audit import Audit
 from sidecar.store.customers import Customers, PoolShare
@@ -82,7 +83,7 @@ async def test_an_account_with_as_many_blocks_as_it_can_have(restore: Restore, a
         block(number, number, priority=300 - number, eligible_features=(f"f{number}",), series=f"s{number}")
         for number in range(1, BLOCKS_MAX)
     ]
-    assert await restore.account(ALICE, account(*blocks, block(BLOCKS_MAX, 5)), (), {}, {}, "0-0")
+    assert await restore.account(ALICE, account(*blocks, block(BLOCKS_MAX, 5)), (), {}, {}, PastPeriods(), "0-0")
     assert await restore.customer(customer())
     (found,) = await accounts.accounts(ALICE)
     assert [each.number for each in found.blocks] == [BLOCKS_MAX, *range(BLOCKS_MAX - 1, 0, -1)]
@@ -91,7 +92,7 @@ async def test_an_account_with_as_many_blocks_as_it_can_have(restore: Restore, a
         *(each.grant for each in reversed(blocks)),
     ]
     assert (found.seq, found.totals.available) == (7, sum(range(1, BLOCKS_MAX)) + 5)
-    assert not await restore.account(ALICE, account(block(1, 99)), (), {}, {}, "0-0")
+    assert not await restore.account(ALICE, account(block(1, 99)), (), {}, {}, PastPeriods(), "0-0")
     assert await accounts.accounts(ALICE) == [found]
     grant = msgspec.structs.replace(block(1, 1).grant, block_id="blk_new")
     with pytest.raises(Conflict, match="256 live blocks"):
@@ -102,7 +103,7 @@ async def test_debt_is_paid_out_of_what_came_back_but_not_out_of_restricted_bloc
     restore: Restore, accounts: Accounts
 ) -> None:
     blocks = block(1, 30, eligible_features=("chat",)), block(2, 50, BlockState.VOIDED), block(3, 40)
-    await restore.account(ALICE, account(*blocks, owed=70), (), {}, {}, "0-0")
+    await restore.account(ALICE, account(*blocks, owed=70), (), {}, {}, PastPeriods(), "0-0")
     await restore.customer(customer())
     (found,) = await accounts.accounts(ALICE)
     assert found.totals == Totals(granted=120, available=50, spent=70)
@@ -114,7 +115,7 @@ async def test_an_account_that_does_not_add_up_is_not_made(restore: Restore, acc
     unsound = account(block(1, 10), spent=5)
     wrong = msgspec.structs.replace(unsound, totals=Totals(granted=15, spent=6))
     with pytest.raises(Conflict, match="9 base units of credits left by its totals, and 10 by its blocks"):
-        await restore.account(ALICE, wrong, (), {}, {}, "0-0")
+        await restore.account(ALICE, wrong, (), {}, {}, PastPeriods(), "0-0")
     await restore.customer(customer())
     assert await accounts.accounts(ALICE) == []
 
@@ -126,7 +127,7 @@ async def test_a_customer_with_keys_and_caps(restore: Restore, customers: Custom
         for number in (1, 2)
     )
     member = _neighbour(ALICE)
-    await restore.account(ALICE, account(block(1, 10), spent=30), (), {member: 30}, {}, "0-0")
+    await restore.account(ALICE, account(block(1, 10), spent=30), (), {member: 30}, {}, PastPeriods(), "0-0")
     assert await restore.customer(customer(keys=keys))
     data = {**(customer(member, "bob").data or {}), "parent_id": ALICE}
     assert await restore.customer(customer(member, "bob", data=data, pool_caps={UNIT: 90, "tokens": None}))
@@ -165,7 +166,7 @@ async def test_business_keys_stay_used(restore: Restore, accounts: Accounts) -> 
         BusinessKey(name=name, key=key, unit=UNIT, amount=10, grant=granted.grant)
         for name, key in (("dedup_key", "once"), ("external_payment_id", "pay 1"))
     ]
-    await restore.account(ALICE, account(granted), used, {}, {}, "9-1")
+    await restore.account(ALICE, account(granted), used, {}, {}, PastPeriods(), "9-1")
     await restore.customer(customer())
     again = await accounts.grant(ALICE, granted.grant, Once("k", "f0"))
     assert (again.duplicate, again.block_id, again.amount, again.entry) == (True, "blk_1", 10, "9-1")
@@ -185,7 +186,7 @@ async def test_in_a_cluster(cluster_lane: Lane) -> None:
     audit = Audit(cluster_lane, tenant=TENANT, environment=ENVIRONMENT, holds_at_once=0)
     ids = [new_id("cus", NOW_MS, number.to_bytes(10, "big")) for number in range(60)]
     for number, customer_id in enumerate(ids):
-        assert await restore.account(customer_id, account(block(1, 5)), (), {}, {}, "0-0")
+        assert await restore.account(customer_id, account(block(1, 5)), (), {}, {}, PastPeriods(), "0-0")
         assert await restore.customer(customer(customer_id, f"customer {number}"))
     for partition in {audit.partition(each) for each in ids}:
         names = {name async for name in audit.names(partition)}

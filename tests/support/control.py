@@ -60,6 +60,7 @@ from sidecar.store.leases import Leases
 from sidecar.store.ledger import Ledger, PaidBy
 from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
+from sidecar.store.periods import Periods
 from sidecar.store.purchases import Purchases
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
@@ -239,6 +240,7 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         deferred=Deferred(Ledger(lane, **OWNER), Signer(lambda: SIGNING_KEY, **OWNER)),
         once_records=OnceRecords(lane, **OWNER),
         history=history,
+        periods=Periods(lane, **OWNER),
         purchases=Purchases(lane, **OWNER),
         refunding=Refunding(accounts, corrections, history),
         reloading=reloading,

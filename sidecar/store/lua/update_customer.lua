@@ -11,14 +11,15 @@
 -- ARGV[7]  who it was merged into, or ''
 -- ARGV[8]  what it may owe, as in overage.lua
 -- ARGV[9]  its other external ids, JSON
--- ARGV[10] all of this as JSON, for the journal
--- ARGV[11..]  the external ids that requests may name it by
+-- ARGV[10] its terms of periods, JSON
+-- ARGV[11] all of this as JSON, for the journal
+-- ARGV[12..]  the external ids that requests may name it by
 --
 -- Answers, the first that applies:
 --   unknown  nothing changed
 --   changed  it has another version; nothing changed
 --   updated
-local now = redis.call('HMGET', KEYS[1], 'status', 'version', 'external_id', 'aliases')
+local now = redis.call('HMGET', KEYS[1], 'status', 'version', 'external_id', 'aliases', 'periods')
 if not now[1] then return {'unknown'} end
 if (now[2] or '1') ~= ARGV[2] then return {'changed'} end
 local before = now[4] and cjson.decode(now[4]) or {}
@@ -26,7 +27,7 @@ before[#before + 1] = now[3]
 for _, name in ipairs(before) do redis.call('HDEL', KEYS[1], 'external:' .. name) end
 redis.call('HSET', KEYS[1], 'version', ARGV[2] + 1, 'external_id', ARGV[3],
   'display_name', ARGV[4], 'status', ARGV[5], 'metadata', ARGV[6])
-for index = 11, #ARGV do redis.call('HSET', KEYS[1], 'external:' .. ARGV[index], '1') end
+for index = 12, #ARGV do redis.call('HSET', KEYS[1], 'external:' .. ARGV[index], '1') end
 if ARGV[8] ~= '' then
   redis.call('HSET', KEYS[1], 'overage', ARGV[8])
 else
@@ -37,6 +38,11 @@ if ARGV[9] ~= '[]' then
 elseif now[4] then
   redis.call('HDEL', KEYS[1], 'aliases')
 end
+if ARGV[10] ~= '{}' then
+  redis.call('HSET', KEYS[1], 'periods', ARGV[10])
+elseif now[5] then
+  redis.call('HDEL', KEYS[1], 'periods')
+end
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'merged_into', ARGV[7]) end
-redis.call('XADD', KEYS[2], '*', 'customer', ARGV[1], 'data', ARGV[10])
+redis.call('XADD', KEYS[2], '*', 'customer', ARGV[1], 'data', ARGV[11])
 return {'updated'}

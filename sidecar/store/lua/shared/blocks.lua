@@ -63,7 +63,7 @@ local function void_block(account, block, detail)
   local amount, from = block[LEFT], block[STATE] == ACTIVE and AVAILABLE or SCHEDULED
   account[from], account[VOIDED_TOTAL] = account[from] - amount, account[VOIDED_TOTAL] + amount
   if block[STATE] == QUEUED then block[ENDS_AT] = NEVER end
-  block[STATE], block[LEFT], block[GONE] = VOID, 0, amount
+  block[STATE], block[LEFT], block[GONE] = VOID, 0, block[GONE] + amount
   local moves = amount > 0 and struct.pack(MOVE, VOIDED, block[NUMBER], amount) or ''
   return write('void', account, moves, 'block', packed_block(block), 'detail', detail)
 end
@@ -75,7 +75,7 @@ local function round(account, blocks, now)
   for _, block in ipairs(blocks) do
     if block[STATE] == ACTIVE and block[ENDS_AT] <= now then
       local lapsed, moves = block[LEFT], ''
-      block[STATE], block[LEFT], block[GONE] = LAPSED, 0, lapsed
+      block[STATE], block[LEFT], block[GONE] = LAPSED, 0, block[GONE] + lapsed
       account[AVAILABLE], account[EXPIRED_TOTAL] = account[AVAILABLE] - lapsed, account[EXPIRED_TOTAL] + lapsed
       if lapsed > 0 then moves = struct.pack(MOVE, EXPIRED, block[NUMBER], lapsed) end
       write('expiry', account, moves, 'block', packed_block(block))
