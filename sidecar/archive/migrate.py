@@ -1,6 +1,7 @@
 """Brings a database to the schema of this program: forward only, all or nothing, one process at a time."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from alembic.operations import Operations
@@ -24,7 +25,7 @@ def migrate(connection: Connection, schema: str = "") -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         if schema:
             connection.execute(CreateSchema(schema, if_not_exists=True))
-    scripts = ScriptDirectory(_FOLDER, version_locations=[_FOLDER])
+    scripts = _scripts()
     known = {script.revision for script in scripts.walk_revisions()}
 
     def missing(revision: tuple[str, ...], _context: MigrationContext) -> Iterator[MigrationStep]:
@@ -40,3 +41,9 @@ def migrate(connection: Connection, schema: str = "") -> None:
     context = MigrationContext.configure(connection, opts={"fn": missing})
     with Operations.context(context):
         context.run_migrations()
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    """Read once: each tenant's environments have an archive of their own."""
+    return ScriptDirectory(_FOLDER, version_locations=[_FOLDER])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.domain.outcomes import Refused, Reserved
+from sidecar.domain.outcomes import Reserved
 from sidecar.domain.overage import Overage, OveragePolicy
 from tests.support.control import Control
 
@@ -26,22 +26,6 @@ async def test_a_policy_is_set_and_shown(control: Control, family: str) -> None:
     assert (changed.status, changed.json["policy"], changed.json["limit"]) == (200, "allow", 1000)
     assert (await control.ask("GET", path)).json == changed.json
     assert (await control.ask("PUT", path, POLICY, If_Match='"99"')).status == 412
-
-
-async def test_the_worked_example_of_a_debt(control: Control) -> None:
-    customer_id = await control.customer()
-    path = f"/v1/customers/{customer_id}"
-    await control.grant(path, 600, "k1")
-    record = control.ledger.hold(customer_id, "r1", (("credits", 1000),), 60_000, "", "r")
-    assert isinstance(await control.ledger.reserve(record, "external:alice"), Refused)
-    await control.ask("PUT", f"{path}/overage-policy", {"policy": "notify"})
-    assert isinstance(await control.ledger.reserve(record, "external:alice"), Reserved)
-    shown = (await control.ask("GET", f"{path}/reservations/r1")).json
-    assert (shown["held"], [each["amount"] for each in shown["slices"]]) == (1000, [600])
-    await control.ledger.commit(record, 1000, "", "reported")
-    assert await balance(control, customer_id) == (0, 600, 400)
-    await control.grant(path, 5000, "k2")
-    assert await balance(control, customer_id) == (4600, 1000, 0)
 
 
 async def test_parallel_requests_stay_within_the_limit(control: Control) -> None:

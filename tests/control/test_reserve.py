@@ -1,4 +1,4 @@
-"""The life of a reservation over HTTP: each row of its table, the worked numbers, and its races."""
+"""The life of a reservation over HTTP, and its races; `examples` has its worked numbers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -87,30 +87,6 @@ async def test_what_is_reserved_is_held_and_shown(having: Having) -> None:
     assert [each["reservation_id"] for each in listed] == [reservation_id]
 
 
-async def test_the_worked_example(having: Having) -> None:
-    alice = await having(98_500)
-    reservation_id = await alice.held(4_000)
-    assert await alice.totals() == (94_500, 4_000, 0, 0)
-    done = (await alice.commit(reservation_id, 2_347)).json
-    assert (done["consumed"], done["released"], done["available"]) == (2_347, 1_653, 96_153)
-    assert (done["status"], done["charged"], done["held"]) == ("committed", 2_347, 0)
-    assert await alice.totals() == (96_153, 0, 2_347, 0)
-
-
-@pytest.mark.parametrize(
-    ("on_over", "consumed", "owed", "uncollected"), [("owe", 6_500, 1_500, 0), ("cap", 5_000, 0, 1_500)]
-)
-async def test_a_commit_above_its_hold_leaves_other_holds_alone(
-    having: Having, on_over: str, consumed: int, owed: int, uncollected: int
-) -> None:
-    alice = await having(10_000)
-    one, other = await alice.held(4_000), await alice.held(5_000)
-    done = (await alice.commit(one, 6_500, on_over=on_over)).json
-    assert (done["consumed"], done["owed"], done["uncollected"]) == (consumed, owed, uncollected)
-    assert await alice.totals() == (0, 5_000, 5_000, owed)
-    assert (await alice.show(other)).json["held"] == 5_000
-
-
 async def test_a_commit_above_its_hold_may_be_rejected(having: Having) -> None:
     alice = await having(10_000)
     reservation_id = await alice.held(4_000)
@@ -127,15 +103,6 @@ async def test_what_is_not_there_cannot_be_held(having: Having) -> None:
     await alice.control.grant(f"/v1/customers/{alice.customer_id}", 1, "more")
     assert (await alice.reserve(1_001, "again")).status == 201, "a refusal does not use up the key"
     assert_problem(await alice.reserve(1), 429, "holds_in_flight")
-
-
-async def test_nothing_may_be_charged(having: Having) -> None:
-    alice = await having(100)
-    reservation_id = await alice.held(60)
-    done = (await alice.commit(reservation_id, 0)).json
-    assert (done["status"], done["consumed"], done["released"]) == ("committed", 0, 60)
-    (entry,) = (await ledger(alice, reservation_id))["data"]
-    assert (entry["type"], entry["delta"], entry["held"]) == ("commit", 0, 60)
 
 
 async def test_a_release_gives_all_back(having: Having) -> None:

@@ -1,14 +1,18 @@
 """Worked examples as they go over HTTP: texts to be read by people, and who plays them against the control API.
 
-A file has several, each under a line ``== section, name``; ``#`` begins an aside. A line is a request and, after
+A file has several, each under a line ``== number, name``, by the sections of the list of features that the API was
+made from; ``#`` begins an aside. A line is a request and, after
 ``->``, its answer; what is indented goes on the line before. Bodies and answers are YAML. A target that begins with
-no ``/`` is that of the customer of this external id. Each request has an Idempotency-Key of its own, unless
-``Idempotency-Key=…`` stands before its body, as any header may (with nothing after ``=`` it is not sent). Of an answer, what is named is compared, and lists
-have as many items as are named. ``$name`` stands for a value that an earlier answer had in its place.
+no ``/`` is that of the customer of this external id. Each write has an Idempotency-Key of its own, unless a header
+``Idempotency-Key=…`` stands before its body, as any may; one with nothing after its ``=`` is not sent. Of an answer,
+what is named is compared, and lists have as many items as are named. ``$name`` stands for a value that an earlier
+answer had in its place. That list has some other words: codes and names are ours here, amounts are base units, and
+what was decided otherwise is said beside it.
 
     POST alice/credits/grant {credits: 3_000} -> 201 {block_id: $bonus}
     GET  alice/credits/blocks                 -> 200 {data: [{block_id: $bonus, available: 3_000}]}
     tick 7d                                      # the store's clock stands still but for this
+    sweep                                        # what the worker does all the time
 """
 
 import asyncio
@@ -44,17 +48,21 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Example(msgspec.Struct, frozen=True):
+    """`variables` are the names that it mentions, each as often as it does."""
+
     name: str
     exchanges: list[Exchange]
+    variables: list[str]
 
 
 def examples() -> Iterator[Example]:
     for path in sorted(FOLDER.glob("*.txt")):
         for place, text in _lines(path):
             if text.startswith("=="):
-                yield (found := Example(text.removeprefix("==").strip(), []))
+                yield (found := Example(text.removeprefix("==").strip(), [], []))
             else:
                 found.exchanges.append(_exchange(place, text))
+                found.variables.extend(_VARIABLE.findall(text))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -102,6 +110,8 @@ class Player:
 
     async def play(self, example: Example) -> None:
         """AssertionError with the place, what was asked and what was answered instead."""
+        alone = {name for name in example.variables if example.variables.count(name) == 1}
+        assert not alone, f"{example.name}: {alone} are mentioned once, so they say nothing."
         for number, exchange in enumerate(example.exchanges):
             if exchange.method == "tick":
                 await self._tick(ms_of(exchange.target))
@@ -142,9 +152,7 @@ class Player:
         if isinstance(expected, str) and (found := _VARIABLE.fullmatch(expected)) is not None:
             return bool(self.variables.setdefault(found[1], seen) == seen)
         if isinstance(expected, list):
-            return (
-                isinstance(seen, list) and len(seen) == len(expected) and all(map(self._fits, expected, seen))
-            )
+            return isinstance(seen, list) and len(seen) == len(expected) and all(map(self._fits, expected, seen))
         if isinstance(expected, Mapping):
             return isinstance(seen, Mapping) and all(
                 name in seen and self._fits(value, seen[name]) for name, value in expected.items()
