@@ -15,6 +15,7 @@ from sidecar import __version__
 from sidecar.cli import (
     charge,
     check,
+    clock,
     config,
     control_keys,
     customers,
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
         keys,
         control_keys,
         tenants,
+        clock,
         holds,
         rules,
         config,

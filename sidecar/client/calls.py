@@ -37,6 +37,7 @@ from sidecar.control.block_schema import (
     SimulationView,
     VoidBlock,
 )
+from sidecar.control.clock import AdvanceClock, ClockView, SetClock
 from sidecar.control.credit_schema import (
     CountersView,
     CreditsQuery,
@@ -896,6 +897,20 @@ class Calls(ABC):
             body=body,
             key=idempotency_key,
             keyed=True,
+        )
+
+    async def show_clock(self) -> ClockView:
+        """What time it is in the `test` environment."""
+        return await self._ask("GET", "/v1/test/clock", ClockView)
+
+    async def set_clock(self, body: SetClock, *, idempotency_key: str | None = None) -> ClockView:
+        """Let it be another time in the `test` environment, later than it is there; it goes on from there."""
+        return await self._ask("PUT", "/v1/test/clock", ClockView, body=body, key=idempotency_key, keyed=True)
+
+    async def advance_clock(self, body: AdvanceClock, *, idempotency_key: str | None = None) -> ClockView:
+        """Let time pass in the `test` environment, at once."""
+        return await self._ask(
+            "POST", "/v1/test/clock/advance", ClockView, body=body, key=idempotency_key, keyed=True
         )
 
     async def show_health(self) -> Health:

@@ -1,7 +1,6 @@
 """One rule of a rule file: all of its keys, and what is right by itself and wrong together."""
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
@@ -88,12 +87,14 @@ class RuleReader:
         limits: tuple[Limit, ...],
         *,
         shadow: bool,
+        now_s: Callable[[], float],
     ) -> None:
         self._cursor = cursor
         self._markup = markup
         self._estimate = estimate
         self._limits = limits
         self._shadow = shadow
+        self._now_s = now_s
         self._units = units
         self._entries = cursor.entries(RULE_KEYS, "a rule")
 
@@ -219,6 +220,7 @@ class RuleReader:
             charge_on=charge_on,
             markup=markup,
             least=min_charge or 0,
+            now_s=self._now_s,
         )
         if price is None:
             return None
@@ -226,7 +228,7 @@ class RuleReader:
         recent, hold_cursor = read_recent(entries.get("hold"), meters)
         place, key = (cursor, "hold") if recent is None else (entries["hold"], "at_first")
         hold = read_hold(hold_cursor, place, unit, meters, price, key)
-        make: Callable[..., Quoter] = partial(CountedQuoter, now_s=time.time) if countings_in(price) else Quoter
+        make: Callable[..., Quoter] = partial(CountedQuoter, now_s=self._now_s) if countings_in(price) else Quoter
         if recent is not None:
             make = partial(RecentQuoter, recent)
             check_recent(entries["hold"], price)

@@ -5,7 +5,8 @@ matches all that they match, meters without a source, costs without a bound.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -44,16 +45,20 @@ class ReadRules(NamedTuple):
     """Of what the files contain; without meaning when one of them could not be read."""
 
 
-def load_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> RuleSet:
+def load_rules(
+    paths: Sequence[Path], units: Mapping[str, Unit], *, now_s: Callable[[], float] = time.time
+) -> RuleSet:
     """The rules of files, and of folders' ``*.yaml`` by name, in this order; ConfigError with all problems."""
-    found = read_rules(paths, units)
+    found = read_rules(paths, units, now_s=now_s)
     if found.problems:
         raise ConfigError(found.problems)
     return RuleSet((read.rule for read in found.rules), version=found.version, files=found.files)
 
 
-def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> ReadRules:
-    """As `load_rules`, for who wants to know more."""
+def read_rules(
+    paths: Sequence[Path], units: Mapping[str, Unit], *, now_s: Callable[[], float] = time.time
+) -> ReadRules:
+    """As `load_rules`, for who wants to know more. `now_s` says which period, and which version of a price, it is."""
     problems: list[Problem] = []
     rules: list[ReadRule] = []
     documents: list[Document] = []
@@ -61,7 +66,7 @@ def read_rules(paths: Sequence[Path], units: Mapping[str, Unit]) -> ReadRules:
         try:
             for file in _files(path):
                 documents.append(read(file))
-                rules += _read_file(documents[-1], units, problems)
+                rules += _read_file(documents[-1], units, problems, now_s)
         except ConfigError as error:
             problems += error.problems
     _check_together(rules)
@@ -102,7 +107,9 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Problem]) -> list[ReadRule]:
+def _read_file(
+    document: Document, units: Mapping[str, Unit], problems: list[Problem], now_s: Callable[[], float]
+) -> list[ReadRule]:
     top = Cursor(document, problems).entries(("version", "defaults", "rules"), "version and rules")
     root = Cursor(document, problems)
     if root.value is None or not isinstance(root.value, dict):
@@ -121,7 +128,7 @@ def _read_file(document: Document, units: Mapping[str, Unit], problems: list[Pro
         return []
     limits = read_limits(defaults["limits"]) if "limits" in defaults else ()
     read = [
-        (RuleReader(cursor, units, markup, estimate, limits, shadow=shadow).read(identity), cursor)
+        (RuleReader(cursor, units, markup, estimate, limits, shadow=shadow, now_s=now_s).read(identity), cursor)
         for cursor in top["rules"].items("a list of rules")
     ]
     return [ReadRule(rule, cursor) for rule, cursor in read if rule is not None]

@@ -32,7 +32,7 @@ async def create_control_key(call: Call[CreateControlKey, Nothing]) -> Given[New
         name=wanted.name,
         scopes=scopes_for(maker, wanted.scopes),
         created_by=maker.key_id,
-        expires_at_ms=expiry(call.parts.now_ms(), wanted),
+        expires_at_ms=expiry(call.parts.real_now_ms(), wanted),
     )
     return _shown(call, key, secret, 201)
 
@@ -95,7 +95,7 @@ def expiry(now_ms: int, wanted: CreateControlKey) -> int | None:
 
 
 def _view(call: Call[Body, Query], key: ControlKey) -> ControlKeyView:
-    return ControlKeyView.of(key, call.parts.control_keys.last_used_at_ms(key.key_id), call.parts.now_ms())
+    return ControlKeyView.of(key, call.parts.control_keys.last_used_at_ms(key.key_id), call.parts.real_now_ms())
 
 
 def _shown(call: Call[Body, Query], key: ControlKey, secret: str, status: int) -> Given[NewControlKeyView]:

@@ -32,7 +32,7 @@ def make_app(parts: Parts, parts_of: PartsOf | None = None) -> web.Application:
     open_paths = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open)
     middlewares = [
         audited,
-        answering_problems(parts.now_ms),
+        answering_problems(parts.real_now_ms),
         authorised(parts.control_keys, open_paths),
     ]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)

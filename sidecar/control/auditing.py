@@ -37,7 +37,7 @@ def begin(endpoint: Endpoint[Any, Any, Any], parts: Parts, request: web.Request)
     principal = request.get(PRINCIPAL)
     if principal is None or endpoint.repeat is Repeat.READ or endpoint.hot:
         return
-    now_ms = parts.now_ms()
+    now_ms = parts.real_now_ms()
     request[_TRAIL] = parts.audit_trail
     request[_RECORD] = Audited(
         audit_id=new_id("aud", now_ms, secrets.token_bytes(10)),

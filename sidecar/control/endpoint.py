@@ -24,6 +24,7 @@ from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.checking import Checking
+from sidecar.services.clock import Clock
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import AnyDeferred, Deferred
 from sidecar.services.history import History
@@ -123,8 +124,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether who is named by an external id that nobody has is made a customer where it is asked for its use."""
     ready: Callable[[], str | None]
     registry: CollectorRegistry
+    clock: Clock | None = None
+    """Of an environment in which time can be moved."""
     now_ms: Callable[[], int] = wall_clock_ms
-    """Dates ids and records."""
+    """By the environment's clock; it dates ids and records."""
+    real_now_ms: Callable[[], int] = wall_clock_ms
+    """For what is about operators: their keys, what they did."""
     openapi: bytes = b""
     reference: bytes = b""
     """Both are made from the route table."""

@@ -8,6 +8,7 @@ from sidecar.control import (
     audit_log,
     auto_topups,
     blocks,
+    clock,
     counters,
     credits,  # noqa: A004  (a thing of ours)
     customers,
@@ -70,5 +71,6 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     *admin_keys.ENDPOINTS,
     *audit_log.ENDPOINTS,
     *tenants.ENDPOINTS,
+    *clock.ENDPOINTS,
     *service.ENDPOINTS,
 )

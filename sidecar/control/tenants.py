@@ -10,14 +10,14 @@ from sidecar.control.admin_keys import expiry, scopes_for
 from sidecar.control.admin_schema import ControlKeyView, CreateControlKey, NewControlKeyView
 from sidecar.control.credit_schema import Prose
 from sidecar.control.endpoint import Call, Given, Repeat, endpoint
-from sidecar.control.schema import Asked, Nothing, Pagination, Paging, Wire, instant
+from sidecar.control.schema import Nothing, Pagination, Paging, Wire, instant
 from sidecar.domain.scopes import Scope
 from sidecar.services.tenants import Tenant
 
 PATH = "/v1/admin/tenants"
 
 
-class CreateTenant(Asked, frozen=True, kw_only=True):
+class CreateTenant(Wire, frozen=True, kw_only=True):
     tenant: Annotated[
         str,
         Meta(
@@ -65,7 +65,7 @@ async def create_tenant(call: Call[CreateTenant, Nothing]) -> Given[NewTenantVie
     made, keys = await call.parts.tenants.make(
         call.body.tenant, name=call.body.name, created_by=call.principal.key_id
     )
-    now_ms = call.parts.now_ms()
+    now_ms = call.parts.real_now_ms()
     shown = {
         environment: NewControlKeyView.showing(ControlKeyView.of(key, None, now_ms), secret)
         for environment, (key, secret) in keys.items()
@@ -85,7 +85,7 @@ async def list_tenants(call: Call[Nothing, Paging]) -> Given[TenantPage]:
 
 async def create_tenant_key(call: Call[CreateControlKey, Nothing]) -> Given[NewControlKeyView]:
     """Make a control key for a tenant: of `live`, unless `environment` says `test`. Its secret is shown this once."""
-    wanted, now_ms = call.body, call.parts.now_ms()
+    wanted, now_ms = call.body, call.parts.real_now_ms()
     key, secret = await call.parts.control_keys.make(
         call.parts.tenants.checked(call.path["tenant"]),
         wanted.environment or "live",

@@ -19,6 +19,7 @@ from sidecar.domain.ids import PARTITIONS
 from sidecar.domain.journal import Position
 from sidecar.services.archiver import Archiver
 from sidecar.services.batches import batches
+from sidecar.services.clock import Clock
 from sidecar.services.lease import WORKER
 from sidecar.store.audit import Audit
 from sidecar.store.journal import START, Journal
@@ -53,6 +54,7 @@ class Rebuilding:
         archive: Archive,
         archiver: Archiver,
         *,
+        clock: Clock | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._restore = restore
@@ -61,6 +63,7 @@ class Rebuilding:
         self._leases = leases
         self._archive = archive
         self._archiver = archiver
+        self._clock = clock
         self._now_s = now_s
         self._customers = self._accounts = 0
         self._failed: list[str] = []
@@ -78,6 +81,9 @@ class Rebuilding:
             await self._restore.begin()
         self._customers = self._accounts = 0
         self._failed = []
+        if self._clock is not None:
+            # How far it was ahead was lost with the store; it was not earlier than what is archived.
+            await self._clock.catch_up(max((position.ms for position in positions.values()), default=0))
         for partition, position in positions.items():
             await self._journal.lift(partition, position)
         for partition in range(PARTITIONS):

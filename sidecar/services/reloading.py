@@ -51,7 +51,8 @@ class Failure(msgspec.Struct, frozen=True):
 class Reloading:
     """Has the rules of `paths`, and loads them again when somebody says so or, with `watch`, when they change.
 
-    Raises ConfigError when they cannot be loaded the first time. `now_ms` dates what happens.
+    Raises ConfigError when they cannot be loaded the first time. `now_ms` dates what happens; by
+    `now_s` prices know which period, and which version of them, it is.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Reloading:
         units: Mapping[str, Unit],
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._paths = tuple(paths)
         self._units = units
+        self._now_s = now_s
         self._now_ms = now_ms
         self._followers: list[Callable[[RuleSet], None]] = []
         self._one_at_a_time = asyncio.Lock()
@@ -120,7 +123,7 @@ class Reloading:
 
     def _load(self) -> RuleSet | ConfigError:
         try:
-            return load_rules(self._paths, self._units)
+            return load_rules(self._paths, self._units, now_s=self._now_s)
         except ConfigError as error:
             return error
         except Exception as error:

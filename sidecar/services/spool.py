@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +47,19 @@ class Spool:
     `failing`: why nothing can be kept now, None while all is well.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, tasks: Tasks, signer: Signer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        tasks: Tasks,
+        signer: Signer,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         """`signer`: charges that are kept say by a token that their holds were taken."""
         self._folder = folder
         self._signer = signer
+        self._now_ms = now_ms
         self._max_bytes = max_bytes
         self._tasks = tasks
         self._file: SpoolFile | None = None
@@ -82,7 +92,7 @@ class Spool:
         if charge.hold.reservation_id in self._numbers:
             return True
         if not (charge.may_be_done or charge.bridged):
-            token = token_of(self._signer, charge.hold, _now_ms() + round(left_s * 1000))
+            token = token_of(self._signer, charge.hold, self._now_ms() + round(left_s * 1000))
             charge = msgspec.structs.replace(charge, token=token)
         try:
             if self._file is None:
@@ -219,7 +229,7 @@ class Spool:
             try:
                 outcome = await deliver(charge, ledger)
                 lost = isinstance(outcome, UnknownReservation) and not charge.may_be_done
-                proved = lost and not charge.bridged and is_proved(self._signer, charge, _now_ms())
+                proved = lost and not charge.bridged and is_proved(self._signer, charge, self._now_ms())
             except (StoreCorrupt, InvalidInput, Conflict) as error:
                 self._lose(charge, error.detail)
                 return
@@ -298,7 +308,3 @@ class Spool:
             await asyncio.to_thread(file.sync)
         except OSError as error:
             self._fail(error)
-
-
-def _now_ms() -> int:
-    return round(time.time() * 1000)

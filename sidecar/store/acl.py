@@ -46,7 +46,7 @@ _PROXY_KEYS: Final = (
     *("account:*", "holds:*", "customer:*", "due", "journal"),
     *("request:*", "answers:*", "answers-end:*", "jobs", "lease:polling", "denials:*", "secret:signing"),
 )
-_PROXY_READS: Final = ("external:*",)
+_PROXY_READS: Final = ("external:*", "clock")
 
 
 class User(StrEnum):

@@ -7,8 +7,8 @@ function anew in each call, so a script first does what needs none. The line num
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib import resources
 
 _INCLUDE = "--- include "
@@ -32,9 +32,10 @@ def pack(*arguments: bytes | str | int) -> bytes:
 class Script:
     """One Lua script; `pack` makes a call of it. How many keys and arguments it wants is in its header."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, before: str = "") -> None:
+        """`before`: a file that stands before it."""
         self.name = name
-        self._load(list(_included(f"{name}.lua")))
+        self._load([*(_included(before) if before else ()), *_included(f"{name}.lua")])
         self.head = lru_cache(maxsize=256)(self._head)
         """What a call by digest begins with, for so many keys and arguments; those follow, each as `bulk`."""
 
@@ -60,6 +61,22 @@ class Script:
 
     def _head(self, keys: int, arguments: int) -> bytes:
         return b"*%d\r\n" % (3 + keys + arguments) + self._by_digest + bulk(b"%d" % keys)
+
+
+@cache
+def shifted() -> Mapping[bytes, Script]:
+    """By its digest, each script that goes by the time, as one that goes by a shifted clock.
+
+    It wants one argument more, the last: how far the clock is ahead of the server's, in ms.
+    """
+    by_time = (script for script in SCRIPTS if "'TIME'" in script.text or "'XADD'" in script.text)
+    return {script.sha: Script(script.name, before="shifted/begin.lua") for script in by_time}
+
+
+def sha_of(packed: bytes) -> bytes:
+    """The digest in a packed EVALSHA; nothing for other commands."""
+    start = packed.find(b"$7\r\nEVALSHA\r\n$40\r\n", 0, 32)
+    return packed[start + 18 : start + 58] if start > 0 else b""
 
 
 def _included(file: str) -> Iterator[tuple[str, str]]:
@@ -113,6 +130,7 @@ BEGIN_ONCE = Script("begin_once")
 ADVANCE_JOURNAL = Script("advance_journal")
 JOURNAL_EXTENT = Script("journal_extent")
 LIFT_JOURNAL = Script("lift_journal")
+MOVE_CLOCK = Script("move_clock")
 TAKE_LEASE = Script("take_lease")
 GIVE_BACK_LEASE = Script("give_back_lease")
 
@@ -122,5 +140,5 @@ SCRIPTS = (
     UNCLAIM, AUDIT, CLAIM_REQUEST, UNCLAIM_REQUEST, KEEP_ANSWER,
     RESTORE_ACCOUNT, RESTORE_CUSTOMER,
     CREATE_CUSTOMER, UPDATE_CUSTOMER, HAND_OVER, SET_POOL_CAP, SET_SPEND_CAPS, SPEND_CAPS, CREATE_KEY, CHANGE_KEY,
-    REVOKE_KEY, BEGIN_ONCE, ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, TAKE_LEASE, GIVE_BACK_LEASE,
+    REVOKE_KEY, BEGIN_ONCE, ADVANCE_JOURNAL, JOURNAL_EXTENT, LIFT_JOURNAL, MOVE_CLOCK, TAKE_LEASE, GIVE_BACK_LEASE,
 )  # fmt: skip

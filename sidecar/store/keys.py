@@ -131,6 +131,10 @@ class Keys:
         """A secret that all processes share."""
         return self._key(0, f"secret:{name}")
 
+    def clock(self) -> bytes:
+        """How far the environment's clock is ahead of the real one."""
+        return self._key(0, "clock")
+
     def jobs(self, partition: int) -> bytes:
         """Jobs of the partition's customers that are asked for, by when that is next."""
         return self._key(partition, "jobs")

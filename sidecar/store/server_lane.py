@@ -13,7 +13,7 @@ import hiredis
 
 from sidecar.domain.errors import StoreCorrupt, StoreError, StoreUnavailable
 from sidecar.store.address import Address
-from sidecar.store.commands import SCRIPTS, pack
+from sidecar.store.commands import SCRIPTS, Script, pack, sha_of, shifted
 from sidecar.store.dial import dial
 from sidecar.store.lane import Lane
 from sidecar.store.pauses import Pauses
@@ -199,7 +199,7 @@ class ServerLane(Lane):
             return StoreUnavailable(f"The store cannot serve us now: {message}")
         if word in _ELSEWHERE:
             return self._needs_cluster()
-        script = _BY_SHA.get(_sha_of(packed))
+        script = _script_of(packed)
         return StoreCorrupt(f"The store answered with an error: {script.located(message) if script else message}")
 
     def _needs_cluster(self) -> StoreUnavailable:
@@ -211,11 +211,10 @@ class ServerLane(Lane):
 
 def in_full(packed: bytes) -> bytes | None:
     """A call by digest as one with the script's whole text; None for other commands."""
-    script = _BY_SHA.get(_sha_of(packed))
+    script = _script_of(packed)
     return None if script is None else script.as_eval(packed)
 
 
-def _sha_of(packed: bytes) -> bytes:
-    """The digest in a packed EVALSHA; nothing for other commands."""
-    start = packed.find(b"$7\r\nEVALSHA\r\n$40\r\n", 0, 32)
-    return packed[start + 18 : start + 58] if start > 0 else b""
+def _script_of(packed: bytes) -> Script | None:
+    sha = sha_of(packed)
+    return _BY_SHA.get(sha) or next((script for script in shifted().values() if script.sha == sha), None)

@@ -11,6 +11,7 @@ from sidecar.config.data_folder import archive_url, make_data_dir
 from sidecar.config.settings import Settings
 from sidecar.domain.errors import OthersArchive, StoreUnavailable
 from sidecar.services.archiver import Archiver
+from sidecar.services.clock import timed
 from sidecar.services.rebuilding import Rebuilding
 from sidecar.services.verification import Verification
 from sidecar.store.address import parse_address
@@ -22,6 +23,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.lanes import make_lane
 from sidecar.store.leases import Leases
 from sidecar.store.restore import Restore
+from sidecar.store.shifted_lane import Shift
 
 PATIENCE_S: Final = 10.0
 """At least so long may a command of these take: nobody waits for its answer with a request."""
@@ -51,8 +53,12 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
     async with AsyncExitStack() as stack:
         archive = await _archive(settings, stack)
         lane, store, alone = await _store(settings, stack)
+        time = Shift()
+        lane, clock = timed(lane, time, **names)
+        if clock is not None:
+            await clock.look()
         journal = Journal(lane, **names)
-        archiver = Archiver(journal, archive)
+        archiver = Archiver(journal, archive, now_s=time.now_s)
         audit = Audit(lane, tenant=settings.tenant, environment=settings.environment)
         yield Books(
             store=store,
@@ -60,8 +66,17 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
             alone=alone,
             customers=Customers(lane, **names),
             archiver=archiver,
-            verification=Verification(audit, journal, archive, wait_s=PATIENCE_S),
-            rebuilding=Rebuilding(Restore(lane, **names), audit, journal, Leases(lane, **names), archive, archiver),
+            verification=Verification(audit, journal, archive, wait_s=PATIENCE_S, now_s=time.now_s),
+            rebuilding=Rebuilding(
+                Restore(lane, **names),
+                audit,
+                journal,
+                Leases(lane, **names),
+                archive,
+                archiver,
+                clock=clock,
+                now_s=time.now_s,
+            ),
         )
 
 

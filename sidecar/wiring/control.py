@@ -67,7 +67,7 @@ async def serve_control(sidecar: Sidecar, stack: AsyncExitStack, *, may_make_key
             "No admin key: set SIDECAR_ADMIN_KEY to the key that the control API shall ask for, such as "
             f"ck_{settings.environment}_ and 43 random letters and digits."
         )
-    home = Environment(sidecar.realm, sidecar.lane, settings, sidecar.tasks, apart=False)
+    home = Environment(sidecar.realm, settings, sidecar.tasks, apart=False)
     await home.start(stack)
     keys = ControlKeys(
         home.catalogue,
@@ -115,17 +115,17 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         realm.customers.overage_of_new = {CREDITS.name: policy}
     names = {"tenant": realm.tenant, "environment": realm.environment}
     ledger, history, once_records = realm.ledger, environment.history, realm.once_records
-    counters, open_holds = Counters(sidecar.lane, **names), OpenHolds(sidecar.lane, **names)
-    pricing = Pricing(environment.catalogue, wall_clock_ms)
+    counters, open_holds = Counters(realm.lane, **names), OpenHolds(realm.lane, **names)
+    pricing = Pricing(environment.catalogue, realm.time.now_ms)
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
-    accounts, corrections = Accounts(sidecar.lane, **names), Corrections(sidecar.lane, **names)
-    entitlements = Entitlements(sidecar.lane, realm.customers, **names)
+    accounts, corrections = Accounts(realm.lane, **names), Corrections(realm.lane, **names)
+    entitlements = Entitlements(realm.lane, realm.customers, **names)
     return Parts(
         accounts=accounts,
         audit_trail=environment.trail,
         call_limits=shared.call_limits,
         counters=counters,
-        spend_caps=SpendCaps(sidecar.lane, **names),
+        spend_caps=SpendCaps(realm.lane, **names),
         open_holds=open_holds,
         catalogue=environment.catalogue,
         checking=Checking(entitlements, pricing, sidecar.reloading),
@@ -133,20 +133,20 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         customers=realm.customers,
         corrections=corrections,
         deferred=realm.deferred,
-        denials=DenialCounts(sidecar.lane, **names),
+        denials=DenialCounts(realm.lane, **names),
         once_records=once_records,
         history=history,
         merging=Merging(
             realm.customers,
             accounts,
             open_holds,
-            Leases(sidecar.lane, **names),
+            Leases(realm.lane, **names),
             environment.transferring,
             history,
-            wall_clock_ms,
+            realm.time.now_ms,
         ),
-        periods=Periods(sidecar.lane, **names),
-        purchases=Purchases(sidecar.lane, **names),
+        periods=Periods(realm.lane, **names),
+        purchases=Purchases(realm.lane, **names),
         refunding=Refunding(accounts, corrections, history),
         reloading=sidecar.reloading,
         signer=realm.signer,
@@ -159,6 +159,8 @@ def _parts(sidecar: Sidecar, environment: Environment, shared: Shared) -> Parts:
         units=units_of(sidecar.settings),
         auto_create_customers=sidecar.settings.control.auto_create_customers,
         ready=sidecar.not_ready,
+        clock=realm.clock,
+        now_ms=realm.time.now_ms,
         registry=shared.registry,
     )
 

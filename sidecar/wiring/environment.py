@@ -22,7 +22,6 @@ from sidecar.services.topup_asking import TopupAsking
 from sidecar.services.transferring import Transferring
 from sidecar.services.written import Written
 from sidecar.store.accounts import Accounts
-from sidecar.store.lane import Lane
 from sidecar.store.leases import Leases
 from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
@@ -48,12 +47,18 @@ STOP_S: Final = 1.0
 class Environment:
     """`apart`: its archive is beside the one of the settings, which is another's."""
 
-    def __init__(self, realm: Realm, lane: Lane, settings: Settings, tasks: Tasks, *, apart: bool) -> None:
+    def __init__(self, realm: Realm, settings: Settings, tasks: Tasks, *, apart: bool) -> None:
+        lane, time = realm.lane, realm.time
         names = {"tenant": realm.tenant, "environment": realm.environment}
         self.realm = realm
         self.archive = Archive(archive_url(settings), **names, apart=apart)
         self.sweeper = Sweeper(realm.ledger, interval_s=SWEEP_INTERVAL_S)
-        self.archiver = Archiver(realm.journal, self.archive, passed=lambda *place: self._written.passed(*place))  # noqa: PLW0108  (made next)
+        self.archiver = Archiver(
+            realm.journal,
+            self.archive,
+            passed=lambda *place: self._written.passed(*place),  # noqa: PLW0108  (made next)
+            now_s=time.now_s,
+        )
         self._written = Written(
             realm.journal,
             tasks=tasks,
@@ -67,8 +72,8 @@ class Environment:
         self.history = History(
             self.archive, realm.journal, self._written, wait_for_writes=settings.archive.wait_for_writes
         )
-        self._asking = TopupAsking(self.archive, works=lambda: self.lease.held)
-        self._retention = Retention(self.archive, settings.archive.events_kept_days)
+        self._asking = TopupAsking(self.archive, works=lambda: self.lease.held, now_ms=time.now_ms)
+        self._retention = Retention(self.archive, settings.archive.events_kept_days, now_ms=time.now_ms)
         self.transferring = Transferring(Accounts(lane, **names), Transfers(lane, **names), self.history)
         self._tasks = tasks
 

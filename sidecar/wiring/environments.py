@@ -82,7 +82,8 @@ class Environments:
             sidecar, (tenant, name) = self._sidecar, place
             realm = Realm(sidecar.lane, sidecar.settings.tokens.key, tenant=tenant, environment=name)
             await realm.meet()
-            environment = Environment(realm, sidecar.lane, sidecar.settings, sidecar.tasks, apart=True)
+            realm.keep_time(sidecar.tasks)
+            environment = Environment(realm, sidecar.settings, sidecar.tasks, apart=True)
             async with AsyncExitStack() as stack:
                 await environment.start(stack)
                 self._stack.push_async_exit(stack.pop_all())

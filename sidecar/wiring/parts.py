@@ -8,6 +8,7 @@ from sidecar.domain.errors import StoreUnavailable
 from sidecar.domain.rules import RuleSet
 from sidecar.domain.store_down import OnStoreDown
 from sidecar.domain.tokens import KEY_BYTES, Signer
+from sidecar.services.clock import timed
 from sidecar.services.deferred import Deferred
 from sidecar.services.outage import Outage
 from sidecar.services.reloading import Reloading
@@ -19,6 +20,7 @@ from sidecar.store.lane import Lane
 from sidecar.store.ledger import Ledger
 from sidecar.store.once import OnceRecords
 from sidecar.store.secrets import Secrets
+from sidecar.store.shifted_lane import Shift
 from sidecar.tasks import Tasks
 from sidecar.telemetry import Metrics
 
@@ -34,24 +36,38 @@ class Role(Flag):
 class Realm:
     """What the store keeps of one tenant's environment, as a process works with it."""
 
-    def __init__(self, lane: Lane, signing_key: str, *, tenant: str, environment: str) -> None:
+    def __init__(
+        self, lane: Lane, signing_key: str, *, tenant: str, environment: str, time: Shift | None = None
+    ) -> None:
         self.tenant = tenant
         self.environment = environment
         names = {"tenant": tenant, "environment": environment}
+        self.time = time or Shift()
+        """What time it is there."""
+        lane, self.clock = timed(lane, self.time, **names)
+        self.lane = lane
+        """The way to the store, by that time."""
         self.ledger = Ledger(lane, **names)
         self.journal = Journal(lane, **names)
         self.customers = Customers(lane, **names)
         self.once_records = OnceRecords(lane, **names)
         self.signer = Signer(self._key, **names)
-        self.deferred = Deferred(self.ledger, self.signer)
+        self.deferred = Deferred(self.ledger, self.signer, self.time.now_s)
         self._secrets = Secrets(lane, **names)
         self._given_key = signing_key.encode()
         self._shared_key = b""
 
     async def meet(self) -> None:
         """Learn what all processes share. Raises StoreError; then it can be tried again."""
+        if self.clock is not None:
+            await self.clock.look()
         if not self._given_key:
             self._shared_key = await self._secrets.shared("signing", KEY_BYTES)
+
+    def keep_time(self, tasks: Tasks) -> None:
+        """Follow the clock wherever others move it, if it can be moved."""
+        if self.clock is not None:
+            tasks.start(self.clock.run(), "clock")
 
     def _key(self) -> bytes:
         key = self._given_key or self._shared_key
@@ -63,14 +79,14 @@ class Realm:
 class Sidecar:
     """One process's parts while it runs. Ports are the real ones, None for what this process does not serve."""
 
-    def __init__(self, settings: Settings, reloading: Reloading, lane: Lane, address: Address) -> None:
+    def __init__(self, settings: Settings, reloading: Reloading, lane: Lane, address: Address, time: Shift) -> None:
         self.settings = settings
         self.reloading = reloading
         self.lane = lane
         self.store = str(address)
         """The store's address without its password."""
         self.realm = realm = Realm(
-            lane, settings.tokens.key, tenant=settings.tenant, environment=settings.environment
+            lane, settings.tokens.key, tenant=settings.tenant, environment=settings.environment, time=time
         )
         self.ledger = realm.ledger
         self.journal = realm.journal

@@ -35,6 +35,7 @@ from sidecar.store.jobs import Jobs
 from sidecar.store.lanes import make_lane
 from sidecar.store.leases import Leases
 from sidecar.store.pauses import Pauses
+from sidecar.store.shifted_lane import Shift
 from sidecar.telemetry import Fold
 from sidecar.wiring.admin import Probes
 from sidecar.wiring.parts import Role, Sidecar
@@ -58,15 +59,17 @@ async def running(
         raise StartupError(
             "No upstream: name the API that shall stand behind the proxy, such as --upstream http://127.0.0.1:9000."
         )
-    reloading = Reloading([Path(path) for path in settings.rules.paths], units_of(settings))
+    time = Shift()
+    reloading = Reloading([Path(path) for path in settings.rules.paths], units_of(settings), now_s=time.now_s)
     async with AsyncExitStack() as stack:
         address = parse_address(settings.store.url or await _start_store(settings, stack))
         lane = make_lane(
             address, timeout_s=settings.store.timeout_s, connect_timeout_s=settings.store.connect_timeout_s
         )
         stack.push_async_callback(lane.close)
-        sidecar = Sidecar(settings, reloading, lane, address)
+        sidecar = Sidecar(settings, reloading, lane, address, time)
         await _open_store(sidecar)
+        sidecar.realm.keep_time(sidecar.tasks)
         _measure_store(sidecar)
         _measure_rules(sidecar)
         sidecar.metrics.gauge("sidecar_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
@@ -74,7 +77,11 @@ async def running(
             "sidecar_settled_later", "Requests settled by a token.", lambda: sidecar.deferred.settled_total
         )
         spool = Spool(
-            spool_dir(settings), max_bytes=settings.spool.max_bytes, tasks=sidecar.tasks, signer=sidecar.signer
+            spool_dir(settings),
+            max_bytes=settings.spool.max_bytes,
+            tasks=sidecar.tasks,
+            signer=sidecar.signer,
+            now_ms=sidecar.realm.time.now_ms,
         )
         # After the tasks, of which each may leave it something.
         stack.callback(spool.close)
@@ -133,7 +140,7 @@ async def _serve_proxy(sidecar: Sidecar, spool: Spool, stack: AsyncExitStack, *,
     pressure = Pressure(sidecar.journal, max_entries=settings.journal.max_entries)
     sidecar.tasks.start(pressure.run(), "journal pressure")
     queue = Queue(
-        sidecar.lane,
+        sidecar.realm.lane,
         sidecar.ledger,
         waiting_max=settings.limits.waiting_max,
         account_max=settings.limits.waiting_per_account_max,
@@ -187,16 +194,23 @@ def _start_polling(sidecar: Sidecar, credential: Credential | None, stack: Async
     settings = sidecar.settings
     polls, names = Polls(settings, credential), {"tenant": settings.tenant, "environment": settings.environment}
     stack.push_async_callback(polls.close)
-    polling = Polling(Jobs(sidecar.lane, **names), sidecar.deferred, lambda: sidecar.rules, polls.fetch)
+    polling = Polling(
+        Jobs(sidecar.realm.lane, **names),
+        sidecar.deferred,
+        lambda: sidecar.rules,
+        polls.fetch,
+        now_s=sidecar.realm.time.now_s,
+    )
     if settings.upstream.url:
-        lease = Lease(Leases(sidecar.lane, **names), POLLING)
+        lease = Lease(Leases(sidecar.realm.lane, **names), POLLING)
         sidecar.tasks.start(lease.run(polling.run), POLLING)
     return polling
 
 
 def _count_denials(sidecar: Sidecar, stack: AsyncExitStack) -> None:
     names = {"tenant": sidecar.settings.tenant, "environment": sidecar.settings.environment}
-    denials = Denials(DenialCounts(sidecar.lane, **names), sidecar.metrics.take_denials)
+    counts = DenialCounts(sidecar.realm.lane, **names)
+    denials = Denials(counts, sidecar.metrics.take_denials, now_s=sidecar.realm.time.now_s)
     stack.push_async_callback(denials.flush)
     sidecar.tasks.start(denials.run(), "denials")
 
@@ -223,7 +237,7 @@ def _measure_credential(sidecar: Sidecar, credential: Credential) -> None:
 def _start_leases(sidecar: Sidecar, holds: Holds) -> None:
     settings, leases = sidecar.settings, holds.bridging.leases
     recalls = Recalls(
-        sidecar.lane, leases, tenant=settings.tenant, environment=settings.environment, tasks=sidecar.tasks
+        sidecar.realm.lane, leases, tenant=settings.tenant, environment=settings.environment, tasks=sidecar.tasks
     )
     leases.ask_others = recalls.ask
     recalls.use(sidecar.rules)

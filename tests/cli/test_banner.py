@@ -10,6 +10,7 @@ from sidecar.domain.amounts import CREDITS
 from sidecar.services.reloading import Reloading
 from sidecar.store.address import parse_address
 from sidecar.store.lanes import make_lane
+from sidecar.store.shifted_lane import Shift
 from sidecar.wiring import Sidecar
 
 
@@ -19,7 +20,7 @@ def up(tmp_path: Path, rules: str, **environ: str) -> Sidecar:
     settings = load(environ={"SIDECAR_UPSTREAM_URL": "http://u", **environ}).settings
     address = parse_address(settings.store.url or "unix:///s")
     loaded = Reloading([tmp_path / "rules.yaml"], {"credits": CREDITS})
-    sidecar = Sidecar(settings, loaded, make_lane(address), address)
+    sidecar = Sidecar(settings, loaded, make_lane(address), address, Shift())
     sidecar.proxy_port, sidecar.control_port = 8080, 8081
     return sidecar
 

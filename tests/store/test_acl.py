@@ -23,6 +23,7 @@ PLACE = ("customer", "holds", "due", "journal")
 OF_A_PROXY = {
     **dict.fromkeys(("due", "journal", "jobs", "denials", "request", "answers", "secret"), WRITES),
     "external": READS,
+    "clock": READS,
     **dict.fromkeys(
         ("prefix", "holds_copy", "rebuilding", "archived", "business", "ledger_once", "once", "transfers"), NOTHING
     ),

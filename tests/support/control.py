@@ -33,6 +33,7 @@ from sidecar.services.audit_trail import AuditTrail
 from sidecar.services.call_limits import CallLimits
 from sidecar.services.catalogue import Catalogue
 from sidecar.services.checking import Checking
+from sidecar.services.clock import timed
 from sidecar.services.control_keys import ControlKeys
 from sidecar.services.deferred import Deferred
 from sidecar.services.history import History
@@ -62,6 +63,7 @@ from sidecar.store.once import OnceRecords
 from sidecar.store.open_holds import OpenHolds
 from sidecar.store.periods import Periods
 from sidecar.store.purchases import Purchases
+from sidecar.store.shifted_lane import Shift
 from sidecar.store.spend_caps import SpendCaps
 from sidecar.store.transfers import Transfers
 from sidecar.tasks import Tasks
@@ -218,9 +220,11 @@ async def serving(
 
 
 def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, readiness: Readiness) -> Parts:
+    time = Shift()
+    lane, clock = timed(lane, time, tenant=OWNER["tenant"], environment="test")
     accounts, corrections, catalogue = Accounts(lane, **OWNER), Corrections(lane, **OWNER), Catalogue(archive)
     ledger, open_holds, counters = Ledger(lane, **OWNER), OpenHolds(lane, **OWNER), Counters(lane, **OWNER)
-    pricing, reloading = Pricing(catalogue, wall_clock_ms), Reloading([RULES], {"credits": CREDITS})
+    pricing, reloading = Pricing(catalogue, time.now_ms), Reloading([RULES], {"credits": CREDITS})
     reservations = Reservations(ledger, open_holds, counters, history, pricing)
     keys = ControlKeys(catalogue, ADMIN_KEY, **OWNER, now_ms=wall_clock_ms)
     customers, transferring = Customers(lane, **OWNER), Transferring(accounts, Transfers(lane, **OWNER), history)
@@ -251,9 +255,11 @@ def _parts(lane: Lane, archive: Archive, history: History, trail: AuditTrail, re
         watching=Watching(archive, history),
         tenants=Tenants(catalogue, keys, home=OWNER["tenant"], now_ms=wall_clock_ms),
         transferring=transferring,
-        merging=Merging(customers, accounts, open_holds, Leases(lane, **OWNER), transferring, history, wall_clock_ms),
+        merging=Merging(customers, accounts, open_holds, Leases(lane, **OWNER), transferring, history, time.now_ms),
         units=UNITS,
         auto_create_customers=False,
+        clock=clock,
+        now_ms=time.now_ms,
         ready=readiness,
         registry=CollectorRegistry(),
     )
