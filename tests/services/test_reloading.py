@@ -134,9 +134,9 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(
     load = load_rules
     writes = [text("a")]
 
-    def meanwhile(*asked: Any) -> RuleSet:
+    def meanwhile(*asked: Any, **named: Any) -> RuleSet:
         """The reader sees half of what is being written: rules that are right, and too few."""
-        read = load(*asked)
+        read = load(*asked, **named)
         if writes:
             write(file, writes.pop())
         return read
