@@ -5,13 +5,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from sidecar.control.credit_schema import Amount, BalanceView, Instant, Prose, Text, UnitName
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked, Wire
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
 
 Until = Annotated[Instant, Meta(description="Of what becomes a new block; without it, it never expires.")]
 
 
-class AdjustCredits(Wire, frozen=True, kw_only=True):
+class AdjustCredits(Asked, frozen=True, kw_only=True):
     delta: Annotated[
         int,
         Meta(
@@ -42,7 +42,7 @@ class AdjustmentView(Wire, frozen=True, kw_only=True):
     balance: BalanceView
 
 
-class RefundCharge(Wire, frozen=True, kw_only=True):
+class RefundCharge(Asked, frozen=True, kw_only=True):
     entry_id: Annotated[Text, Meta(description="The entry of the ledger that charged it.")]
     reason: Annotated[Prose, Meta(min_length=1, description="Why; kept in the ledger.")]
     credits: (
@@ -52,7 +52,7 @@ class RefundCharge(Wire, frozen=True, kw_only=True):
     expires_at: Until | None = None
 
 
-class VoidUsage(Wire, frozen=True, kw_only=True):
+class VoidUsage(Asked, frozen=True, kw_only=True):
     reason: Annotated[Prose, Meta(min_length=1, description="Why; kept in the ledger.")]
 
 

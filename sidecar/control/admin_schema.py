@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, Lasting, Prose
-from sidecar.control.schema import SHOWN_ONCE, Pagination, Wire, instant
+from sidecar.control.schema import SHOWN_ONCE, Asked, Pagination, Wire, instant
 from sidecar.domain.control_keys import LEAST, ControlKey
 from sidecar.domain.scopes import ALL, Scope
 
@@ -31,7 +31,7 @@ Grace = Annotated[
 ]
 
 
-class CreateControlKey(Wire, frozen=True, kw_only=True):
+class CreateControlKey(Asked, frozen=True, kw_only=True):
     """No key may do what the one that makes it may not."""
 
     name: Annotated[Prose, Meta(description="For people; may be empty.")] = ""
@@ -46,7 +46,7 @@ class CreateControlKey(Wire, frozen=True, kw_only=True):
     expires_in_seconds: Annotated[Lasting, Meta(description="Instead of `expires_at`.")] | None = None
 
 
-class RotateControlKey(Wire, frozen=True, kw_only=True):
+class RotateControlKey(Asked, frozen=True, kw_only=True):
     grace_seconds: Grace = _DAY_S
 
 

@@ -7,13 +7,23 @@ from msgspec import Meta
 
 from sidecar.control.credit_schema import Instant, Text
 from sidecar.control.endpoint import Call, Given, endpoint
-from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Nothing, Pagination, Wire, epoch_ms, instant
+from sidecar.control.schema import (
+    CURSOR_MAX,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    Asked,
+    Nothing,
+    Pagination,
+    Wire,
+    epoch_ms,
+    instant,
+)
 from sidecar.domain.audit import Audited, AuditFilter
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.scopes import Scope
 
 
-class AuditQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class AuditQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     key_id: Text | None = None
     actor_id: Text | None = None
     operation: Annotated[Text, Meta(description="As the OpenAPI document calls it.")] | None = None

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.control.credit_schema import AmountOrNone, Prose, Text
-from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Pagination, Wire, instant
+from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Asked, Pagination, Wire, instant
 from sidecar.control.topup_schema import PackageKey
 from sidecar.domain.auto_topups import AutoTopup, RequestState, TopupRequest
 from sidecar.domain.watches import Watch
@@ -16,7 +16,7 @@ Count = Annotated[int, Meta(ge=1, le=10_000)]
 CoolDown = Annotated[int, Meta(ge=0, le=2_592_000)]
 
 
-class SetAutoTopup(Wire, frozen=True, kw_only=True):
+class SetAutoTopup(Asked, frozen=True, kw_only=True):
     threshold: Annotated[AmountOrNone, Meta(description="Ask when no more than this is left, in base units.")]
     package_id: Annotated[PackageKey, Meta(description="What is asked for: a package's key.")]
     max_per_day: Annotated[Count, Meta(description="Most requests within 24 hours; null: any number.")] | None = 5
@@ -59,14 +59,14 @@ class AutoTopupPage(Wire, frozen=True, kw_only=True):
     pagination: Pagination = msgspec.field(default_factory=lambda: Pagination.of(None))
 
 
-class RequestsQuery(Wire, frozen=True, kw_only=True):
+class RequestsQuery(Asked, frozen=True, kw_only=True):
     state: Literal["outstanding", "fulfilled", "failed", "canceled"] | None = None
     customer_id: Text | None = None
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
     cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | None = None
 
 
-class DeclineRequest(Wire, frozen=True, kw_only=True):
+class DeclineRequest(Asked, frozen=True, kw_only=True):
     reason: Annotated[Prose, Meta(description="Why it will not be fulfilled; for people.")] = ""
 
 

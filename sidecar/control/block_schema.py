@@ -5,21 +5,21 @@ from typing import Annotated
 from msgspec import Meta
 
 from sidecar.control.credit_schema import Amount, BalanceView, BlockView, Instant, UnitName
-from sidecar.control.schema import Pagination, Wire
+from sidecar.control.schema import Asked, Pagination, Wire
 from sidecar.domain.amounts import CREDITS
 
 
-class VoidBlock(Wire, frozen=True, kw_only=True):
+class VoidBlock(Asked, frozen=True, kw_only=True):
     unit: Annotated[UnitName, Meta(description="What the block is of.")] = CREDITS.name
 
 
-class ExtendBlock(Wire, frozen=True, kw_only=True):
+class ExtendBlock(Asked, frozen=True, kw_only=True):
     expires_at: Annotated[Instant, Meta(description="Later or earlier, but not past.")] | None
     """null: it never expires."""
     unit: Annotated[UnitName, Meta(description="What the block is of.")] = CREDITS.name
 
 
-class SimulateCharge(Wire, frozen=True, kw_only=True):
+class SimulateCharge(Asked, frozen=True, kw_only=True):
     credits: Annotated[Amount, Meta(description="How much would be held or charged, in base units of `unit`.")]
     unit: Annotated[UnitName, Meta(description="What of.")] = CREDITS.name
     feature: Annotated[str, Meta(max_length=255, description="Of the request: it may draw from blocks for this.")] = (
@@ -43,7 +43,7 @@ class SimulationView(Wire, frozen=True, kw_only=True):
     missing: Annotated[int, Meta(description="What no block covers: above 0 it would be refused.")]
 
 
-class BlocksQuery(Wire, frozen=True, kw_only=True):
+class BlocksQuery(Asked, frozen=True, kw_only=True):
     unit: UnitName | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.control.schema import Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT, Unit, render
 from sidecar.domain.blocks import NEVER_MS, PRIORITY_MAX, Block, BlockState
 from sidecar.domain.counters import CounterState
@@ -30,7 +30,7 @@ Lasting = Annotated[int, Meta(ge=1, le=_CENTURY_S)]
 Scopes = Annotated[tuple[Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,255}$(?!\n)")], ...], Meta(max_length=64)]
 
 
-class GrantCredits(Wire, frozen=True, kw_only=True):
+class GrantCredits(Asked, frozen=True, kw_only=True):
     """What is given, and on which terms. Without any it can be spent at once, by any request, and never expires."""
 
     credits: Annotated[Amount, Meta(description="Base units of `unit`; 1000000 is one credit, see /v1/units.")]
@@ -82,13 +82,13 @@ class GrantCredits(Wire, frozen=True, kw_only=True):
     ) = None
 
 
-class SetPoolCap(Wire, frozen=True, kw_only=True):
+class SetPoolCap(Asked, frozen=True, kw_only=True):
     cap: Annotated[AmountOrNone, Meta(description="Most that the member may hold and spend, all in all.")] | None
     """null: no limit of its own."""
     unit: Annotated[UnitName, Meta(description="Of what.")] = CREDITS.name
 
 
-class CreditsQuery(Wire, frozen=True, kw_only=True):
+class CreditsQuery(Asked, frozen=True, kw_only=True):
     include_blocks: bool = False
     include_wallets: bool = False
     at: Annotated[Instant, Meta(description="The balances as they were then.")] | None = None

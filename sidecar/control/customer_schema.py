@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from sidecar.control.schema import Pagination, Paging, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant
 from sidecar.domain.customers import METADATA_MAX, METADATA_VALUE_MAX_CHARACTERS, Customer, Status
 
 ExternalId = Annotated[str, Meta(min_length=1, max_length=255, description="Your own id of the customer.")]
@@ -17,7 +17,7 @@ Metadata = Annotated[
 ]
 
 
-class CreateCustomer(Wire, frozen=True, kw_only=True):
+class CreateCustomer(Asked, frozen=True, kw_only=True):
     external_id: ExternalId
     display_name: DisplayName = ""
     metadata: Metadata = field(default_factory=dict)
@@ -33,7 +33,7 @@ class CreateCustomer(Wire, frozen=True, kw_only=True):
     ) = None
 
 
-class UpdateCustomer(Wire, frozen=True, kw_only=True):
+class UpdateCustomer(Asked, frozen=True, kw_only=True):
     """What is left out stays as it is."""
 
     display_name: DisplayName | UnsetType = UNSET
@@ -57,7 +57,7 @@ class UpdateCustomer(Wire, frozen=True, kw_only=True):
         return {name: value for name, value in ({**metadata, **changes}).items() if value is not None}
 
 
-class RenameCustomer(Wire, frozen=True, kw_only=True):
+class RenameCustomer(Asked, frozen=True, kw_only=True):
     external_id: ExternalId
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from sidecar.control.credit_schema import Amount, Prose, Text
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked, Wire
 from sidecar.domain.outcomes import Balance
 
 Resource = Annotated[
@@ -18,7 +18,7 @@ Resource = Annotated[
 AccountId = Annotated[str, Meta(min_length=1, max_length=255, description="Your own id of the customer.")]
 
 
-class Deposit(Wire, frozen=True, kw_only=True):
+class Deposit(Asked, frozen=True, kw_only=True):
     account_id: AccountId
     resource_type: Resource
     amount: Amount

@@ -8,11 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.customer_schema import ExternalId
 from sidecar.control.hold_schema import Reported
 from sidecar.control.metric_schema import counted
-from sidecar.control.schema import Wire, instant
+from sidecar.control.schema import Asked, Wire, instant
 from sidecar.control.whose import Whose
 from sidecar.domain.entitlements import Entitlement, Look
 from sidecar.domain.errors import InvalidInput
-from sidecar.domain.outcomes import RefusalCode
 from sidecar.domain.overage import OveragePolicy
 from sidecar.domain.price import Number, number_text
 from sidecar.domain.spend_caps import Capped, CapScope, Window
@@ -27,11 +26,11 @@ Feature = Annotated[
 Units = Annotated[Reported, Meta(description="How many are asked for; decimals as text.")]
 
 
-class UnitsWanted(Wire, frozen=True, kw_only=True):
+class UnitsWanted(Asked, frozen=True, kw_only=True):
     units: Units = 1
 
 
-class FeatureWanted(Wire, frozen=True, kw_only=True):
+class FeatureWanted(Asked, frozen=True, kw_only=True):
     feature: Feature
     units: Units = 1
 
@@ -39,7 +38,7 @@ class FeatureWanted(Wire, frozen=True, kw_only=True):
         return Wanted(self.feature, counted(self.units, "units"))
 
 
-class CheckSeveral(Wire, frozen=True, kw_only=True):
+class CheckSeveral(Asked, frozen=True, kw_only=True):
     features: Annotated[tuple[FeatureWanted, ...], Meta(min_length=1, max_length=CHECKS_MAX)]
 
 
@@ -101,7 +100,7 @@ class EntitlementView(Wire, frozen=True, kw_only=True):
 
     allowed: bool
     reason: Annotated[
-        RefusalCode | None, Meta(description="Why not: what a reservation would be refused with. Null if allowed.")
+        str | None, Meta(description="Why not: the code that a reservation would be refused with. Null if allowed.")
     ]
     customer_id: str
     external_customer_id: str

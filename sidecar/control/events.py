@@ -7,14 +7,24 @@ from msgspec import Meta
 
 from sidecar.control.credit_schema import Instant, Text
 from sidecar.control.endpoint import Call, Given, endpoint
-from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Nothing, Pagination, Wire, epoch_ms, instant
+from sidecar.control.schema import (
+    CURSOR_MAX,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    Asked,
+    Nothing,
+    Pagination,
+    Wire,
+    epoch_ms,
+    instant,
+)
 from sidecar.domain.amounts import MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.events import Event, EventFilter, EventType
 from sidecar.domain.scopes import Scope
 
 
-class EventsQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class EventsQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     type: Annotated[str, Meta(min_length=1, description="Some types, with commas between.")] | None = None
     customer_id: Text | None = None
     since: Annotated[Instant, Meta(description="From then on.")] | None = None
@@ -33,7 +43,7 @@ class EventsQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "unt
 class EventView(Wire, frozen=True, kw_only=True):
     event_id: str
     sequence: Annotated[int, Meta(description="Its place in the order of all events.")]
-    type: EventType
+    type: Annotated[str, Meta(description="Such as credits.granted. There will be more of them.")]
     customer_id: str
     external_id: Annotated[str, Meta(description="As it is now.")]
     unit: Annotated[str, Meta(description="Empty for what is about no unit.")]

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, UnitName
 from sidecar.control.period_schema import PeriodView
-from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, Pagination, Wire, instant
+from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, Asked, Pagination, Wire, instant
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.clocks import zone_of
 from sidecar.domain.counters import Counted
@@ -34,7 +34,7 @@ Groups = Annotated[str, Meta(min_length=1, max_length=255, description=_GROUPS)]
 Clock = Annotated[Word, Meta(description="The time zone whose hours and days are meant: Europe/Berlin, UTC, …")]
 
 
-class EntriesWanted(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class EntriesWanted(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     """Which entries of the ledger: those that are all of this."""
 
     type: Types | None = None
@@ -55,7 +55,7 @@ class ExportQuery(EntriesWanted, frozen=True, kw_only=True):
     format: Literal["ndjson", "csv"] = "ndjson"
 
 
-class UsageQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class UsageQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     group_by: Groups
     customer_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     unit: UnitName | None = None

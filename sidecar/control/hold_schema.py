@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.control.schema import Pagination, Paging, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.meters.reader import Reading
@@ -102,7 +102,7 @@ def _display(hold: OpenHold, units: Mapping[str, Unit]) -> AmountDisplay | Unset
     return AmountDisplay(held=render(hold.held, unit)) if unit else UNSET
 
 
-class SettleRequest(Wire, frozen=True, kw_only=True):
+class SettleRequest(Asked, frozen=True, kw_only=True):
     """What a request has cost: its usage, or that it failed and costs nothing."""
 
     token: Annotated[str, Meta(min_length=1, max_length=16_384, description="From the request's `x-settle-token`.")]

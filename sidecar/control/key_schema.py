@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant
-from sidecar.control.schema import SHOWN_ONCE, Pagination, Wire, epoch_ms, instant
+from sidecar.control.schema import SHOWN_ONCE, Asked, Pagination, Wire, epoch_ms, instant
 from sidecar.control.spend_cap_schema import SpendCapTerms, SpendCapView
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.proxy_keys import FEATURES_MAX, NAMED, RATE_PERIOD_MAX_MS, KeyLimits, KeyRate
@@ -48,6 +48,10 @@ class RateView(Wire, frozen=True, kw_only=True):
     def of(cls, rate: KeyRate) -> "RateView":
         return cls(requests=rate.requests, period_seconds=rate.period_ms // 1000, burst=rate.burst)
 
+
+class Rate(RateView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A rate that a key is to have."""
+
     def checked(self) -> KeyRate:
         """Raises InvalidInput."""
         burst = self.requests if self.burst is None else self.burst
@@ -56,13 +60,13 @@ class RateView(Wire, frozen=True, kw_only=True):
         return KeyRate(requests=self.requests, period_ms=self.period_seconds * 1000, burst=burst)
 
 
-class CreateKey(Wire, frozen=True, kw_only=True):
+class CreateKey(Asked, frozen=True, kw_only=True):
     """Without limits it may do what its customer may."""
 
     name: KeyName = ""
     expires_at: Expiry | None = None
     features: Features | None = None
-    rate: RateView | None = None
+    rate: Rate | None = None
     spend_cap: Annotated[SpendCapTerms, Meta(description="What may be spent with it.")] | None = None
 
     def limits(self, now_ms: int) -> KeyLimits:
@@ -74,13 +78,13 @@ class CreateKey(Wire, frozen=True, kw_only=True):
         )
 
 
-class ChangeKey(Wire, frozen=True, kw_only=True):
+class ChangeKey(Asked, frozen=True, kw_only=True):
     """What is left out stays as it is; null takes a limit away."""
 
     name: KeyName | UnsetType = UNSET
     expires_at: Expiry | UnsetType | None = UNSET
     features: Features | UnsetType | None = UNSET
-    rate: RateView | UnsetType | None = UNSET
+    rate: Rate | UnsetType | None = UNSET
     spend_cap: (
         Annotated[
             SpendCapTerms,
@@ -103,7 +107,7 @@ class ChangeKey(Wire, frozen=True, kw_only=True):
         return key.name if self.name is UNSET else self.name, limits
 
 
-class RotateKey(Wire, frozen=True, kw_only=True):
+class RotateKey(Asked, frozen=True, kw_only=True):
     grace_seconds: Grace = RATE_PERIOD_MAX_MS // 1000
 
 

@@ -7,13 +7,13 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.credit_schema import Prose
 from sidecar.control.customer_schema import CustomerView
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
-from sidecar.control.schema import Nothing, Wire
+from sidecar.control.schema import Asked, Nothing, Wire
 from sidecar.control.whose import Whose, customer_of
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.scopes import Scope
 
 
-class MergeCustomer(Wire, frozen=True, kw_only=True):
+class MergeCustomer(Asked, frozen=True, kw_only=True):
     """Who is this customer, too: name it by one of its ids."""
 
     from_customer_id: Annotated[str, Meta(max_length=64, description="Our id of the other.")] | UnsetType = UNSET

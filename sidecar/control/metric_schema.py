@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, Prose, UnitName
 from sidecar.control.hold_schema import Reported
-from sidecar.control.schema import Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering_rules import (
@@ -29,7 +29,7 @@ Cost = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 Count = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 
 
-class CreateMetric(Wire, frozen=True, kw_only=True):
+class CreateMetric(Asked, frozen=True, kw_only=True):
     key: MetricKey
     name: Annotated[Prose, Meta(description="For people; the key, unless given.")] = ""
     description: Prose = ""
@@ -56,7 +56,7 @@ class MetricPage(Wire, frozen=True, kw_only=True):
     pagination: Pagination
 
 
-class TierOnWire(Wire, frozen=True, kw_only=True):
+class TierView(Wire, frozen=True, kw_only=True):
     """One tier; a quantity equal to `up_to` belongs to it."""
 
     up_to: Annotated[Count, Meta(description="Null: without end; the last tier's.")] | None
@@ -64,7 +64,11 @@ class TierOnWire(Wire, frozen=True, kw_only=True):
     flat_fee: Annotated[Cost, Meta(description="Once, when the tier is entered.")] = 0
 
 
-class Terms(Wire, frozen=True, kw_only=True):
+class Tier(TierView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One tier, of a rule that is asked for."""
+
+
+class TermsView(Wire, frozen=True, kw_only=True):
     """What units cost, in base units of `unit`."""
 
     cost_type: CostType
@@ -73,7 +77,7 @@ class Terms(Wire, frozen=True, kw_only=True):
     unit_cost: Annotated[Cost, Meta(description="Of a rule per unit: for `per_units` units.")] | None = None
     per_units: Annotated[Count, Meta(description="Rates are for so many units: 3000 per 1000000 tokens.")] = 1
     mode: Annotated[TierMode, Meta(description="Of tiers.")] = TierMode.GRADUATED
-    tiers: Annotated[tuple[TierOnWire, ...], Meta(max_length=TIERS_MAX)] = ()
+    tiers: Annotated[tuple[TierView, ...], Meta(max_length=TIERS_MAX)] = ()
     tier_scope: Annotated[
         TierScope, Meta(description="Of tiers: they begin anew with each event, or go on over a month (UTC).")
     ] = TierScope.PERIOD
@@ -85,12 +89,18 @@ class Terms(Wire, frozen=True, kw_only=True):
         return RuleTerms(**(fields | {"tiers": tiers}))
 
 
+class Terms(TermsView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What units are to cost."""
+
+    tiers: Annotated[tuple[Tier, ...], Meta(max_length=TIERS_MAX)] = ()
+
+
 class CreateRule(Terms, frozen=True, kw_only=True):
     billable_metric_key: MetricKey
     effective_at: Annotated[Instant, Meta(description="Now, unless given; not before.")] | None = None
 
 
-class RuleOfMetric(Terms, frozen=True, kw_only=True):
+class RuleOfMetric(TermsView, frozen=True, kw_only=True):
     """A rule, which is never changed."""
 
     rule_id: str
@@ -103,7 +113,7 @@ class RuleOfMetric(Terms, frozen=True, kw_only=True):
     @classmethod
     def showing(cls, rule: MeteringRule, *, active: bool) -> "RuleOfMetric":
         fields = {name: getattr(rule, name) for name in RuleTerms.__struct_fields__}
-        tiers = tuple(TierOnWire(**msgspec.structs.asdict(tier)) for tier in rule.tiers)
+        tiers = tuple(TierView(**msgspec.structs.asdict(tier)) for tier in rule.tiers)
         return cls(
             **(fields | {"tiers": tiers}),
             rule_id=rule.rule_id,
@@ -120,11 +130,11 @@ class RulesOfMetrics(Wire, frozen=True, kw_only=True):
     pagination: Pagination
 
 
-class RulesWanted(Wire, frozen=True, kw_only=True):
+class RulesWanted(Asked, frozen=True, kw_only=True):
     billable_metric_key: MetricKey | UnsetType = UNSET
 
 
-class Preview(Wire, frozen=True, kw_only=True):
+class Preview(Asked, frozen=True, kw_only=True):
     """A rule as it would be made, or the metric whose rule in force is meant."""
 
     units: Reported

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sidecar.control.credit_schema import AmountOrNone, UnitName
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
 from sidecar.control.pools import refuse_member
-from sidecar.control.schema import Nothing, Wire
+from sidecar.control.schema import Asked, Nothing, Wire
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
@@ -18,7 +18,7 @@ from sidecar.domain.scopes import Scope
 _PATH = f"{BY_ID}/overage-policy"
 
 
-class SetOverage(Wire, frozen=True, kw_only=True):
+class SetOverage(Asked, frozen=True, kw_only=True):
     policy: Annotated[
         OveragePolicy,
         Meta(description="block: refused (402). allow, notify: served, and what credit does not cover is owed."),
@@ -29,7 +29,7 @@ class SetOverage(Wire, frozen=True, kw_only=True):
     unit: Annotated[UnitName, Meta(description="In which unit.")] = CREDITS.name
 
 
-class OverageQuery(Wire, frozen=True, kw_only=True):
+class OverageQuery(Asked, frozen=True, kw_only=True):
     unit: UnitName = CREDITS.name
 
 

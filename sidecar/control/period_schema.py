@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from sidecar.control.credit_schema import Amount, AmountOrNone, Instant, Lasting, Prose, UnitName
-from sidecar.control.schema import Wire, epoch_ms, instant
+from sidecar.control.schema import Asked, Wire, epoch_ms, instant
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import PRIORITY_MAX, Grant
 from sidecar.domain.customers import Customer
@@ -20,7 +20,7 @@ _Reason = Annotated[Prose, Meta(description="For people; kept in the ledger.")]
 _MS = 1000
 
 
-class SetPeriods(Wire, frozen=True, kw_only=True):
+class SetPeriods(Asked, frozen=True, kw_only=True):
     """What a customer gets in each period, from the next one on."""
 
     allocation: (
@@ -56,24 +56,24 @@ class SetPeriods(Wire, frozen=True, kw_only=True):
         )
 
 
-class PeriodsQuery(Wire, frozen=True, kw_only=True):
+class PeriodsQuery(Asked, frozen=True, kw_only=True):
     unit: UnitName = CREDITS.name
 
 
-class OpenPeriod(Wire, frozen=True, kw_only=True):
+class OpenPeriod(Asked, frozen=True, kw_only=True):
     period_start: _Start
     allocation: _Allocation | None = None
     unit: _Unit = CREDITS.name
     reason: _Reason = ""
 
 
-class ClosePeriod(Wire, frozen=True, kw_only=True):
+class ClosePeriod(Asked, frozen=True, kw_only=True):
     period_end: _End
     unit: _Unit = CREDITS.name
     reason: _Reason = ""
 
 
-class RollPeriod(Wire, frozen=True, kw_only=True):
+class RollPeriod(Asked, frozen=True, kw_only=True):
     period_end: Annotated[Instant, Meta(description="When the one period ends and the next one starts.")]
     allocation: _Allocation | None = None
     unit: _Unit = CREDITS.name

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.control.credit_schema import Amount, Instant, Lasting, Prose, Scopes, Text, UnitName
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked, Wire
 from sidecar.control.whose import Whose
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import PRIORITY_MAX
@@ -14,7 +14,7 @@ from sidecar.domain.blocks import PRIORITY_MAX
 _SOURCE = r"^[a-z][a-z0-9_]{0,31}$(?!\n)"
 
 
-class Price(Wire, frozen=True, kw_only=True):
+class Price(Asked, frozen=True, kw_only=True):
     """What is given for it."""
 
     credits: Annotated[Amount, Meta(description="Base units of `unit`.")]
@@ -22,7 +22,7 @@ class Price(Wire, frozen=True, kw_only=True):
     wallet: Annotated[Text, Meta(description="Out of this wallet alone; without it, out of any block.")] | None = None
 
 
-class BoughtBlock(Wire, frozen=True, kw_only=True):
+class BoughtBlock(Asked, frozen=True, kw_only=True):
     """What is bought, and on which terms; it can be spent at once."""
 
     credits: Annotated[Amount, Meta(description="Base units of `unit`.")]

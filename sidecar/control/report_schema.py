@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from sidecar.control.credit_schema import UnitName
 from sidecar.control.history_schema import Clock, Cursor, Groups, Limit, Since, TotalsView, Until, UsageView
-from sidecar.control.schema import LIMIT_DEFAULT, Wire
+from sidecar.control.schema import LIMIT_DEFAULT, Asked, Wire
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.history import Stats, UsageBy
 
@@ -26,7 +26,7 @@ By = Annotated[
 ]
 
 
-class TopQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class TopQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     by: By = UsageBy.CUSTOMER.value
     unit: UnitName = CREDITS.name
     since: Since | None = None
@@ -41,7 +41,7 @@ class TopView(Wire, frozen=True, kw_only=True):
     data: list[UsageView]
 
 
-class CustomerUsageQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class CustomerUsageQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     group_by: Groups = UsageBy.FEATURE.value
     unit: UnitName | None = None
     since: Since | None = None
@@ -76,7 +76,7 @@ class StatsView(Wire, frozen=True, kw_only=True):
         )
 
 
-class DenialsQuery(Wire, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+class DenialsQuery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     group_by: Annotated[
         str, Meta(min_length=1, max_length=64, description=f"Some of {', '.join(DENIED_BY)}, with commas.")
     ] = "code"

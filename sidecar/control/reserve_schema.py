@@ -10,7 +10,7 @@ from sidecar.control.credit_schema import AmountOrNone, Text, UnitName
 from sidecar.control.customer_schema import Metadata
 from sidecar.control.hold_schema import Reported
 from sidecar.control.metric_schema import MetricKey, counted
-from sidecar.control.schema import Wire, instant
+from sidecar.control.schema import Asked, Wire, instant
 from sidecar.control.whose import Whose
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.errors import InvalidInput
@@ -43,7 +43,7 @@ class Reserve(Whose, frozen=True, kw_only=True):
     metadata: Metadata = field(default_factory=dict)
 
 
-class Commit(Wire, frozen=True, kw_only=True):
+class Commit(Asked, frozen=True, kw_only=True):
     """What it has cost: `credits`, or `actual_units` of the metric that it was reserved for."""
 
     credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)] | UnsetType = UNSET
@@ -60,15 +60,15 @@ class Commit(Wire, frozen=True, kw_only=True):
     ] = Overrun.OWE
 
 
-class Release(Wire, frozen=True, kw_only=True):
+class Release(Asked, frozen=True, kw_only=True):
     reason: Annotated[Text, Meta(description="Kept in the ledger.")] = "released by its caller"
 
 
-class Extend(Wire, frozen=True, kw_only=True):
+class Extend(Asked, frozen=True, kw_only=True):
     ttl_seconds: Annotated[Ttl, Meta(description="From now on it lives for at least so long.")] = TTL_S
 
 
-class Increase(Wire, frozen=True, kw_only=True):
+class Increase(Asked, frozen=True, kw_only=True):
     """For what it shall be enough."""
 
     credits: Annotated[AmountOrNone, Meta(description=_IN_ALL)] | UnsetType = UNSET

@@ -24,15 +24,23 @@ SHOWN_ONCE = (
 )
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of everything on the wire: a field that we do not know is an error, never ignored."""
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what is answered: whoever reads it ignores fields that came later than it did."""
 
 
-class Nothing(Wire, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of what is asked, bodies and queries: a field that we do not know is an error, never ignored.
+
+    A client sends what was said, so that a server of before a field was there takes the rest; and a request that
+    is repeated is the same one on both sides of an update.
+    """
+
+
+class Nothing(Asked, frozen=True, kw_only=True):
     """An endpoint that takes no body, or no query."""
 
 
-class Paging(Wire, frozen=True, kw_only=True):
+class Paging(Asked, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
     cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | UnsetType = UNSET
 

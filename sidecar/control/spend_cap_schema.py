@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import AmountOrNone, Text, UnitName
-from sidecar.control.schema import Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.customers import Customer
 from sidecar.domain.spend_caps import ROLLING_MAX_MS, ROLLING_MIN_MS, CapScope, CapStand, Window
@@ -16,7 +16,7 @@ Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x20]
 WarnAt = Annotated[tuple[Annotated[int, Meta(ge=1, le=100)], ...], Meta(max_length=10)]
 
 
-class SpendCapTerms(Wire, frozen=True, kw_only=True):
+class SpendCapTerms(Asked, frozen=True, kw_only=True):
     """At most `amount` in each window: of the calendar, or of the last `rolling_seconds`."""
 
     amount: Annotated[AmountOrNone, Meta(description="Base units of `unit`; what is held counts, too.")]
@@ -50,11 +50,11 @@ class SetSpendCap(SpendCapTerms, frozen=True, kw_only=True):
     key_id: Annotated[Word, Meta(description="With the scope key: a proxy key of this customer.")] | None = None
 
 
-class SpendCapsQuery(Wire, frozen=True, kw_only=True):
+class SpendCapsQuery(Asked, frozen=True, kw_only=True):
     unit: UnitName | None = None
 
 
-class RemoveSpendCapQuery(Wire, frozen=True, kw_only=True):
+class RemoveSpendCapQuery(Asked, frozen=True, kw_only=True):
     unit: UnitName = CREDITS.name
 
 

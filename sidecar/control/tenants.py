@@ -10,14 +10,14 @@ from sidecar.control.admin_keys import expiry, scopes_for
 from sidecar.control.admin_schema import ControlKeyView, CreateControlKey, NewControlKeyView
 from sidecar.control.credit_schema import Prose
 from sidecar.control.endpoint import Call, Given, Repeat, endpoint
-from sidecar.control.schema import Nothing, Pagination, Paging, Wire, instant
+from sidecar.control.schema import Asked, Nothing, Pagination, Paging, Wire, instant
 from sidecar.domain.scopes import Scope
 from sidecar.services.tenants import Tenant
 
 PATH = "/v1/admin/tenants"
 
 
-class CreateTenant(Wire, frozen=True, kw_only=True):
+class CreateTenant(Asked, frozen=True, kw_only=True):
     tenant: Annotated[
         str,
         Meta(

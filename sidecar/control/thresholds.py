@@ -9,7 +9,7 @@ from msgspec import Meta
 from sidecar.control.credit_schema import Amount
 from sidecar.control.endpoint import BY_ID, Body, Call, Given, Query, Repeat, endpoint
 from sidecar.control.pools import payer_of, refuse_member
-from sidecar.control.schema import Nothing, Pagination, Wire, instant
+from sidecar.control.schema import Asked, Nothing, Pagination, Wire, instant
 from sidecar.domain.alarms import THRESHOLDS_MAX
 from sidecar.domain.errors import NotFound
 from sidecar.domain.scopes import Scope
@@ -19,7 +19,7 @@ OF_CUSTOMER = f"{BY_ID}/thresholds"
 OF_EVERYBODY = "/v1/thresholds"
 
 
-class SetThresholds(Wire, frozen=True, kw_only=True):
+class SetThresholds(Asked, frozen=True, kw_only=True):
     amounts: Annotated[
         list[Amount],
         Meta(max_length=THRESHOLDS_MAX, description="Base units, each once; none: no alarms."),

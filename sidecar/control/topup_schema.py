@@ -17,7 +17,7 @@ from sidecar.control.credit_schema import (
     Text,
     UnitName,
 )
-from sidecar.control.schema import Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.blocks import PRIORITY_MAX, bonus_id
 from sidecar.domain.documents import Document
@@ -34,7 +34,7 @@ Bonus = Annotated[AmountOrNone, Meta(description="Comes with it as a free block 
 Metadata = Annotated[dict[Text, Prose], Meta(max_length=64, description="Yours.")]
 
 
-class GrantTopup(Wire, frozen=True, kw_only=True):
+class GrantTopup(Asked, frozen=True, kw_only=True):
     """What was bought, and by whom: name the customer by one of its ids."""
 
     customer_id: Annotated[Text, Meta(description="Our id of the customer.")] | None = None
@@ -134,7 +134,7 @@ class TopupPage(Wire, frozen=True, kw_only=True):
     pagination: Pagination
 
 
-class RefundTopup(Wire, frozen=True, kw_only=True):
+class RefundTopup(Asked, frozen=True, kw_only=True):
     credits: Annotated[Amount, Meta(description="Base units; without it all of it and its bonus.")] | None = None
     spent: Annotated[
         Literal["debt", "unrecoverable"],
@@ -153,7 +153,7 @@ class RefundView(Wire, frozen=True, kw_only=True):
     balance: BalanceView
 
 
-class CreatePackage(Wire, frozen=True, kw_only=True):
+class CreatePackage(Asked, frozen=True, kw_only=True):
     key: PackageKey
     name: Annotated[Prose, Meta(description="For people.")] = ""
     unit: UnitName = CREDITS.name
@@ -167,7 +167,7 @@ class CreatePackage(Wire, frozen=True, kw_only=True):
     metadata: Metadata = msgspec.field(default_factory=dict)
 
 
-class UpdatePackage(Wire, frozen=True, kw_only=True):
+class UpdatePackage(Asked, frozen=True, kw_only=True):
     """What is left out stays as it is. What was bought before does not change."""
 
     name: Prose | UnsetType = UNSET
@@ -181,7 +181,7 @@ class UpdatePackage(Wire, frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
 
 
-class PackagesQuery(Wire, frozen=True, kw_only=True):
+class PackagesQuery(Asked, frozen=True, kw_only=True):
     active: bool | UnsetType = UNSET
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Amount, BalanceView, Prose, UnitName
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked, Wire
 from sidecar.domain.amounts import CREDITS
 
 
-class TransferCredits(Wire, frozen=True, kw_only=True):
+class TransferCredits(Asked, frozen=True, kw_only=True):
     credits: Annotated[Amount, Meta(description="How much, in base units of `unit`.")]
     unit: Annotated[UnitName, Meta(description="What is given.")] = CREDITS.name
     to_customer_id: (

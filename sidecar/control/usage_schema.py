@@ -10,7 +10,7 @@ from sidecar.control.customer_schema import Metadata
 from sidecar.control.hold_schema import ChargeDisplay, Reported
 from sidecar.control.metric_schema import MetricKey
 from sidecar.control.reserve_schema import Word
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked, Wire
 from sidecar.control.whose import Whose
 from sidecar.domain.amounts import Unit, render
 from sidecar.domain.blocks import Slice
@@ -50,7 +50,7 @@ class BatchedEvent(UsageEvent, frozen=True, kw_only=True):
     event_id: EventId
 
 
-class RecordBatch(Wire, frozen=True, kw_only=True):
+class RecordBatch(Asked, frozen=True, kw_only=True):
     events: Annotated[list[BatchedEvent], Meta(min_length=1, max_length=EVENTS_MAX)]
     atomic: Annotated[bool, Meta(description="All of them, or none.")] = False
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.endpoint import Parts
-from sidecar.control.schema import Wire
+from sidecar.control.schema import Asked
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput, MergedInto, NotFound
 
 
-class Whose(Wire, frozen=True, kw_only=True):
+class Whose(Asked, frozen=True, kw_only=True):
     """Base of bodies that name their customer."""
 
     customer_id: Annotated[str, Meta(max_length=64, description="Our id; or `external_customer_id`.")] | UnsetType = (

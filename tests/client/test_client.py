@@ -55,6 +55,32 @@ async def test_a_list_is_read_to_its_end(client: SidecarClient) -> None:
     assert found == ["c4", "c3", "c2", "c1", "c0"]
 
 
+async def test_a_server_of_a_later_version_is_understood(client: SidecarClient, control: Control) -> None:
+    """It has fields that are not known here, in all that it answers."""
+    await client.create_customer(CreateCustomer(external_id="alice"))
+    await client.grant_credits("alice", GrantCredits(credits=7))
+
+    async def later(request: web.Request) -> web.Response:
+        answer = await control.ask("GET", request.raw_path)
+        text = re.sub(r"{(?!})", '{"novelty": [1], ', answer.raw.decode())
+        return web.json_response(text=text, headers={"x-request-id": "req_1"})
+
+    async with answering(later) as url, SidecarClient(url, ADMIN_KEY) as other:
+        query = CreditsQuery(include_blocks=True)
+        assert await other.show_credits("alice", query) == await client.show_credits("alice", query)
+        assert (await other.list_events()).data[-1].type == "customer.created"
+
+
+async def test_a_server_of_an_earlier_version_is_asked_what_was_said_and_no_more() -> None:
+    async def earlier(request: web.Request) -> web.Response:
+        assert (await request.json(), request.query_string) == ({"external_id": "alice"}, "")
+        return web.json_response({"code": "said"}, status=409, headers={"x-request-id": "req_1"})
+
+    async with answering(earlier) as url, SidecarClient(url, ADMIN_KEY) as other:
+        with pytest.raises(ApiError):
+            await other.create_customer(CreateCustomer(external_id="alice"))
+
+
 async def test_a_file_comes_in_pieces(client: SidecarClient) -> None:
     made = await client.create_customer(CreateCustomer(external_id="alice"))
     await client.grant_credits("alice", GrantCredits(credits=7))

@@ -2,13 +2,13 @@ from fractions import Fraction
 
 import pytest
 
-from sidecar.control.metric_schema import RuleOfMetric, Terms, TierOnWire, counted
+from sidecar.control.metric_schema import RuleOfMetric, Terms, Tier, counted
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering_rules import CostType, MeteringRule, RuleTier
 
 
 def test_terms_are_the_same_on_both_sides() -> None:
-    wire = Terms(cost_type=CostType.TIERED, tiers=(TierOnWire(up_to=None, unit_cost=3, flat_fee=1),), per_units=7)
+    wire = Terms(cost_type=CostType.TIERED, tiers=(Tier(up_to=None, unit_cost=3, flat_fee=1),), per_units=7)
     terms = wire.terms()
     assert terms.tiers == (RuleTier(up_to=None, unit_cost=3, flat_fee=1),)
     rule = MeteringRule(

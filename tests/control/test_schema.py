@@ -1,8 +1,12 @@
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
+from msgspec import inspect
 
+from sidecar.control.endpoint import Stream
+from sidecar.control.routes import ENDPOINTS
 from sidecar.control.schema import epoch_ms, instant
 from sidecar.domain.errors import InvalidInput
 
@@ -23,3 +27,30 @@ def test_an_instant_before_all_of_ours_is_refused(at: datetime) -> None:
     with pytest.raises(InvalidInput) as caught:
         epoch_ms(at, "expires_at")
     assert caught.value.field == "expires_at"
+
+
+def test_what_is_asked_is_strict_and_says_no_more_than_was_said() -> None:
+    for record in records(kind for each in ENDPOINTS for kind in (each.body, each.query)):
+        config = record.__struct_config__
+        assert (config.forbid_unknown_fields, config.omit_defaults) == (True, True), record
+
+
+def test_what_is_answered_may_have_fields_that_its_reader_does_not_know() -> None:
+    for record in records(each.answer for each in ENDPOINTS if each.answer not in {bytes, Stream}):
+        assert not record.__struct_config__.forbid_unknown_fields, record
+
+
+def records(kinds: Iterable[type]) -> set[type[msgspec.Struct]]:
+    """These, and all that are in their fields."""
+    found: set[type[msgspec.Struct]] = set()
+    waiting: list[object] = list(inspect.multi_type_info(kinds))
+    while waiting:
+        match waiting.pop():
+            case inspect.StructType(cls=cls, fields=fields):
+                waiting.extend(field.type for field in fields if cls not in found)
+                found.add(cls)
+            case inspect.Type() as other:
+                waiting.extend(getattr(other, name) for name in other.__struct_fields__)
+            case tuple() as several:
+                waiting.extend(several)
+    return found
