@@ -10,6 +10,7 @@ import msgspec
 from sidecar.client.calls import Calls
 from sidecar.client.errors import NotTheApi
 from sidecar.client.transport import ATTEMPTS_MAX, Transport
+from sidecar.control.schema import said
 from sidecar.domain.ids import is_customer_id
 
 _Answer = TypeVar("_Answer")
@@ -80,7 +81,7 @@ class SidecarClient(Calls):
             headers["Idempotency-Key"] = key or str(uuid.uuid4())
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
-        payload = None if body is None else msgspec.json.encode(body)
+        payload = None if body is None else msgspec.json.encode(said(body))
         answered = await self.transport.ask(method, path + _query(query), payload, headers)
         try:
             return msgspec.json.decode(answered.body, type=answer)
@@ -102,7 +103,7 @@ class SidecarClient(Calls):
 def _query(query: msgspec.Struct | None) -> str:
     if query is None:
         return ""
-    given: dict[str, Any] = msgspec.to_builtins(query)
+    given: dict[str, Any] = msgspec.to_builtins(said(query))
     texts = {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in given.items()

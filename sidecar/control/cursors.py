@@ -11,7 +11,7 @@ from typing import Any, Final, Generic
 import msgspec
 
 from sidecar.control.endpoint import Endpoint, Query
-from sidecar.control.schema import Pagination
+from sidecar.control.schema import Pagination, said
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.tokens import Signer
 
@@ -56,7 +56,7 @@ class Pages(Generic[Query]):
         return msgspec.structs.replace(answer, pagination=Pagination.of(cursor))
 
     def _what(self) -> bytes:
-        wanted = {name: value for name, value in msgspec.to_builtins(self._query).items() if name not in _PLACE}
+        wanted = {name: value for name, value in said(self._query).items() if name not in _PLACE}
         what = f"{self._endpoint.path.format_map(self._path)}\n".encode() + msgspec.json.encode(
             wanted, order="sorted"
         )

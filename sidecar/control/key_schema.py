@@ -49,7 +49,7 @@ class RateView(Wire, frozen=True, kw_only=True):
         return cls(requests=rate.requests, period_seconds=rate.period_ms // 1000, burst=rate.burst)
 
 
-class Rate(RateView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Rate(RateView, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rate that a key is to have."""
 
     def checked(self) -> KeyRate:

@@ -64,7 +64,7 @@ class TierView(Wire, frozen=True, kw_only=True):
     flat_fee: Annotated[Cost, Meta(description="Once, when the tier is entered.")] = 0
 
 
-class Tier(TierView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Tier(TierView, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tier, of a rule that is asked for."""
 
 
@@ -89,7 +89,7 @@ class TermsView(Wire, frozen=True, kw_only=True):
         return RuleTerms(**(fields | {"tiers": tiers}))
 
 
-class Terms(TermsView, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Terms(TermsView, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What units are to cost."""
 
     tiers: Annotated[tuple[Tier, ...], Meta(max_length=TIERS_MAX)] = ()

@@ -8,7 +8,7 @@ import msgspec
 from sidecar.control.endpoint import Call, Given, Repeat, endpoint
 from sidecar.control.pools import refuse_member
 from sidecar.control.purchase_schema import MakePurchase, PurchaseView
-from sidecar.control.schema import Nothing, epoch_ms
+from sidecar.control.schema import Nothing, epoch_ms, said
 from sidecar.control.whose import customer_of
 from sidecar.domain.blocks import Grant, Purchase
 from sidecar.domain.errors import Denied, InvalidInput
@@ -64,7 +64,7 @@ def _grant(call: Call[MakePurchase, Nothing], customer_id: str) -> Grant:
     body, wanted = call.body, call.body.grant
     if wanted.expires_at is not None and wanted.expires_in_seconds is not None:
         raise InvalidInput("Give one of expires_at and expires_in_seconds.", "grant.expires_in_seconds")
-    asked = customer_id.encode() + msgspec.json.encode((body.price, wanted), order="sorted")
+    asked = customer_id.encode() + msgspec.json.encode(said((body.price, wanted)), order="sorted")
     return Grant(
         block_id=new_id("blk", call.parts.now_ms(), secrets.token_bytes(10)),
         unit=wanted.unit,

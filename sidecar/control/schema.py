@@ -6,10 +6,11 @@ of base units; `display` says the same as decimals, for people.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import NODEFAULT, UNSET, Meta, UnsetType
 
 from sidecar.domain.errors import InvalidInput
 
@@ -28,12 +29,8 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what is answered: whoever reads it ignores fields that came later than it did."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of what is asked, bodies and queries: a field that we do not know is an error, never ignored.
-
-    A client sends what was said, so that a server of before a field was there takes the rest; and a request that
-    is repeated is the same one on both sides of an update.
-    """
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what is asked, bodies and queries: a field that we do not know is an error, never ignored."""
 
 
 class Nothing(Asked, frozen=True, kw_only=True):
@@ -79,6 +76,30 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     required: int | UnsetType = UNSET
     available: Annotated[int, Meta(description="What this request could draw on.")] | UnsetType = UNSET
     held: Annotated[int, Meta(description="What other holds keep of it.")] | UnsetType = UNSET
+
+
+def said(value: Any) -> Any:
+    """What a record says beyond its defaults, in dicts and lists.
+
+    So a client asks for no more than it wants, and a server of before a field was there takes it; and what is asked
+    again after an update, by a record that has a field more, is still the same.
+    """
+    if isinstance(value, msgspec.Struct):
+        return {
+            name: said(given)
+            for attribute, name, default in _defaults(type(value))
+            if (given := getattr(value, attribute)) != default
+        }
+    return [said(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Of each field its names, here and on the wire, and its default, if it has one."""
+    return tuple(
+        (each.name, each.encode_name, each.default if each.default_factory is NODEFAULT else each.default_factory())
+        for each in msgspec.structs.fields(kind)
+    )
 
 
 def instant(epoch_ms: int) -> datetime:

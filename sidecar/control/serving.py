@@ -28,6 +28,7 @@ from sidecar.control.endpoint import (
     Stream,
 )
 from sidecar.control.errors import InsufficientScope
+from sidecar.control.schema import said
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import Conflict, NotFound, StoreError
 from sidecar.domain.ids import is_customer_id
@@ -151,7 +152,7 @@ async def _addressed(endpoint: Endpoint[Any, Any, Any], parts: Parts, path: Mapp
 def _fingerprint(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], body: msgspec.Struct) -> str:
     """Equal for equal requests: however the body was written, and by whichever id the customer was addressed."""
     canonical = endpoint.path.format_map(path)
-    request = f"{endpoint.method} {canonical}\n".encode() + msgspec.json.encode(body, order="sorted")
+    request = f"{endpoint.method} {canonical}\n".encode() + msgspec.json.encode(said(body), order="sorted")
     return hashlib.sha256(request).hexdigest()
 
 
