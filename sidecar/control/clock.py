@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from sidecar.control.credit_schema import Instant
 from sidecar.control.endpoint import Body, Call, Given, Query, Repeat, endpoint
-from sidecar.control.schema import Nothing, Wire, epoch_ms, instant
+from sidecar.control.schema import Asked, Nothing, Wire, epoch_ms, instant
 from sidecar.domain.errors import NotFound
 from sidecar.domain.scopes import Scope
 from sidecar.services.clock import Clock
@@ -17,11 +17,11 @@ _PATH = "/v1/test/clock"
 _MS = 1000
 
 
-class SetClock(Wire, frozen=True, kw_only=True):
+class SetClock(Asked, frozen=True, kw_only=True):
     now: Annotated[Instant, Meta(description="What time it is from now on; it goes on from there.")]
 
 
-class AdvanceClock(Wire, frozen=True, kw_only=True):
+class AdvanceClock(Asked, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=AHEAD_MAX_MS // _MS, description="So much time passes at once.")]
 
 
