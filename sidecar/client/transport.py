@@ -1,7 +1,7 @@
 """One request to a control API and its answer, over aiohttp; when it is sent again, and when not.
 
 A request is repeated when it changes nothing or has an Idempotency-Key, and only for what passes by itself: no
-connection, a broken one, 429 and 503. It knows no endpoint.
+connection, a broken one, 429 and 503, and a 409 while the same request is at work. It knows no endpoint.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ BACKOFF_S: Final = 0.1
 WAIT_MAX_S: Final = 10.0
 """A server that asks for more patience than this is not waited for."""
 PASSING: Final = frozenset({429, 503})
+IN_PROGRESS: Final = "request_in_progress"
 
 _PIECE_BYTES = 65_536
 
@@ -64,7 +65,7 @@ class Transport:
                 return await self._once(method, target, body, headers)
             except ApiError as error:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else _backoff_s(attempt)
-                if last or error.status not in PASSING or wait_s > WAIT_MAX_S:
+                if last or not _passes(error) or wait_s > WAIT_MAX_S:
                     raise
             except (Unreachable, Unclear):
                 if last:
@@ -135,6 +136,10 @@ def _why(error: OSError | None) -> str:
     if error is None:
         return "no answer in time"
     return os.strerror(error.errno) if error.errno and error.errno > 0 else (error.strerror or str(error))
+
+
+def _passes(error: ApiError) -> bool:
+    return error.status in PASSING or error.problem_code == IN_PROGRESS
 
 
 def _backoff_s(attempt: int) -> float:

@@ -30,7 +30,7 @@ from sidecar.control.endpoint import (
 from sidecar.control.errors import InsufficientScope
 from sidecar.control.schema import said
 from sidecar.domain.customers import Customer
-from sidecar.domain.errors import Conflict, NotFound, StoreError
+from sidecar.domain.errors import NotFound, StillAtWork, StoreError
 from sidecar.domain.ids import is_customer_id
 from sidecar.domain.once import Once
 from sidecar.store.once import OnceRecords
@@ -125,7 +125,7 @@ async def _begin(records: OnceRecords, scope: str, once: Once) -> bytes | None:
     while True:
         try:
             return await records.begin(scope, once)
-        except Conflict:
+        except StillAtWork:
             if loop.time() > until:
                 raise
         await asyncio.sleep(pauses.next_s())

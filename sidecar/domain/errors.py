@@ -92,6 +92,15 @@ class MergedInto(Conflict):
         self.into_id = into_id
 
 
+class StillAtWork(Conflict):
+    """The same request, by the same idempotency key, has no answer yet."""
+
+    code = "request_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this idempotency key is still at work; repeat it in a second.")
+
+
 class VersionConflict(SidecarError):
     """It was changed since it was read; nothing was changed by this."""
 

@@ -1,6 +1,6 @@
 """Idempotency records of control writes whose effect is not one ledger script."""
 
-from sidecar.domain.errors import Conflict, IdempotencyMismatch, StoreCorrupt
+from sidecar.domain.errors import IdempotencyMismatch, StillAtWork, StoreCorrupt
 from sidecar.domain.once import Once
 from sidecar.store.commands import BEGIN_ONCE
 from sidecar.store.keys import Keys
@@ -21,7 +21,7 @@ class OnceRecords:
     async def begin(self, scope: str, once: Once) -> bytes | None:
         """The answer that was given before, or None: the work is ours now.
 
-        Raises IdempotencyMismatch (the key was used for another request), Conflict (the first one is still at work).
+        Raises IdempotencyMismatch (the key was used for another request), StillAtWork (the first one is).
         """
         key = self._keys.once(scope, once.key)
         reply = await self._lane.send(BEGIN_ONCE.pack([key], [once.fingerprint, CLAIM_MS]))
@@ -34,7 +34,7 @@ class OnceRecords:
             case b"mismatch":
                 raise IdempotencyMismatch
             case b"running":
-                raise Conflict("The first request with this idempotency key is still at work; repeat it in a second.")
+                raise StillAtWork
         raise StoreCorrupt(f"The script begin_once answered {reply!r}.")
 
     async def finish(self, scope: str, once: Once, body: bytes) -> None:

@@ -14,8 +14,8 @@ OURS = {"x-request-id": "req_1"}
 KEYED = {"Idempotency-Key": "k1"}
 
 
-def problem(status: int, **headers: str) -> web.Response:
-    document = {"status": status, "code": "some_code", "detail": "It is so."}
+def problem(status: int, code: str = "some_code", **headers: str) -> web.Response:
+    document = {"status": status, "code": code, "detail": "It is so."}
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.json_response(
         document, status=status, content_type="application/problem+json", headers={**OURS, **fields}
@@ -55,7 +55,8 @@ async def ask(server: Server, method: str, headers: dict[str, str] | None = None
 
 
 async def test_what_passes_is_waited_for() -> None:
-    server = Server([problem(503, Retry_After="0"), None, problem(429), fine()])
+    passing = (problem(503, Retry_After="0"), None, problem(409, "request_in_progress", Retry_After="0"))
+    server = Server([*passing, fine()])
     answer = await ask(server, "POST", KEYED)
     assert answer == Answer(status=200, body=b"{}", replayed=True, version=7)
     assert {request.headers["Idempotency-Key"] for request in server.requests} == {"k1"}

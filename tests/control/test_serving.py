@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.support.control import Control
+from sidecar.control import serving
+from sidecar.domain.once import Once
+from tests.support.control import Answer, Control, assert_problem
 
 
 async def test_the_first_answer_is_repeated(control: Control) -> None:
@@ -53,6 +55,25 @@ async def test_requests_at_once_with_one_key_are_one(control: Control) -> None:
     assert sum("secret" in each.json for each in answers) == 1
     assert len((await control.ask("GET", path)).json["data"]) == 1
     assert (await control.ask("POST", path, Idempotency_Key="k1")).replayed
+
+
+async def test_who_waits_too_long_is_told_to_come_again(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request has died, or takes its time."""
+    monkeypatch.setattr(serving, "WAIT_S", 0)
+    customer_id = await control.customer()
+
+    async def ask() -> Answer:
+        return await control.ask("POST", f"/v1/customers/{customer_id}/keys", Idempotency_Key="k1")
+
+    made, records = await ask(), control.parts.once_records
+    asked = (await control.lane.execute("GET", records._keys.once(customer_id, "k1"))).split()[0].decode()
+    await records.abandon(customer_id, Once("k1", asked))
+    await records.begin(customer_id, Once("k1", asked))
+    refused = await ask()
+    assert_problem(refused, 409, "request_in_progress")
+    assert refused.headers["Retry-After"] == "1"
+    await records.abandon(customer_id, Once("k1", asked))
+    assert (await ask()).json["key_id"] != made.json["key_id"]
 
 
 async def test_a_failure_does_not_burn_the_key(control: Control) -> None:

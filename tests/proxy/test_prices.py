@@ -55,6 +55,14 @@ async def test_a_price_by_the_answer(lane: Lane, status: int, cache: str, spent:
         assert (await shop.settled()).spent == spent * CREDIT
 
 
+async def test_all_that_one_costs_is_rounded_once(lane: Lane) -> None:
+    """1,234 at 3,000 for a million and 567 at 15,000 are 3.702 and 8.505, so 12.207, so 13 (and not 4 and 9)."""
+    script = answers(b"", ("X-Input", "1234"), ("X-Output", "567"))
+    async with Upstream(script) as upstream, Shop(lane, upstream, rules=RULES) as shop:
+        assert (await fetch(shop.port, "GET", "/tokens", shop.bearer)).status == 200
+        assert (await shop.settled()).spent == 13
+
+
 @pytest.mark.parametrize(("pages", "spent"), [(0, 1), (2, 1), (3, 2), (5, 6), (7, 8)])
 async def test_tiers_an_allowance_and_the_least(lane: Lane, pages: int, spent: int) -> None:
     script = answers(b'{"pages": %d}' % pages, ("content-type", "application/json"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.domain.errors import Conflict, IdempotencyMismatch
+from sidecar.domain.errors import IdempotencyMismatch, StillAtWork
 from sidecar.domain.once import Once
 from sidecar.store.lane import Lane
 from sidecar.store.once import CLAIM_MS, OnceRecords
@@ -31,7 +31,7 @@ async def test_an_empty_answer_is_an_answer(records: OnceRecords) -> None:
 
 async def test_the_second_use_waits_for_the_first(records: OnceRecords, shared_store: StoreServer) -> None:
     await records.begin("keys", FIRST)
-    with pytest.raises(Conflict, match="still at work"):
+    with pytest.raises(StillAtWork):
         await records.begin("keys", FIRST)
     with shared_store.client() as client:
         (name,) = client.keys("*once*")
