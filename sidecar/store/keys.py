@@ -174,8 +174,8 @@ class Keys:
         return self._key(partition, f"answers:{customer_id}"), self._key(partition, f"answers-end:{customer_id}")
 
     def once(self, scope: str, key: str) -> bytes:
-        """The idempotency record of any other write."""
-        name = f"once:{scope}:{key}"
+        """The idempotency record of any other write. It has a name of its own: both may lie in one partition."""
+        name = f"write:{scope}:{key}"
         return self._key(self.partition(name), name)
 
     def _key(self, partition: int, name: str) -> bytes:

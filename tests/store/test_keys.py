@@ -50,3 +50,10 @@ def test_tenants_and_environments_share_no_key() -> None:
 def test_what_is_no_customer_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="customer id"):
         Keys("a", "live").of(text)
+
+
+def test_a_key_of_the_ledger_and_one_of_another_write_never_meet() -> None:
+    """In whichever partition the second one lies."""
+    keys = Keys("acme", "test")
+    for number in range(500):
+        assert keys.ledger_once(CUSTOMER, f"k{number}") != keys.once(CUSTOMER, f"k{number}")
