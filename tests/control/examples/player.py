@@ -11,7 +11,7 @@ what was decided otherwise is said beside it.
 
     POST alice/credits/grant {credits: 3_000} -> 201 {block_id: $bonus}
     GET  alice/credits/blocks                 -> 200 {data: [{block_id: $bonus, available: 3_000}]}
-    tick 7d                                      # the store's clock stands still but for this
+    tick 7d                                      # the clock of the environment is moved
     sweep                                        # what the worker does all the time
 """
 
@@ -25,9 +25,9 @@ import msgspec
 import yaml
 
 from sidecar.domain.ids import PARTITIONS
+from sidecar.store.ledger import Ledger
 from tests.ledger.scenario import ms_of
-from tests.support.clock import StoreClock
-from tests.support.control import ADMIN_KEY, Answer, Control
+from tests.support.control import ADMIN_KEY, OWNER, Answer, Control
 
 FOLDER = Path(__file__).parent
 _HEADER = re.compile(r"([A-Za-z-]+)=(\S*)\s+")
@@ -101,11 +101,16 @@ def _exchange(place: str, text: str) -> Exchange:
     )
 
 
+def by_its_clock(control: Control) -> Ledger:
+    """The ledger as the API has it, by the clock that is moved."""
+    return Ledger(control.parts.open_holds._lane, **OWNER)
+
+
 class Player:
     """Plays one example."""
 
-    def __init__(self, control: Control, clock: StoreClock) -> None:
-        self.control, self.clock = control, clock
+    def __init__(self, control: Control) -> None:
+        self.control = control
         self.variables: dict[str, Any] = {}
 
     async def play(self, example: Example) -> None:
@@ -126,15 +131,17 @@ class Player:
                 assert self._fits(exchange.answer, answer.json), f"{said}\n  expected: {exchange.answer}"
 
     async def _tick(self, ms: int) -> None:
-        """The scripts' clock goes on, and so does the server's for what it forgets by itself."""
-        self.clock.tick(ms)
+        """The clock of the environment goes on, and what the store forgets by itself is so much older."""
+        moved = await self.control.ask("POST", "/v1/test/clock/advance", {"seconds": ms // 1000})
+        assert moved.status == 200, moved.raw
         for key in await self.control.lane.execute("KEYS", "*"):
             if (left_ms := await self.control.lane.execute("PTTL", key)) >= 0:
                 await self.control.lane.execute("PEXPIRE", key, left_ms - ms)
 
     async def _sweep(self) -> None:
         """What the worker does."""
-        await asyncio.gather(*(self.control.ledger.sweep(number, 10) for number in range(PARTITIONS)))
+        ledger = by_its_clock(self.control)
+        await asyncio.gather(*(ledger.sweep(number, 10) for number in range(PARTITIONS)))
 
     async def _ask(self, exchange: Exchange, key: str) -> Answer:
         target = exchange.target if exchange.target.startswith("/") else f"/customer-by-external-id/{exchange.target}"

@@ -3,10 +3,9 @@
 import pytest
 
 from tests.control.examples.player import Example, Player, examples
-from tests.support.clock import StoreClock
 from tests.support.control import Control
 
 
 @pytest.mark.parametrize("example", [pytest.param(example, id=example.name) for example in examples()])
-async def test_it_is_as_it_says(clock: StoreClock, control: Control, example: Example) -> None:
-    await Player(control, clock).play(example)
+async def test_it_is_as_it_says(control: Control, example: Example) -> None:
+    await Player(control).play(example)

@@ -4,20 +4,21 @@ import asyncio
 from typing import Any
 
 from sidecar.domain.ids import PARTITIONS
-from tests.support.clock import StoreClock
+from tests.control.examples.player import by_its_clock
 from tests.support.control import Control
 
 
-async def test_commits_and_the_sweep_at_once(clock: StoreClock, control: Control) -> None:
+async def test_commits_and_the_sweep_at_once(control: Control) -> None:
     await control.grant("/v1/customer-by-external-id/alice", 1_000, "credit")
 
     async def ask(target: str, key: str, **body: Any) -> Any:
         return (await control.ask("POST", f"/v1/reserve{target}", body, Idempotency_Key=key)).json
 
     held = [await ask("", f"r{number}", external_customer_id="alice", credits=50) for number in range(20)]
-    clock.tick(301_000)
+    await control.ask("POST", "/v1/test/clock/advance", {"seconds": 301})
+    ledger = by_its_clock(control)
     committed = (ask(f"/{each['reservation_id']}/commit", each["reservation_id"], credits=30) for each in held[:10])
-    swept = (control.ledger.sweep(partition, 10) for partition in (*range(PARTITIONS), *range(PARTITIONS)))
+    swept = (ledger.sweep(partition, 10) for partition in (*range(PARTITIONS), *range(PARTITIONS)))
     answers = await asyncio.gather(*(work for pair in zip(committed, swept, strict=False) for work in pair), *swept)
     ends = [each["status"] for each in answers if isinstance(each, dict)]
     assert len(ends) == 10
