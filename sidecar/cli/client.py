@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from sidecar.cli import options
-from sidecar.config.data_folder import data_dir, find_admin_key
+from sidecar.config.data_folder import data_dir, usable_admin_key
 from sidecar.config.values import http_url
 from sidecar.domain.amounts import Unit
 from sidecar.domain.errors import SidecarError
@@ -118,7 +118,7 @@ def connected(args: argparse.Namespace) -> Client:
     """A client for the control API that `args` and the settings name. ClientError when there is no key for it."""
     settings = options.loaded(args).settings
     url = args.control_url or settings.control.url or f"http://{settings.control.listen}"
-    key = find_admin_key(settings)
+    key = usable_admin_key(settings)
     if key is None:
         raise ClientError(
             f"There is no control key: SIDECAR_ADMIN_KEY is not set, and {data_dir(settings)} holds none; "

@@ -22,7 +22,7 @@ from sidecar.cli.times import add_span, shown, span_of
 from sidecar.domain.amounts import Unit, render
 
 POLL_S: Final = 1.0
-_AMOUNTS: Final = frozenset({"amount", "threshold", "owed", "held", "charged", "unrecoverable", "spent"})
+_AMOUNTS: Final = frozenset({"amount", "threshold", "owed", "held", "charged", "unrecoverable", "spent", "carried"})
 _LEFT_OUT: Final = frozenset({"balance", "entry_id"})
 
 

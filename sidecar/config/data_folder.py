@@ -47,7 +47,21 @@ def spool_dir(settings: Settings) -> Path:
 
 
 def find_admin_key(settings: Settings) -> str | None:
-    """The first admin key: from the settings, else from the data folder, else None. StartupError: unreadable."""
+    """The first admin key: from the settings, else from the data folder, else None.
+
+    StartupError: it cannot be read, is none, or is that of another environment than the settings'.
+    """
+    key, prefix = usable_admin_key(settings), f"ck_{settings.environment}_"
+    if key is not None and not key.startswith(prefix):
+        raise StartupError(
+            f"{data_dir(settings) / KEY_FILE} holds the admin key of another environment, not {prefix}…; "
+            "set `environment` to that one, or name another data folder with --data."
+        )
+    return key
+
+
+def usable_admin_key(settings: Settings) -> str | None:
+    """The same for who only calls, whichever environment it is of: the key says that itself."""
     if settings.admin.key:
         return settings.admin.key
     file = data_dir(settings) / KEY_FILE
@@ -57,9 +71,8 @@ def find_admin_key(settings: Settings) -> str | None:
         return None
     except (OSError, UnicodeError) as error:
         raise StartupError(f"The admin key in {file} cannot be read: {error}.") from error
-    prefix = _prefix(settings)
-    if not key.startswith(prefix) or malformed(key):
-        raise StartupError(f"{file} does not hold an admin key ({prefix}…); move it away to have a new one made.")
+    if not key or malformed(key):
+        raise StartupError(f"{file} does not hold an admin key (ck_…); move it away to have a new one made.")
     return key
 
 
@@ -69,7 +82,7 @@ def ensure_admin_key(settings: Settings) -> tuple[str, bool]:
     if key is not None:
         return key, False
     file = make_data_dir(settings) / KEY_FILE
-    key = _prefix(settings) + secrets.token_urlsafe(32)
+    key = f"ck_{settings.environment}_{secrets.token_urlsafe(32)}"
     draft = file.with_name(f"{KEY_FILE}.{os.getpid()}")
     try:
         draft.unlink(missing_ok=True)
@@ -84,7 +97,3 @@ def ensure_admin_key(settings: Settings) -> tuple[str, bool]:
     finally:
         draft.unlink(missing_ok=True)
     return key, True
-
-
-def _prefix(settings: Settings) -> str:
-    return f"ck_{settings.environment}_"

@@ -21,6 +21,7 @@ async def test_a_month_and_the_next(sidecar: Command) -> None:
     assert "since 2027-02-01 00:00:00Z" in (await sidecar("periods", "show", "alice")).out
     closed = (await sidecar("periods", "close", "alice", "2027-03-01", "--json")).json
     assert (closed["closed"]["available"], closed["opened"]) == (80_500_000, None)
+    assert "amount=70  carried=30" in (await sidecar("events")).out
 
 
 async def test_who_has_none(sidecar: Command) -> None:

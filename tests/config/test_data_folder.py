@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.data_folder import data_dir, ensure_admin_key, find_admin_key, make_data_dir
+from sidecar.config.data_folder import data_dir, ensure_admin_key, find_admin_key, make_data_dir, usable_admin_key
 from sidecar.config.settings import Admin, Data, Settings
 from sidecar.domain.errors import StartupError
 
@@ -46,13 +46,22 @@ def test_there_may_be_no_key(tmp_path: Path) -> None:
     assert find_admin_key(settings(tmp_path)) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"secret-thing", b"ck_test_" + b"a" * 43, b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"secret-thing", b"\xff\xfe"])
 def test_a_file_that_holds_no_key_is_an_error_without_its_content(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "admin-key").write_bytes(content)
     with pytest.raises(StartupError, match="admin-key") as caught:
         ensure_admin_key(settings(tmp_path))
     assert "secret-thing" not in caught.value.detail
     assert (tmp_path / "admin-key").read_bytes() == content
+
+
+def test_the_key_of_another_environment_is_good_for_calls_only(tmp_path: Path) -> None:
+    key = "ck_test_" + "a" * 43
+    (tmp_path / "admin-key").write_text(key)
+    assert usable_admin_key(settings(tmp_path)) == key
+    with pytest.raises(StartupError, match="admin key of another environment, not ck_live_") as caught:
+        ensure_admin_key(settings(tmp_path))
+    assert key not in caught.value.detail
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
