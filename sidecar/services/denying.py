@@ -4,6 +4,9 @@ from sidecar.domain.errors import Denied, NotFound, SidecarError
 from sidecar.domain.outcomes import RefusalCode, Refused
 from sidecar.domain.spend_caps import told_of
 
+_HELD_S = 1
+"""What is held comes back when its holders are done, and nobody knows when: then this is soon enough."""
+
 _SUSPENDED = "The customer, or who pays for it, is suspended: nothing more is held or charged for it."
 
 
@@ -17,12 +20,8 @@ def denied(refused: Refused, customer_id: str) -> SidecarError:
         limit = f"The spend cap {refused.capped.cap_id} does not let {refused.required} base units more be spent now."
         told = {"unit": refused.unit, "required": refused.required, "available": refused.available}
         wait_ms = refused.capped.wait_ms
-        return Denied(
-            refused.code.value,
-            limit,
-            told_of(refused.capped) | told,
-            retry_after_s=-(-wait_ms // 1000) if wait_ms else None,
-        )
+        after_s = None if wait_ms is None else -(-wait_ms // 1000) or _HELD_S
+        return Denied(refused.code.value, limit, told_of(refused.capped) | told, retry_after_s=after_s)
     held = f"; {refused.held} more are held by what is in flight" if refused.held else ""
     detail = f"This needs {refused.required} base units of {refused.unit}; {refused.available} are available{held}."
     members = {
@@ -31,4 +30,5 @@ def denied(refused: Refused, customer_id: str) -> SidecarError:
         "available": refused.available,
         "held": refused.held,
     }
-    return Denied(refused.code.value, detail, members)
+    after_s = _HELD_S if refused.code is RefusalCode.HOLDS_IN_FLIGHT else None
+    return Denied(refused.code.value, detail, members, retry_after_s=after_s)

@@ -102,7 +102,9 @@ async def test_what_is_not_there_cannot_be_held(having: Having) -> None:
     assert [refused.json[name] for name in ("unit", "required", "available", "held")] == ["credits", 1_001, 1_000, 0]
     await alice.control.grant(f"/v1/customers/{alice.customer_id}", 1, "more")
     assert (await alice.reserve(1_001, "again")).status == 201, "a refusal does not use up the key"
-    assert_problem(await alice.reserve(1), 429, "holds_in_flight")
+    busy = await alice.reserve(1)
+    assert_problem(busy, 429, "holds_in_flight")
+    assert busy.headers["Retry-After"] == "1"
 
 
 async def test_a_release_gives_all_back(having: Having) -> None:

@@ -27,7 +27,14 @@ def test_it_says_what_was_missing() -> None:
     assert error.members == {"unit": "credits", "required": 7, "available": 3, "held": 2}
 
 
-@pytest.mark.parametrize(("wait_ms", "after_s"), [(None, None), (0, None), (1_001, 2)])
+def test_what_is_held_comes_back_and_credit_does_not() -> None:
+    for code, after_s in ((RefusalCode.HOLDS_IN_FLIGHT, 1), (RefusalCode.INSUFFICIENT_CREDITS, None)):
+        error = denied(Refused(code, 7, 3, 5, "credits"), "cus_1")
+        assert isinstance(error, Denied)
+        assert error.retry_after_s == after_s
+
+
+@pytest.mark.parametrize(("wait_ms", "after_s"), [(None, None), (0, 1), (1_001, 2)])
 def test_a_spend_cap_says_when_there_is_room(wait_ms: int | None, after_s: int | None) -> None:
     cap = Capped(
         cap_id="cap_1",
