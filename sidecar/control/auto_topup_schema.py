@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.control.credit_schema import AmountOrNone, Prose, Text
-from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Asked, Pagination, Wire, instant
+from sidecar.control.schema import CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX, Asked, Pagination, Wire, instant, words
 from sidecar.control.topup_schema import PackageKey
 from sidecar.domain.auto_topups import AutoTopup, RequestState, TopupRequest
 from sidecar.domain.watches import Watch
@@ -74,7 +74,7 @@ class TopupRequestView(Wire, frozen=True, kw_only=True):
     request_id: str
     customer_id: str
     unit: str
-    state: RequestState
+    state: Annotated[str, words(*RequestState)]
     package_id: str
     threshold: int
     balance: Annotated[int, Meta(description="What was left when it was made.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant, words
 from sidecar.domain.customers import METADATA_MAX, METADATA_VALUE_MAX_CHARACTERS, Customer, Status
 
 ExternalId = Annotated[str, Meta(min_length=1, max_length=255, description="Your own id of the customer.")]
@@ -78,7 +78,7 @@ class CustomerView(Wire, frozen=True, kw_only=True):
     customer_id: str
     external_id: str
     display_name: str
-    status: Status
+    status: Annotated[str, words(*Status)]
     metadata: dict[str, str]
     created_at: datetime
     version: Annotated[int, Meta(description="One more with each change; it is the ETag.")]

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.control.customer_schema import ExternalId
 from sidecar.control.hold_schema import Reported
 from sidecar.control.metric_schema import counted
-from sidecar.control.schema import Asked, Wire, instant
+from sidecar.control.schema import Asked, Wire, instant, words
 from sidecar.control.whose import Whose
 from sidecar.domain.entitlements import Entitlement, Look
 from sidecar.domain.errors import InvalidInput
@@ -73,8 +73,8 @@ class CapView(Wire, frozen=True, kw_only=True):
     """The spend cap that leaves least, and how it stands in its window."""
 
     cap_id: str
-    scope: CapScope
-    window: Window | None
+    scope: Annotated[str, words(*CapScope)]
+    window: Annotated[str, words(*Window)] | None
     rolling_seconds: int | None
     amount: int
     spent: int
@@ -122,7 +122,7 @@ class EntitlementView(Wire, frozen=True, kw_only=True):
     spend_cap: Annotated[CapView | None, Meta(description="Where it leaves less than there is, or refuses.")]
     reset_at: Annotated[datetime | None, Meta(description="When that cap has its whole amount again.")]
     subscription_status: Annotated[str | None, Meta(description="Null: the customer has no subscription.")]
-    overage_policy: Annotated[OveragePolicy, Meta(description="block: what credit does not cover is refused.")]
+    overage_policy: Annotated[str, words(*OveragePolicy)]
 
     @classmethod
     def of(cls, look: Look, checked: Entitlement) -> "EntitlementView":

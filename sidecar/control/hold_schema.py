@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Paging, Wire, instant, words
 from sidecar.domain.amounts import MAX_AMOUNT, Unit, render
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.meters.reader import Reading
@@ -134,7 +134,7 @@ class SettledView(Wire, frozen=True, kw_only=True):
     """What became of it."""
 
     reservation_id: str
-    status: Literal["charged", "released"]
+    status: Annotated[str, words("charged", "released")]
     unit: str
     charged: Annotated[int, Meta(description="Base units of `unit`.")]
     display: ChargeDisplay | UnsetType = UNSET

@@ -1,13 +1,13 @@
 """Proxy keys on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant
-from sidecar.control.schema import SHOWN_ONCE, Asked, Pagination, Wire, epoch_ms, instant
+from sidecar.control.schema import SHOWN_ONCE, Asked, Pagination, Wire, epoch_ms, instant, words
 from sidecar.control.spend_cap_schema import SpendCapTerms, SpendCapView
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.proxy_keys import FEATURES_MAX, NAMED, RATE_PERIOD_MAX_MS, KeyLimits, KeyRate
@@ -116,7 +116,7 @@ class KeyView(Wire, frozen=True, kw_only=True):
     customer_id: str
     name: str
     hint: Annotated[str, Meta(description="The start and the end of the secret, to recognise it.")]
-    status: Literal["active", "expired"]
+    status: Annotated[str, words("active", "expired")]
     created_at: datetime
     expires_at: datetime | None
     features: list[str] | None

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import Instant, Prose, UnitName
 from sidecar.control.hold_schema import Reported
-from sidecar.control.schema import Asked, Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant, words
 from sidecar.domain.amounts import CREDITS, MAX_AMOUNT
 from sidecar.domain.errors import InvalidInput
 from sidecar.domain.metering_rules import (
@@ -71,17 +71,15 @@ class Tier(TierView, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TermsView(Wire, frozen=True, kw_only=True):
     """What units cost, in base units of `unit`."""
 
-    cost_type: CostType
+    cost_type: Annotated[str, words(*CostType)]
     unit: UnitName = CREDITS.name
     amount: Annotated[Cost, Meta(description="Of a flat rule: for each event of more than nothing.")] | None = None
     unit_cost: Annotated[Cost, Meta(description="Of a rule per unit: for `per_units` units.")] | None = None
     per_units: Annotated[Count, Meta(description="Rates are for so many units: 3000 per 1000000 tokens.")] = 1
-    mode: Annotated[TierMode, Meta(description="Of tiers.")] = TierMode.GRADUATED
-    tiers: Annotated[tuple[TierView, ...], Meta(max_length=TIERS_MAX)] = ()
-    tier_scope: Annotated[
-        TierScope, Meta(description="Of tiers: they begin anew with each event, or go on over a month (UTC).")
-    ] = TierScope.PERIOD
-    rounding: Annotated[Rounding, Meta(description="Once, of the whole event.")] = Rounding.CEIL
+    mode: Annotated[str, words(*TierMode)] = TierMode.GRADUATED
+    tiers: tuple[TierView, ...] = ()
+    tier_scope: Annotated[str, words(*TierScope)] = TierScope.PERIOD
+    rounding: Annotated[str, words(*Rounding)] = Rounding.CEIL
 
     def terms(self) -> RuleTerms:
         tiers = tuple(RuleTier(**msgspec.structs.asdict(tier)) for tier in self.tiers)
@@ -92,7 +90,13 @@ class TermsView(Wire, frozen=True, kw_only=True):
 class Terms(TermsView, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What units are to cost."""
 
+    cost_type: CostType
+    mode: Annotated[TierMode, Meta(description="Of tiers.")] = TierMode.GRADUATED
     tiers: Annotated[tuple[Tier, ...], Meta(max_length=TIERS_MAX)] = ()
+    tier_scope: Annotated[
+        TierScope, Meta(description="Of tiers: they begin anew with each event, or go on over a month (UTC).")
+    ] = TierScope.PERIOD
+    rounding: Annotated[Rounding, Meta(description="Once, of the whole event.")] = Rounding.CEIL
 
 
 class CreateRule(Terms, frozen=True, kw_only=True):

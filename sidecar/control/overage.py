@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sidecar.control.credit_schema import AmountOrNone, UnitName
 from sidecar.control.endpoint import BY_ID, Call, Given, Repeat, endpoint
 from sidecar.control.pools import refuse_member
-from sidecar.control.schema import Asked, Nothing, Wire
+from sidecar.control.schema import Asked, Nothing, Wire, words
 from sidecar.domain.amounts import CREDITS
 from sidecar.domain.customers import Customer
 from sidecar.domain.errors import InvalidInput
@@ -37,7 +37,7 @@ class OverageView(Wire, frozen=True, kw_only=True):
     customer_id: str
     external_id: str
     unit: str
-    policy: OveragePolicy
+    policy: Annotated[str, words(*OveragePolicy)]
     limit: int | None
 
     @classmethod

@@ -78,6 +78,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     held: Annotated[int, Meta(description="What other holds keep of it.")] | UnsetType = UNSET
 
 
+def words(*known: str) -> Meta:
+    """Of a field of an answer, the words that it has now; whoever reads it must expect others later."""
+    return Meta(description=f"Such as {', '.join(known)}.")
+
+
 def said(value: Any) -> Any:
     """What a record says beyond its defaults, in dicts and lists.
 

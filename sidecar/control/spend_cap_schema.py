@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.control.credit_schema import AmountOrNone, Text, UnitName
-from sidecar.control.schema import Asked, Pagination, Wire, instant
+from sidecar.control.schema import Asked, Pagination, Wire, instant, words
 from sidecar.domain.amounts import CREDITS, Unit, render
 from sidecar.domain.customers import Customer
 from sidecar.domain.spend_caps import ROLLING_MAX_MS, ROLLING_MIN_MS, CapScope, CapStand, Window
@@ -75,10 +75,10 @@ class SpendCapView(Wire, frozen=True, kw_only=True):
     external_id: str
     unit: str
     amount: int
-    window: Window | None
+    window: Annotated[str, words(*Window)] | None
     rolling_seconds: int | None
     tz: str
-    scope: CapScope
+    scope: Annotated[str, words(*CapScope)]
     feature: str | None
     rule: str | None
     key_id: str | None

@@ -1,6 +1,6 @@
 """Transfers on the wire."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -37,7 +37,7 @@ class TransferView(Wire, frozen=True, kw_only=True):
     transferred: int
     blocks: list[TransferredBlock]
     state: Annotated[
-        Literal["arrived", "on_its_way"],
+        str,
         Meta(description="on_its_way: the other customer has too many blocks; it arrives when there is room."),
     ]
     balance: Annotated[BalanceView, Meta(description="Of who gave it.")]
