@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from importlib import resources
 
 _INCLUDE = "--- include "
+_BY_TEXT = b"$4\r\nEVAL\r\n"
 _LINE = re.compile(r"(?:@\s*)?user_script:(\d+)")
 
 
@@ -77,6 +78,15 @@ def sha_of(packed: bytes) -> bytes:
     """The digest in a packed EVALSHA; nothing for other commands."""
     start = packed.find(b"$7\r\nEVALSHA\r\n$40\r\n", 0, 32)
     return packed[start + 18 : start + 58] if start > 0 else b""
+
+
+def script_of(packed: bytes) -> Script | None:
+    """Which script a packed command calls, by its digest or with its whole text; None: none of ours."""
+    every, sha, start = (*SCRIPTS, *shifted().values()), sha_of(packed), packed.find(_BY_TEXT, 0, 32)
+    if start > 0:
+        text = packed[start + len(_BY_TEXT) :]
+        return next((script for script in every if text.startswith(bulk(script.text.encode()))), None)
+    return next((script for script in every if script.sha == sha), None)
 
 
 def _included(file: str) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ import hiredis
 
 from sidecar.domain.errors import StoreCorrupt, StoreError, StoreUnavailable
 from sidecar.store.address import Address
-from sidecar.store.commands import SCRIPTS, Script, pack, sha_of, shifted
+from sidecar.store.commands import SCRIPTS, pack, script_of
 from sidecar.store.dial import dial
 from sidecar.store.lane import Lane
 from sidecar.store.pauses import Pauses
@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("sidecar.store")
 
-_BY_SHA = {script.sha: script for script in SCRIPTS}
 _PASSING = (
     "LOADING", "OOM", "READONLY", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS",
     "NOAUTH", "NOPERM", "UNKILLABLE",
@@ -199,7 +198,7 @@ class ServerLane(Lane):
             return StoreUnavailable(f"The store cannot serve us now: {message}")
         if word in _ELSEWHERE:
             return self._needs_cluster()
-        script = _script_of(packed)
+        script = script_of(packed)
         return StoreCorrupt(f"The store answered with an error: {script.located(message) if script else message}")
 
     def _needs_cluster(self) -> StoreUnavailable:
@@ -211,10 +210,5 @@ class ServerLane(Lane):
 
 def in_full(packed: bytes) -> bytes | None:
     """A call by digest as one with the script's whole text; None for other commands."""
-    script = _script_of(packed)
+    script = script_of(packed)
     return None if script is None else script.as_eval(packed)
-
-
-def _script_of(packed: bytes) -> Script | None:
-    sha = sha_of(packed)
-    return _BY_SHA.get(sha) or next((script for script in shifted().values() if script.sha == sha), None)

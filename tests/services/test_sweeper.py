@@ -52,7 +52,7 @@ async def test_it_survives_a_store_that_is_away(store_server: StoreServer) -> No
 
 async def test_who_held_something_while_the_store_was_away_has_time_to_say_so(store_server: StoreServer) -> None:
     tasks = Tasks()
-    async with open_lane(store_server.url) as lane:
+    async with open_lane(store_server.url, timeout_s=1.0) as lane:
         purse = await open_purse(lane, granted=100)
         await purse.reserve("r1", 5, ttl_ms=1)
         sweeper = Sweeper(purse.ledger, interval_s=0.01, grace_s=1.0)

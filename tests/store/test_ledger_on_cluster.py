@@ -17,12 +17,14 @@ from sidecar.services.queue import Queue
 from sidecar.store.counters import Counters
 from sidecar.store.journal import Journal
 from sidecar.store.lane import Lane
+from sidecar.store.shifted_lane import Shift, ShiftedLane
 from sidecar.store.topology import slot_of
 from sidecar.tasks import Tasks
-from tests.support.books import ENVIRONMENT, TENANT, UNIT, Purse, open_lane, open_member, open_purse
+from tests.support.books import ENVIRONMENT, TENANT, UNIT, Purse, in_credits, open_lane, open_member, open_purse
 from tests.support.cluster import Cluster
 from tests.support.until import until, until_async
 
+HOUR_MS = 3_600_000
 CUSTOMERS = 24
 """So many that all three primaries have some."""
 
@@ -42,6 +44,17 @@ async def test_exactly_what_fits_is_reserved(cluster: Cluster, cluster_lane: Lan
             outcomes = await asyncio.gather(*asked)
             assert sum(isinstance(outcome, Reserved) for outcome in outcomes) == 5
             assert sum(isinstance(outcome, Refused) for outcome in outcomes) == 5
+
+
+async def test_a_clock_that_is_ahead_is_so_on_a_cluster(cluster_lane: Lane) -> None:
+    shift = Shift()
+    shift.ahead_ms = HOUR_MS
+    purse = await open_purse(ShiftedLane(cluster_lane, shift), granted=0)
+    await purse.grant(50, "ends", expires_at_ms=shift.now_ms() + HOUR_MS)
+    assert isinstance(await purse.reserve("r1", 20), Reserved)
+    assert isinstance(await purse.commit("r1", 5), Settled)
+    shift.ahead_ms = 3 * HOUR_MS
+    assert await purse.balance() == in_credits(50, 0, 0, 5, expired=45)
 
 
 async def test_counters_move_with_the_money_on_every_node(cluster: Cluster, cluster_lane: Lane) -> None:

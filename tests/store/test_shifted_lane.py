@@ -93,16 +93,6 @@ async def test_a_mistake_is_told_with_its_place(lane: Lane, shift: Shift) -> Non
         await ShiftedLane(lane, shift).send(RESERVE.pack([b"k"] * 6, ["x"]))
 
 
-async def test_a_cluster_gets_them_too(cluster_lane: Lane, shift: Shift) -> None:
-    shift.ahead_ms = HOUR_MS
-    purse = await open_purse(ShiftedLane(cluster_lane, shift), granted=0)
-    await purse.grant(50, "ends", expires_at_ms=shift.now_ms() + HOUR_MS)
-    assert isinstance(await purse.reserve("r1", 20), Reserved)
-    assert isinstance(await purse.commit("r1", 5), Settled)
-    shift.ahead_ms = 3 * HOUR_MS
-    assert await purse.balance() == in_credits(50, 0, 0, 5, expired=45)
-
-
 async def test_it_says_of_the_connection_what_its_lane_says(store_url: str, shift: Shift) -> None:
     async with open_lane(store_url) as lane:
         shifted_lane = ShiftedLane(lane, shift)

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
-from sidecar.store import server_lane
-from sidecar.store.commands import SCRIPTS, Script
+from sidecar.store.commands import SCRIPTS, Script, shifted
 from tests.support.store import StoreServer
 
 _KEY = "the clock of this test, ms"
@@ -41,8 +40,7 @@ def store_clock(server: StoreServer, now_ms: int) -> Iterator[StoreClock]:
 def _retell(old: str, new: str) -> None:
     for script in SCRIPTS:
         _reload(script, script.text.replace(old, new))
-    server_lane._BY_SHA.clear()
-    server_lane._BY_SHA.update({script.sha: script for script in SCRIPTS})
+    shifted.cache_clear()
 
 
 def _reload(script: Script, text: str) -> None:
