@@ -1,5 +1,6 @@
 """For everybody: a real store, and property tests that no busy machine can fail."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
@@ -15,6 +16,12 @@ hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests, and what was imported for them, are there to the end: no collection need look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
