@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 
 from sidecar.store import commands, ledger_replies
-from sidecar.store.commands import SCRIPTS, Script, pack
+from sidecar.store.commands import RESERVE, SCRIPTS, Script, pack, script_of, shifted
 from sidecar.store.lane import Lane
 
 BY_NAME = {script.name: script for script in SCRIPTS}
@@ -178,3 +178,13 @@ def test_amounts_are_never_joined_as_numbers(script: Script) -> None:
 async def test_the_digest_is_the_server_s(lane: Lane) -> None:
     for script in SCRIPTS:
         assert await lane.execute("SCRIPT", "LOAD", script.text) == script.sha
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_command_says_which_script_it_calls(whole: bool) -> None:
+    variant = shifted()[RESERVE.sha]
+    for script in (RESERVE, variant):
+        packed = script.pack([b"k"], ["x"])
+        assert script_of(script.as_eval(packed) if whole else packed) is script
+    assert script_of(pack("GET", "$4\r\nEVAL\r\n$1\r\nx")) is None
+    assert script_of(pack("EVAL", "return 1", 0)) is None
